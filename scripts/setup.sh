@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Makes sure that the machine has what the build and the testbed need, and says what is missing where it cannot install it.
+# Quiet and quick when everything is there.
+set -euo pipefail
+
+# Debian package, and the file or command that shows it is there.
+missing=()
+need() {
+    local package=$1
+    shift
+    for sign in "$@"; do
+        if command -v "$sign" >/dev/null 2>&1 || compgen -G "$sign" >/dev/null; then return; fi
+    done
+    missing+=("$package")
+}
+need gcc cc gcc clang
+need chromium chromium chromium-browser google-chrome
+need chromium-driver chromedriver
+need postgresql '/usr/lib/postgresql/*/bin/initdb' initdb
+need npm npm
+need fonts-dejavu-core '/usr/share/fonts/truetype/*' '/usr/share/fonts/*/*.ttf' '/usr/share/fonts/*/*.otf'
+
+as_root=()
+if [ "$(id -u)" != 0 ]; then as_root=(sudo -n); fi
+
+if [ ${#missing[@]} -gt 0 ]; then
+    if command -v apt-get >/dev/null && { [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }; then
+        echo "set-up: installing ${missing[*]} (1 to 3 minutes)"
+        # PostgreSQL is wanted as a program only: no server of the system's own is started or set up.
+        if [ ! -d /etc/postgresql ]; then
+            "${as_root[@]}" mkdir -p /etc/postgresql-common/createcluster.d
+            echo 'create_main_cluster = false' |
+                "${as_root[@]}" tee /etc/postgresql-common/createcluster.d/kubelend.conf >/dev/null
+        fi
+        "${as_root[@]}" apt-get update -qq </dev/null
+        "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y -qq --no-install-recommends "${missing[@]}" </dev/null >/dev/null
+    else
+        echo "set-up: please install what is missing, under the names that Debian has for it: ${missing[*]}" >&2
+        exit 1
+    fi
+fi
+
+# Go 1.21 and later fetch the version that testbed/go.mod asks for by themselves.
+if ! command -v go >/dev/null; then
+    echo "set-up: please install Go 1.26.4 or later: https://go.dev/dl" >&2
+    exit 1
+fi
+if ! command -v cargo >/dev/null; then
+    echo "set-up: please install Rust with rustup: https://rustup.rs" >&2
+    exit 1
+fi

@@ -1,0 +1,54 @@
+//! Drafts of audit events, in words that stand for themselves years later.
+
+use crate::{
+    model::{
+        audit::{Action, Actor},
+        grant::Grantee,
+        identity::Identity,
+        name::Email,
+        role::Role,
+        scope::Scope,
+        time::Timestamp,
+    },
+    policy::Person,
+    store::AuditDraft,
+    telemetry,
+};
+
+/// Something that a person does.
+pub(super) fn by(person: &Person, action: Action, target: impl Into<String>) -> AuditDraft {
+    AuditDraft {
+        actor: Actor::Person(person.identity().id),
+        actor_name: person.identity().display().to_owned(),
+        action,
+        target: target.into(),
+        request_id: telemetry::request_id(),
+    }
+}
+
+/// Something that Kubelend does by itself.
+pub(super) fn by_kubelend(action: Action, target: impl Into<String>) -> AuditDraft {
+    AuditDraft {
+        actor: Actor::Kubelend,
+        actor_name: "Kubelend".into(),
+        action,
+        target: target.into(),
+        request_id: telemetry::request_id(),
+    }
+}
+
+/// Whom a grant is for, in words: an email, or “group devs”.
+pub(super) fn grantee(grantee: &Grantee, person: Option<&Identity>) -> String {
+    match grantee {
+        Grantee::Person(_) => person.map_or_else(|| "somebody".into(), |p| p.display().to_owned()),
+        Grantee::Email(_, email) => Email::as_str(email).to_owned(),
+        Grantee::Group(_, group) => format!("group {group}"),
+    }
+}
+
+/// What is given, in words: “view on namespace shop until 2026-12-01T00:00:00Z”.
+pub(super) fn rights(role: Option<Role>, scope: &Scope, until: Option<Timestamp>) -> String {
+    let role = role.map_or("no role", Role::as_str);
+    let until = until.map_or_else(|| "with no end".to_owned(), |t| format!("until {t}"));
+    format!("{role} on {} {until}", scope.in_words())
+}

@@ -1,0 +1,84 @@
+//! A cluster's credential on its way into the database and out again: sealed, for that cluster's row alone.
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    crypto::{CryptoError, Keyring},
+    k8s::{ClusterClient, Connector, K8sError, Shown},
+    model::{
+        cluster::{Cluster, ClusterCredential},
+        id::ClusterId,
+    },
+    store::Store,
+};
+
+use super::AccessError;
+
+/// The sealed text. Its field names are stored: they stay.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Written {
+    Token(String),
+    ClientCertificate { certificate: String, key: String },
+}
+
+/// Seals a credential for a cluster.
+pub(super) fn seal(keyring: &Keyring, id: ClusterId, credential: &ClusterCredential) -> Vec<u8> {
+    let written = match credential {
+        ClusterCredential::Token(token) => Written::Token(token.expose_secret().to_owned()),
+        ClusterCredential::ClientCertificate { certificate, key } => {
+            Written::ClientCertificate { certificate: certificate.clone(), key: key.expose_secret().to_owned() }
+        }
+    };
+    let text = serde_json::to_vec(&written).unwrap_or_else(|_| unreachable!("strings are always JSON"));
+    keyring.seal(&context(id), &text)
+}
+
+/// Opens it.
+pub(super) fn open(keyring: &Keyring, id: ClusterId, sealed: &[u8]) -> Result<ClusterCredential, CryptoError> {
+    let text = keyring.open(&context(id), sealed)?;
+    match serde_json::from_slice(&text).map_err(|_| CryptoError::DoesNotOpen)? {
+        Written::Token(token) => Ok(ClusterCredential::Token(SecretString::from(token))),
+        Written::ClientCertificate { certificate, key } => {
+            Ok(ClusterCredential::ClientCertificate { certificate, key: SecretString::from(key) })
+        }
+    }
+}
+
+/// A client that shows Kubelend's own credential for a cluster.
+pub(super) async fn own_client(
+    store: &Store,
+    keyring: &Keyring,
+    connector: &Connector,
+    cluster: &Cluster,
+    bound: std::time::Duration,
+) -> Result<ClusterClient, AccessError> {
+    let sealed = store.sealed_credential(cluster.id).await?;
+    let credential = open(keyring, cluster.id, &sealed).map_err(|_| {
+        K8sError::Unusable(
+            "its stored credential cannot be opened with this key ring: replace it on the Credentials page".into(),
+        )
+    })?;
+    Ok(connector.client(&cluster.endpoint, Shown::Own(credential), bound)?)
+}
+
+fn context(id: ClusterId) -> String {
+    format!("cluster:{id}:credential")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_comes_back_for_its_own_cluster_alone() {
+        let ring = Keyring::generate();
+        let (one, other) = (ClusterId::new(), ClusterId::new());
+        let sealed = seal(&ring, one, &ClusterCredential::Token("t0ken".to_owned().into()));
+        assert!(!String::from_utf8_lossy(&sealed).contains("t0ken"));
+        let ClusterCredential::Token(back) = open(&ring, one, &sealed).unwrap() else { panic!("a token went in") };
+        assert_eq!(back.expose_secret(), "t0ken");
+        assert!(open(&ring, other, &sealed).is_err());
+    }
+}

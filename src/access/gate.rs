@@ -1,0 +1,125 @@
+//! The gate: gathers the facts that `policy` decides on, and hands out its permits.
+
+use std::sync::Arc;
+
+use super::AccessError;
+use crate::{
+    clock::Clock,
+    crypto::PlainToken,
+    model::{
+        cluster::Cluster,
+        grant::Grant,
+        id::{ClusterId, IdentityId},
+        share_link::ShareLink,
+    },
+    policy::{
+        self, AcceptLink, AddCluster, Authorized, HoldKubeconfig, ManageAccess, ManageCluster, Person, Policy,
+        ViewCluster,
+    },
+    store::Store,
+};
+
+/// Decides who may do what.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    store: Store,
+    policy: Arc<Policy>,
+    clock: Clock,
+}
+
+/// What a link is to the person who opened it.
+#[derive(Debug)]
+pub enum LinkView {
+    /// They can accept it.
+    Open(Box<Authorized<AcceptLink>>),
+    /// They accepted it before and still hold what it gave, or manage the cluster.
+    Yours(Box<Cluster>),
+    /// The cluster does not know the provider that they sign in at.
+    WrongProvider,
+    /// Unknown, expired or revoked: to them it is one and the same.
+    Closed,
+}
+
+impl Gate {
+    /// With these parts.
+    pub fn new(store: Store, policy: Arc<Policy>, clock: Clock) -> Self {
+        Self { store, policy, clock }
+    }
+
+    /// The person behind a session.
+    pub async fn person(&self, id: IdentityId) -> Result<Person, AccessError> {
+        Ok(self.policy.person(self.store.identity(id).await?))
+    }
+
+    /// May they add a cluster?
+    pub fn add_cluster(&self, person: &Person) -> Result<Authorized<AddCluster>, AccessError> {
+        Ok(policy::add_cluster(person)?)
+    }
+
+    /// May they look at this cluster? A cluster that they may not see is not found.
+    pub async fn view_cluster(&self, person: &Person, id: ClusterId) -> Result<Authorized<ViewCluster>, AccessError> {
+        let (cluster, member) = self.facts(person, id).await?;
+        Ok(policy::view_cluster(person, cluster, member)?)
+    }
+
+    /// May they give and take access there?
+    pub async fn manage_access(&self, person: &Person, id: ClusterId) -> Result<Authorized<ManageAccess>, AccessError> {
+        let (cluster, member) = self.facts(person, id).await?;
+        Ok(policy::manage_access(person, cluster, member)?)
+    }
+
+    /// May they change the cluster itself?
+    pub async fn manage_cluster(
+        &self,
+        person: &Person,
+        id: ClusterId,
+    ) -> Result<Authorized<ManageCluster>, AccessError> {
+        let (cluster, member) = self.facts(person, id).await?;
+        Ok(policy::manage_cluster(person, cluster, member)?)
+    }
+
+    /// May they hold a kubeconfig for it? With the live grants that say so.
+    pub async fn hold_kubeconfig(
+        &self,
+        person: &Person,
+        id: ClusterId,
+    ) -> Result<(Authorized<HoldKubeconfig>, Vec<Grant>), AccessError> {
+        let (cluster, member) = self.facts(person, id).await?;
+        let grants = self.store.grants_reaching(person.identity(), Some(id), self.clock.now()).await?;
+        Ok((policy::hold_kubeconfig(person, cluster, member, grants.len())?, grants))
+    }
+
+    /// What this link is to this person.
+    pub async fn link(&self, person: &Person, token: &PlainToken) -> Result<LinkView, AccessError> {
+        let link = match self.store.link_by_token(&token.hash()).await {
+            Ok(link) => link,
+            Err(crate::store::StoreError::NotFound) => return Ok(LinkView::Closed),
+            Err(e) => return Err(e.into()),
+        };
+        let cluster = self.store.cluster(link.scope.cluster()).await?;
+        if self.holds_from(person, &link).await? {
+            return Ok(LinkView::Yours(Box::new(cluster)));
+        }
+        match policy::accept_link(person, link, cluster, self.clock.now()) {
+            Ok(permit) => Ok(LinkView::Open(Box::new(permit))),
+            Err(policy::Forbidden::ProviderNotTrusted) => Ok(LinkView::WrongProvider),
+            Err(_) => Ok(LinkView::Closed),
+        }
+    }
+
+    async fn holds_from(&self, person: &Person, link: &ShareLink) -> Result<bool, AccessError> {
+        let reaching =
+            self.store.grants_reaching(person.identity(), Some(link.scope.cluster()), self.clock.now()).await?;
+        Ok(reaching.iter().any(|g| g.origin == crate::model::grant::Origin::Link(link.id)))
+    }
+
+    async fn facts(
+        &self,
+        person: &Person,
+        id: ClusterId,
+    ) -> Result<(Cluster, Option<crate::model::workspace::MemberRole>), AccessError> {
+        let cluster = self.store.cluster(id).await?;
+        let member = self.store.membership(cluster.workspace, person.identity().id).await?;
+        Ok((cluster, member))
+    }
+}

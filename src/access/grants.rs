@@ -1,0 +1,175 @@
+//! Granting and revoking on the access page.
+
+use super::{AccessError, Applier, audit};
+use crate::{
+    clock::Clock,
+    model::{
+        audit::Action,
+        claim_mapping::{ClaimMapping, Unmappable},
+        cluster::Cluster,
+        grant::{EndReason, GrantState, Grantee, Origin},
+        id::GrantId,
+        identity::Identity,
+        name::Namespace,
+        provider::ProviderId,
+        role::Role,
+        scope::Scope,
+        time::Timestamp,
+    },
+    policy::{Authorized, Forbidden, ManageAccess},
+    store::{NewGrant, Store, StoreError},
+};
+
+/// A grant to make.
+#[derive(Clone, Debug)]
+pub struct GrantRequest {
+    /// Whom for. An email of somebody who has signed in already becomes the person by itself.
+    pub grantee: Grantee,
+    /// Which role.
+    pub role: Role,
+    /// Where; empty for the whole cluster.
+    pub namespaces: Vec<Namespace>,
+    /// Until when.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Grants.
+#[derive(Clone, Debug)]
+pub struct Grants {
+    store: Store,
+    applier: Applier,
+    clock: Clock,
+}
+
+impl Grants {
+    /// With these parts.
+    pub fn new(store: Store, applier: Applier, clock: Clock) -> Self {
+        Self { store, applier, clock }
+    }
+
+    /// Makes the grant and its bindings. `Invalid` names the form's field (`name`, `expires`). The state says whether the
+    /// cluster has followed already.
+    pub async fn grant(
+        &self,
+        permit: &Authorized<ManageAccess>,
+        request: GrantRequest,
+    ) -> Result<(GrantId, GrantState), AccessError> {
+        let cluster = permit.cluster();
+        let now = self.clock.now();
+        if cluster.removing.is_some() {
+            return Err(Forbidden::BeingRemoved.into());
+        }
+        if request.expires_at.is_some_and(|end| end <= now) {
+            return Err(invalid("expires", "That is in the past."));
+        }
+        let (grantee, person) = self.known(request.grantee).await?;
+        check_grantee(cluster, &grantee, person.as_ref())?;
+        let scope = Scope::new(cluster.id, request.namespaces);
+        let who = audit::grantee(&grantee, person.as_ref());
+        let what = audit::rights(Some(request.role), &scope, request.expires_at);
+        let new = NewGrant {
+            id: GrantId::new(),
+            grantee,
+            role: Some(request.role),
+            scope,
+            expires_at: request.expires_at,
+            origin: Origin::Manual,
+            created_by: permit.person().identity().id,
+        };
+        let event = audit::by(permit.person(), Action::GrantAdded, format!("{who}: {what}"));
+        match self.store.add_grant(&new, event, now).await {
+            Ok(_) => {}
+            Err(StoreError::Duplicate(_)) => {
+                return Err(invalid("name", "They have exactly this already, see the table below."));
+            }
+            Err(e) => return Err(e.into()),
+        }
+        Ok((new.id, self.applier.apply_now(new.id).await?))
+    }
+
+    /// Takes it back. Repeating it is fine.
+    pub async fn revoke(&self, permit: &Authorized<ManageAccess>, id: GrantId) -> Result<GrantState, AccessError> {
+        let (grant, person) = self.store.grant(id).await?;
+        if grant.scope.cluster() != permit.cluster().id {
+            return Err(AccessError::NotFound);
+        }
+        let who = audit::grantee(&grant.grantee, person.as_ref());
+        let what = audit::rights(grant.role, &grant.scope, grant.expires_at);
+        let event = audit::by(permit.person(), Action::GrantRevoked, format!("{who}: {what}"));
+        self.store.end_grant(id, EndReason::Revoked, event, self.clock.now()).await?;
+        // Nothing of it stands on the cluster: one that is down keeps nobody waiting.
+        if grant.role.is_none() || grant.state == GrantState::Removed {
+            return Ok(GrantState::Removed);
+        }
+        self.applier.apply_now(id).await
+    }
+
+    /// Whoever has signed in with this email already is granted to as the person, whatever the case it was typed in.
+    async fn known(&self, grantee: Grantee) -> Result<(Grantee, Option<Identity>), AccessError> {
+        let person = match &grantee {
+            Grantee::Email(provider, email) => self.store.identity_by_email(provider, email).await?,
+            Grantee::Person(id) => Some(self.store.identity(*id).await?),
+            Grantee::Group(..) => None,
+        };
+        Ok(match person {
+            Some(person) => (Grantee::Person(person.id), Some(person)),
+            None => (grantee, None),
+        })
+    }
+}
+
+fn check_grantee(cluster: &Cluster, grantee: &Grantee, person: Option<&Identity>) -> Result<(), AccessError> {
+    let provider: Option<&ProviderId> = match grantee {
+        Grantee::Person(_) => person.map(|p| &p.provider),
+        Grantee::Email(provider, _) | Grantee::Group(provider, _) => Some(provider),
+    };
+    let mapping = provider
+        .and_then(|p| cluster.mapping(p))
+        .ok_or_else(|| invalid("name", "This cluster does not trust the provider that they sign in at."))?;
+    if let Grantee::Group(_, group) = grantee {
+        check_group(group, mapping)?;
+    }
+    match grantee.subject(mapping, person) {
+        Ok(_) => Ok(()),
+        Err(Unmappable::System) => Err(invalid(
+            "name",
+            "On the cluster this name would begin with “system:”, which Kubernetes keeps for itself.",
+        )),
+        Err(Unmappable::NoEmail) if person.is_none() => Err(invalid(
+            "name",
+            "This cluster names people by “sub”, not by email: they must sign in to Kubelend once before you can grant to them.",
+        )),
+        Err(why) => Err(invalid("name", &format!("They cannot be named there: {why}."))),
+    }
+}
+
+fn check_group(group: &str, mapping: &ClaimMapping) -> Result<(), AccessError> {
+    let prefix = &mapping.groups_prefix;
+    if group.is_empty() || group.len() > 256 || group.trim() != group || group.chars().any(char::is_control) {
+        return Err(invalid("name", "Give the group's name as the provider has it."));
+    }
+    if !prefix.is_empty() && group.starts_with(prefix.as_str()) {
+        return Err(invalid("name", &format!("Leave out “{prefix}”: Kubelend puts it before the name by itself.")));
+    }
+    Ok(())
+}
+
+fn invalid(field: &'static str, message: &str) -> AccessError {
+    AccessError::Invalid { field, message: message.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn immune_11_group_names_of_kubernetes_own_are_refused_at_the_field() {
+        let bare = ClaimMapping { groups_prefix: String::new(), ..ClaimMapping::default() };
+        let group = Grantee::Group("dex".parse().unwrap(), "system:masters".into());
+        assert_eq!(group.subject(&bare, None), Err(Unmappable::System));
+        assert!(check_group("oidc:devs", &ClaimMapping::default()).is_err());
+        assert!(check_group("devs", &ClaimMapping::default()).is_ok());
+        assert!(check_group(" devs", &ClaimMapping::default()).is_err());
+        assert!(check_group("de\nvs", &ClaimMapping::default()).is_err());
+    }
+}

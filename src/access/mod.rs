@@ -1,0 +1,30 @@
+//! The use cases: what people do with Kubelend, a verb each. All writing goes through here.
+//!
+//! Each takes an [`Authorized`](crate::policy::Authorized) (so who may do it was decided), writes its row and its audit event
+//! in one transaction, and only then touches the cluster. Dying in between loses nothing: the row is the wish, and
+//! `reconcile` goes on where a crash left off. So every step is safe to repeat.
+
+mod apply;
+mod audit;
+mod clusters;
+mod credential;
+mod error;
+mod gate;
+mod grants;
+mod kubeconfigs;
+mod links;
+mod living;
+mod observe;
+mod probe;
+mod sign_in;
+
+pub use apply::Applier;
+pub use clusters::{Clusters, NewClusterRequest};
+pub use error::AccessError;
+pub use gate::{Gate, LinkView};
+pub use grants::{GrantRequest, Grants};
+pub use kubeconfigs::{ConnectionTest, Issued, Kubeconfigs, TestedRight};
+pub use links::{AcceptOutcome, Links, ShareRequest};
+pub use observe::Observer;
+pub use probe::Probe;
+pub use sign_in::SignIns;

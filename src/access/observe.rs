@@ -1,0 +1,72 @@
+//! Looking at a cluster with Kubelend's own credential, for pages: what else is bound there, which namespaces there are,
+//! what a role allows. Bounded to 2 s, since a page waits for it.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{AccessError, credential};
+use crate::{
+    bindings,
+    crypto::Keyring,
+    k8s::{Connector, FoundBinding, K8sError, Rule},
+    model::{cluster::Cluster, id::GrantId, role::Role},
+    policy::{Authorized, ManageAccess, ViewCluster},
+    store::Store,
+};
+
+const BOUND: Duration = Duration::from_secs(2);
+
+/// Looks at clusters.
+#[derive(Clone, Debug)]
+pub struct Observer {
+    store: Store,
+    keyring: Arc<Keyring>,
+    connector: Connector,
+    instance: Arc<str>,
+}
+
+impl Observer {
+    /// With these parts.
+    pub fn new(store: Store, keyring: Arc<Keyring>, connector: Connector, instance: Arc<str>) -> Self {
+        Self { store, keyring, connector, instance }
+    }
+
+    /// Bindings on the cluster that this Kubelend did not make. Those that Kubernetes makes for itself (label
+    /// `kubernetes.io/bootstrapping`, or a name that begins with `system:`) are left out.
+    pub async fn foreign_bindings(&self, permit: &Authorized<ViewCluster>) -> Result<Vec<FoundBinding>, AccessError> {
+        let cluster = permit.cluster();
+        let all = bounded(async { Ok(self.client(cluster).await?.bindings(None).await?) }).await?;
+        Ok(all.into_iter().filter(|b| !kubernetes_own(b) && !self.made(b)).collect())
+    }
+
+    /// The cluster's namespaces, for the form's list.
+    pub async fn namespaces(&self, permit: &Authorized<ManageAccess>) -> Result<Vec<String>, AccessError> {
+        let cluster = permit.cluster();
+        bounded(async { Ok(self.client(cluster).await?.namespaces().await?) }).await
+    }
+
+    /// The rules of a ClusterRole as they stand there. `cluster` comes out of a permit: the accept page shows them too.
+    pub async fn role_rules(&self, cluster: &Cluster, role: Role) -> Result<Vec<Rule>, AccessError> {
+        bounded(async { Ok(self.client(cluster).await?.cluster_role_rules(role.as_str()).await?) }).await
+    }
+
+    async fn client(&self, cluster: &Cluster) -> Result<crate::k8s::ClusterClient, AccessError> {
+        credential::own_client(&self.store, &self.keyring, &self.connector, cluster, BOUND).await
+    }
+
+    /// Labels can be forged, so the name must fit the grant that the label claims as well.
+    fn made(&self, found: &FoundBinding) -> bool {
+        let label = |key: &str| found.labels.get(key).map(String::as_str);
+        let named = label(bindings::GRANT_LABEL)
+            .and_then(|id| id.parse::<GrantId>().ok())
+            .is_some_and(|id| bindings::binding_name(id) == found.name);
+        named && label(bindings::OWNER_LABEL) == Some(&*self.instance)
+    }
+}
+
+fn kubernetes_own(found: &FoundBinding) -> bool {
+    found.name.starts_with("system:") || found.labels.contains_key("kubernetes.io/bootstrapping")
+}
+
+async fn bounded<T>(look: impl Future<Output = Result<T, AccessError>>) -> Result<T, AccessError> {
+    tokio::time::timeout(BOUND, look).await.unwrap_or(Err(AccessError::Cluster(K8sError::TimedOut)))
+}

@@ -1,0 +1,266 @@
+//! The connection check of a cluster, step by step, each written down as it ends so that a page can show it live.
+//!
+//! It asks for just what Kubelend needs there, one right at a time, and says a word where there is more than that.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{AccessError, credential};
+use crate::{
+    clock::Clock,
+    crypto::Keyring,
+    k8s::{ClusterClient, Connector, K8sError, ResourceQuestion},
+    kubeconfig,
+    model::{
+        cluster::{CheckStep, Cluster, ConnectionCheck, StepOutcome},
+        id::{CheckId, ClusterId},
+        role::Role,
+    },
+    store::Store,
+};
+
+/// How long one question may take.
+const BOUND: Duration = Duration::from_secs(4);
+const RBAC: &str = "rbac.authorization.k8s.io";
+
+/// Checks clusters.
+#[derive(Clone, Debug)]
+pub struct Probe {
+    store: Store,
+    keyring: Arc<Keyring>,
+    connector: Connector,
+    clock: Clock,
+}
+
+/// A right that Kubelend needs, and what for.
+struct Need {
+    title: String,
+    question: ResourceQuestion,
+}
+
+impl Probe {
+    /// With these parts.
+    pub fn new(store: Store, keyring: Arc<Keyring>, connector: Connector, clock: Clock) -> Self {
+        Self { store, keyring, connector, clock }
+    }
+
+    /// Puts an empty check in place of the last one, so that a page shows at once that one is coming.
+    pub async fn begin(&self, id: ClusterId) -> Result<(), AccessError> {
+        Ok(self.store.begin_check(id, CheckId::new(), &self.empty()).await?)
+    }
+
+    /// Checks one cluster, whatever its last check said. Takes some seconds when nothing answers.
+    pub async fn check(&self, id: ClusterId) -> Result<(), AccessError> {
+        let cluster = self.store.cluster(id).await?;
+        let mut run = Run { probe: self, cluster: id, id: CheckId::new(), check: self.empty() };
+        self.store.begin_check(id, run.id, &run.check).await?;
+        run.all(&cluster).await?;
+        run.check.finished_at = Some(self.clock.now());
+        run.keep().await?;
+        if run.check.outcome() != StepOutcome::Failed {
+            self.store.hurry_grants(id, self.clock.now()).await?;
+        }
+        Ok(())
+    }
+
+    fn empty(&self) -> ConnectionCheck {
+        let titles = ["Address reached", "Certificate trusted", "Kubernetes", "Kubelend is known there"];
+        let steps = titles.into_iter().map(str::to_owned).chain(needs().into_iter().map(|n| n.title));
+        let steps = steps.chain([String::from("No more than needed")]).map(waiting).collect();
+        ConnectionCheck { started_at: self.clock.now(), finished_at: None, steps, version: None }
+    }
+}
+
+/// One check under way.
+struct Run<'a> {
+    probe: &'a Probe,
+    cluster: ClusterId,
+    id: CheckId,
+    check: ConnectionCheck,
+}
+
+impl Run<'_> {
+    async fn keep(&self) -> Result<(), AccessError> {
+        Ok(self.probe.store.keep_check(self.cluster, self.id, &self.check).await?)
+    }
+
+    async fn step(
+        &mut self,
+        at: usize,
+        outcome: StepOutcome,
+        detail: impl Into<String>,
+        millis: u64,
+    ) -> Result<(), AccessError> {
+        let step = &mut self.check.steps[at];
+        (step.outcome, step.detail, step.millis) = (outcome, detail.into(), millis);
+        if outcome == StepOutcome::Failed && at < 4 {
+            for later in &mut self.check.steps[at + 1..] {
+                later.outcome = StepOutcome::Skipped;
+            }
+        }
+        self.keep().await
+    }
+
+    async fn all(&mut self, cluster: &Cluster) -> Result<(), AccessError> {
+        let p = self.probe;
+        let client = match credential::own_client(&p.store, &p.keyring, &p.connector, cluster, BOUND).await {
+            Ok(client) => client,
+            Err(AccessError::Cluster(e)) => return self.step(0, StepOutcome::Failed, e.to_string(), 0).await,
+            Err(e) => return Err(e),
+        };
+        if self.connection(&client, cluster).await? && self.identity(&client).await? {
+            self.rights(&client).await?;
+            self.more_than_needed(&client).await?;
+        }
+        Ok(())
+    }
+
+    async fn connection(&mut self, client: &ClusterClient, cluster: &Cluster) -> Result<bool, AccessError> {
+        let address = cluster.endpoint.server.to_string();
+        let (reached, millis) = self.timed(client.reach()).await;
+        match reached {
+            Ok(()) => {
+                self.step(0, StepOutcome::Passed, address, millis).await?;
+                self.step(1, StepOutcome::Passed, trusted_by(cluster), millis).await?;
+            }
+            Err(K8sError::Tls(why)) => {
+                self.step(0, StepOutcome::Passed, address, millis).await?;
+                let detail = format!("{why}. Is the certificate-authority-data the one of this API server?");
+                self.step(1, StepOutcome::Failed, detail, millis).await?;
+                return Ok(false);
+            }
+            Err(e) => {
+                let detail = format!("{e}. Is the address reachable from where Kubelend runs?");
+                self.step(0, StepOutcome::Failed, detail, millis).await?;
+                return Ok(false);
+            }
+        }
+        let (version, millis) = self.timed(client.version()).await;
+        match version {
+            Ok(version) => {
+                self.check.version = Some(version.clone());
+                self.step(2, StepOutcome::Passed, version, millis).await?;
+                Ok(true)
+            }
+            // Some clusters keep /version from strangers; the next step says more.
+            Err(e @ (K8sError::Unauthorized | K8sError::Forbidden(_))) => {
+                self.step(2, StepOutcome::Warned, format!("It does not say its version: {e}."), millis).await?;
+                Ok(true)
+            }
+            Err(e) => {
+                self.step(2, StepOutcome::Failed, e.to_string(), millis).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    async fn identity(&mut self, client: &ClusterClient) -> Result<bool, AccessError> {
+        let (who, millis) = self.timed(client.who_am_i()).await;
+        match who {
+            Ok(user) => {
+                self.step(3, StepOutcome::Passed, format!("as {}", user.username), millis).await?;
+                Ok(true)
+            }
+            Err(K8sError::Unauthorized) => {
+                let detail = "The API server does not accept the credential: it may have been deleted or have run out. Paste a new kubeconfig on the Credentials page.";
+                self.step(3, StepOutcome::Failed, detail, millis).await?;
+                Ok(false)
+            }
+            Err(e) => {
+                self.step(3, StepOutcome::Failed, e.to_string(), millis).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    async fn rights(&mut self, client: &ClusterClient) -> Result<(), AccessError> {
+        for (at, need) in needs().into_iter().enumerate() {
+            let (may, millis) = self.timed(client.can_i(&need.question)).await;
+            let at = at + 4;
+            match may {
+                Ok(true) => self.step(at, StepOutcome::Passed, "allowed", millis).await?,
+                Ok(false) => {
+                    self.check.steps[at].remedy = Some(remedy());
+                    self.step(
+                        at,
+                        StepOutcome::Failed,
+                        "Not allowed. Apply this with your own kubectl, then test again.",
+                        millis,
+                    )
+                    .await?;
+                }
+                Err(e) => self.step(at, StepOutcome::Failed, e.to_string(), millis).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn more_than_needed(&mut self, client: &ClusterClient) -> Result<(), AccessError> {
+        let everything = ResourceQuestion { verb: "*", group: "*", resource: "*", namespace: None, name: None };
+        let secrets = ResourceQuestion { verb: "get", group: "", resource: "secrets", namespace: None, name: None };
+        let at = self.check.steps.len() - 1;
+        let (all, first) = self.timed(client.can_i(&everything)).await;
+        let (reads, second) = self.timed(client.can_i(&secrets)).await;
+        let millis = first + second;
+        match (all, reads) {
+            (Ok(true), _) => {
+                let detail = "This credential may do everything on the cluster. Kubelend needs far less: run the shown command and replace it on the Credentials page.";
+                self.step(at, StepOutcome::Warned, detail, millis).await
+            }
+            (_, Ok(true)) => {
+                let detail = "This credential may read Secrets, which Kubelend never does. A credential of the shown command may not.";
+                self.step(at, StepOutcome::Warned, detail, millis).await
+            }
+            (Ok(false), Ok(false)) => {
+                self.step(
+                    at,
+                    StepOutcome::Passed,
+                    "it can manage bindings, and neither read Secrets nor all the rest",
+                    millis,
+                )
+                .await
+            }
+            (Err(e), _) | (_, Err(e)) => self.step(at, StepOutcome::Warned, e.to_string(), millis).await,
+        }
+    }
+
+    async fn timed<T>(&self, call: impl Future<Output = T>) -> (T, u64) {
+        let begun = self.probe.clock.now();
+        let answer = call.await;
+        let took = self.probe.clock.now().since(begun);
+        (answer, u64::try_from(took.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+fn waiting(title: String) -> CheckStep {
+    CheckStep { title, outcome: StepOutcome::Waiting, detail: String::new(), remedy: None, millis: 0 }
+}
+
+fn trusted_by(cluster: &Cluster) -> String {
+    if cluster.endpoint.ca_pem.is_some() { "by the CA that came with the kubeconfig" } else { "by public authorities" }
+        .into()
+}
+
+fn remedy() -> String {
+    let roles = Role::ALL.map(Role::as_str);
+    format!("kubectl apply -f - <<'EOF'\n{}\nEOF", kubeconfig::least_power_manifest(&roles).trim_end())
+}
+
+fn needs() -> Vec<Need> {
+    let ask = |verb, resource, name| ResourceQuestion { verb, group: RBAC, resource, namespace: None, name };
+    let mut all = Vec::new();
+    for (resource, words) in [("clusterrolebindings", "ClusterRoleBindings"), ("rolebindings", "RoleBindings")] {
+        for verb in ["list", "create", "update", "delete"] {
+            all.push(Need { title: format!("May {verb} {words}"), question: ask(verb, resource, None) });
+        }
+    }
+    for role in Role::ALL {
+        all.push(Need {
+            title: format!("May bind “{role}”"),
+            question: ask("bind", "clusterroles", Some(role.as_str())),
+        });
+    }
+    all.push(Need { title: "May read ClusterRoles".into(), question: ask("get", "clusterroles", None) });
+    let namespaces = ResourceQuestion { verb: "list", group: "", resource: "namespaces", namespace: None, name: None };
+    all.push(Need { title: "May list namespaces".into(), question: namespaces });
+    all
+}

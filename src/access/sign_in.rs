@@ -1,0 +1,64 @@
+//! Signing in and out: who somebody is gets recorded, and their provider's tokens are kept, sealed, with their session.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+
+use super::{AccessError, audit};
+use crate::{
+    clock::Clock,
+    crypto::Keyring,
+    model::{audit::Action, identity::Identity, name::Email, time::Timestamp, token_set::TokenSet},
+    oidc::{Purpose, SignedIn},
+    policy::Person,
+    store::{Store, StoreError},
+};
+
+/// Signing in and out.
+#[derive(Clone, Debug)]
+pub struct SignIns {
+    store: Store,
+    keyring: Arc<Keyring>,
+    clock: Clock,
+}
+
+impl SignIns {
+    /// With these parts.
+    pub fn new(store: Store, keyring: Arc<Keyring>, clock: Clock) -> Self {
+        Self { store, keyring, clock }
+    }
+
+    /// Records a finished sign-in and keeps its tokens under `token_key` (256 random bits that only the session knows) until
+    /// `expires_at`, when the session ends for good.
+    pub async fn complete(
+        &self,
+        signed_in: SignedIn,
+        token_key: &str,
+        expires_at: Timestamp,
+    ) -> Result<Identity, AccessError> {
+        let SignedIn { claims, tokens, purpose } = signed_in;
+        let name = claims.email.as_ref().map_or(claims.sub.as_str(), Email::as_str).to_owned();
+        // The store puts the identity in as the actor: before the first sign-in it has no id yet.
+        let event = audit::by_kubelend(Action::SignedIn, format!("{name} at {}", claims.provider));
+        let event = crate::store::AuditDraft { actor_name: name, ..event };
+        let provider = claims.provider.clone();
+        let record = self.store.record_sign_in(&claims, event, self.clock.now()).await?;
+        let asked_offline = purpose == Purpose::Kubeconfig;
+        let set =
+            TokenSet { identity: record.identity.id, provider, tokens, asked_offline, handed_out_at: None, version: 0 };
+        self.store.put_tokens(&self.keyring, token_key, &set, expires_at).await?;
+        Ok(record.identity)
+    }
+
+    /// Forgets the session's tokens. The ID token comes back, where there is one, as the hint for the provider's own sign-out.
+    pub async fn sign_out(&self, person: &Person, token_key: &str) -> Result<Option<SecretString>, AccessError> {
+        let hint = match self.store.tokens(&self.keyring, token_key).await {
+            Ok(set) => Some(set.tokens.id_token),
+            Err(StoreError::NotFound) => None,
+            Err(e) => return Err(e.into()),
+        };
+        let event = audit::by(person, Action::SignedOut, person.identity().display());
+        self.store.drop_tokens(token_key, event, self.clock.now()).await?;
+        Ok(hint)
+    }
+}

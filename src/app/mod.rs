@@ -1,0 +1,189 @@
+//! The composition root: builds the parts out of the settings, wires them, and runs them until told to stop.
+//!
+//! Only here do configuration and parts meet; every part below is handed what it needs and nothing more.
+
+mod serve;
+
+use std::{path::Path, sync::Arc};
+
+use secrecy::ExposeSecret;
+use tokio::sync::watch;
+
+use crate::{
+    access::{Applier, Clusters, Gate, Grants, Kubeconfigs, Links, Observer, Probe, SignIns},
+    clock::Clock,
+    config::{self, Settings},
+    crypto::{CryptoError, Keyring},
+    k8s::{Connector, DirectDialer},
+    oidc::{ProviderSettings, Providers},
+    outbound::{self, AddressRules},
+    policy::{PersonRule, Policy},
+    reconcile::Reconciler,
+    store::{SessionStore, Store, StoreError},
+    telemetry::{Metrics, TelemetryError},
+    web::{self, WebSettings},
+};
+
+/// Why Kubelend does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The key ring.
+    #[error(transparent)]
+    Keys(#[from] CryptoError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A provider's settings: which, and why.
+    #[error("provider {0}")]
+    Provider(String),
+    /// Logs or metrics.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    /// A folder or file.
+    #[error("{0}: {1}")]
+    File(String, std::io::Error),
+    /// The listener.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(std::net::SocketAddr, std::io::Error),
+    /// The certificate.
+    #[error("cannot use the TLS certificate: {0}")]
+    Tls(std::io::Error),
+    /// Serving ended with an error.
+    #[error("serving ended: {0}")]
+    Serve(std::io::Error),
+}
+
+/// Runs Kubelend until `stop` resolves; then answers what it has begun to answer, and ends.
+///
+/// # Errors
+/// What keeps it from starting, or ended it.
+pub async fn serve(settings: Settings, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), AppError> {
+    outbound::install_crypto();
+    let built = build(&settings).await?;
+    let (stopping, stopped) = watch::channel(false);
+    let providers = built.parts.providers.clone();
+    let store = built.parts.store.clone();
+    let signal = stopping.clone();
+    tokio::spawn(async move {
+        stop.await;
+        signal.send_replace(true);
+    });
+    let router = web::router(built.parts);
+    let counted = Metrics::install()?;
+    let metrics = serve::metrics(counted.clone());
+    let serving = async {
+        let served = serve::run(&settings.listen, router, metrics, stopped.clone()).await;
+        // However serving ended, the rest ends with it.
+        stopping.send_replace(true);
+        served
+    };
+    let (served, (), (), ()) = tokio::join!(
+        serving,
+        counted.keep_small(until(stopped.clone())),
+        built.reconciler.run(stopped.clone()),
+        providers.keep_fresh(until(stopped.clone())),
+    );
+    store.close().await;
+    served
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+struct Built {
+    parts: web::Parts,
+    reconciler: Reconciler,
+}
+
+/// The key ring that the settings name.
+///
+/// # Errors
+/// When it cannot be used.
+pub fn keyring(settings: &Settings) -> Result<Keyring, AppError> {
+    folder(&settings.data_dir)?;
+    Ok(Keyring::open_or_create(&settings.keyring_file)?)
+}
+
+/// The providers that the settings name.
+///
+/// # Errors
+/// A CA that cannot be read.
+pub fn providers(settings: &Settings, clock: &Clock) -> Result<Providers, AppError> {
+    let all = settings.providers.iter().map(provider).collect();
+    Providers::new(all, rules(settings), clock).map_err(AppError::Provider)
+}
+
+async fn build(settings: &Settings) -> Result<Built, AppError> {
+    let clock = Clock::System;
+    let keyring = Arc::new(keyring(settings)?);
+    let store = Store::open(settings.database_url.expose_secret()).await?;
+    let instance: Arc<str> = store.instance_id().await?.into();
+    let providers = providers(settings, &clock)?;
+    let connector = Connector::new(Arc::new(DirectDialer::new(rules(settings))));
+    let applier = Applier::new(store.clone(), keyring.clone(), connector.clone(), instance.clone(), clock.clone());
+    let probe = Probe::new(store.clone(), keyring.clone(), connector.clone(), clock.clone());
+    let parts = web::Parts {
+        gate: Gate::new(store.clone(), Arc::new(policy(settings)), clock.clone()),
+        sign_ins: SignIns::new(store.clone(), keyring.clone(), clock.clone()),
+        clusters: Clusters::new(store.clone(), keyring.clone(), applier.clone(), probe.clone(), clock.clone()),
+        links: Links::new(store.clone(), keyring.clone(), applier.clone(), clock.clone()),
+        grants: Grants::new(store.clone(), applier.clone(), clock.clone()),
+        kubeconfigs: Kubeconfigs::new(
+            store.clone(),
+            keyring.clone(),
+            connector.clone(),
+            providers.clone(),
+            clock.clone(),
+        ),
+        observer: Observer::new(store.clone(), keyring.clone(), connector, instance),
+        sessions: SessionStore::new(store.clone(), keyring.clone(), clock.clone()),
+        store: store.clone(),
+        providers,
+        keyring,
+        clock: clock.clone(),
+        settings: Arc::new(WebSettings {
+            public_url: settings.public_url.clone(),
+            session_idle: settings.session.idle,
+            session_absolute: settings.session.absolute,
+        }),
+    };
+    Ok(Built { parts, reconciler: Reconciler::new(store, applier, probe, clock) })
+}
+
+fn folder(path: &Path) -> Result<(), AppError> {
+    std::fs::create_dir_all(path).map_err(|e| AppError::File(path.display().to_string(), e))
+}
+
+fn rules(settings: &Settings) -> AddressRules {
+    AddressRules { allow_loopback: settings.allow_loopback }
+}
+
+fn policy(settings: &Settings) -> Policy {
+    Policy {
+        platform_admins: settings.platform_admins.iter().map(rule).collect(),
+        cluster_adders: settings.cluster_adders.iter().map(rule).collect(),
+    }
+}
+
+fn rule(person: &config::PersonConfig) -> PersonRule {
+    let provider = person.provider.clone();
+    match &person.who {
+        config::Who::Subject(sub) => PersonRule::Sub(provider, sub.clone()),
+        config::Who::Email(email) => PersonRule::VerifiedEmail(provider, email.clone()),
+        config::Who::Group(group) => PersonRule::Group(provider, group.clone()),
+    }
+}
+
+fn provider(p: &config::ProviderConfig) -> ProviderSettings {
+    ProviderSettings {
+        id: p.id.clone(),
+        name: p.name.clone(),
+        issuer: p.issuer.clone(),
+        client_id: p.client_id.clone(),
+        client_secret: p.client_secret.clone(),
+        ca_pem: p.ca_pem.clone(),
+        scopes: p.scopes.clone(),
+        claim_mapping: p.claim_mapping.clone(),
+    }
+}

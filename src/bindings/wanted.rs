@@ -1,0 +1,142 @@
+//! The wanted bindings of a grant.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    k8s::BindingObject,
+    model::{
+        claim_mapping::{ClaimMapping, Unmappable},
+        grant::Grant,
+        id::GrantId,
+        identity::Identity,
+        name::Namespace,
+        role::Role,
+        subject::Subject,
+    },
+};
+
+/// `app.kubernetes.io/managed-by`.
+pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
+/// Which installation of Kubelend.
+pub const OWNER_LABEL: &str = "kubelend.io/instance";
+/// Which grant.
+pub const GRANT_LABEL: &str = "kubelend.io/grant";
+/// For people who meet a binding on the cluster: what it is.
+pub(super) const ABOUT_ANNOTATION: &str = "kubelend.io/about";
+/// The value of [`MANAGED_BY_LABEL`].
+pub(super) const MANAGED_BY: &str = "kubelend";
+
+/// The name of a grant's bindings: `kubelend-ID`; a RoleBinding in each namespace bears the same.
+pub fn binding_name(grant: GrantId) -> String {
+    format!("kubelend-{grant}")
+}
+
+/// What should stand for a grant: one ClusterRoleBinding, or a RoleBinding in each of its namespaces; nothing for a grant without role.
+///
+/// # Errors
+/// When the cluster has no name for the grantee.
+pub fn wanted(
+    grant: &Grant,
+    person: Option<&Identity>,
+    mapping: &ClaimMapping,
+    instance: &str,
+) -> Result<Vec<BindingObject>, Unmappable> {
+    let Some(role) = grant.role else { return Ok(Vec::new()) };
+    let subject = grant.grantee.subject(mapping, person)?;
+    let binding = |namespace: Option<&Namespace>| BindingObject {
+        namespace: namespace.map(|n| n.as_str().to_owned()),
+        name: binding_name(grant.id),
+        cluster_role: role.as_str().to_owned(),
+        subjects: vec![subject.clone()],
+        labels: labels(grant.id, instance),
+        annotations: BTreeMap::from([(ABOUT_ANNOTATION.to_owned(), about(grant, role, &subject))]),
+    };
+    Ok(match grant.scope.namespaces() {
+        [] => vec![binding(None)],
+        names => names.iter().map(|name| binding(Some(name))).collect(),
+    })
+}
+
+fn labels(grant: GrantId, instance: &str) -> BTreeMap<String, String> {
+    [(MANAGED_BY_LABEL, MANAGED_BY.to_owned()), (OWNER_LABEL, instance.to_owned()), (GRANT_LABEL, grant.to_string())]
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
+}
+
+fn about(grant: &Grant, role: Role, subject: &Subject) -> String {
+    let until = grant.expires_at.map(|end| format!(" until {end}")).unwrap_or_default();
+    format!(
+        "Kubelend lends {} {} the role {role} in {}{until}. Take it back in Kubelend; deleting this here does not last.",
+        subject.kind.as_str().to_lowercase(),
+        subject.name,
+        grant.scope.in_words(),
+    )
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::model::{
+        grant::{GrantState, Grantee, Origin},
+        id::{ClusterId, IdentityId},
+        scope::Scope,
+        subject::SubjectKind,
+        time::Timestamp,
+    };
+
+    pub(crate) fn grant(role: Option<Role>, namespaces: &[&str]) -> Grant {
+        Grant {
+            id: GrantId::new(),
+            grantee: Grantee::Group("dex".parse().unwrap(), "devs".into()),
+            role,
+            scope: Scope::new(ClusterId::new(), namespaces.iter().map(|n| n.parse().unwrap()).collect()),
+            expires_at: Some(Timestamp::from_secs(1_795_392_000)),
+            origin: Origin::Manual,
+            created_by: IdentityId::new(),
+            created_at: Timestamp::from_secs(0),
+            state: GrantState::Pending,
+            state_detail: None,
+            state_since: Timestamp::from_secs(0),
+            ended: None,
+        }
+    }
+
+    #[test]
+    fn a_grant_on_the_whole_cluster_is_one_cluster_role_binding() {
+        let grant = grant(Some(Role::View), &[]);
+        let bindings = wanted(&grant, None, &ClaimMapping::default(), "k1").unwrap();
+        let [one] = bindings.as_slice() else { panic!("{bindings:?}") };
+        assert_eq!(one.namespace, None);
+        assert_eq!(one.name, format!("kubelend-{}", grant.id));
+        assert_eq!(one.cluster_role, "view");
+        assert_eq!(one.subjects, [Subject::group("oidc:devs")]);
+        assert_eq!(one.subjects[0].kind, SubjectKind::Group);
+        assert_eq!(one.labels[MANAGED_BY_LABEL], "kubelend");
+        assert_eq!(one.labels[OWNER_LABEL], "k1");
+        assert_eq!(one.labels[GRANT_LABEL], grant.id.to_string());
+        let about = &one.annotations[ABOUT_ANNOTATION];
+        assert!(
+            about.contains("group oidc:devs the role view in the whole cluster until 2026-11-23T00:00:00Z"),
+            "{about}"
+        );
+    }
+
+    #[test]
+    fn a_grant_in_namespaces_is_a_role_binding_in_each() {
+        let grant = grant(Some(Role::Edit), &["a", "b"]);
+        let bindings = wanted(&grant, None, &ClaimMapping::default(), "k1").unwrap();
+        let places: Vec<_> = bindings.iter().map(|b| b.namespace.as_deref()).collect();
+        assert_eq!(places, [Some("a"), Some("b")]);
+        assert!(bindings.iter().all(|b| b.name == binding_name(grant.id)));
+        assert_eq!(bindings, wanted(&grant, None, &ClaimMapping::default(), "k1").unwrap());
+    }
+
+    #[test]
+    fn a_grant_without_role_has_no_binding_and_an_unmappable_person_none_either() {
+        assert_eq!(wanted(&grant(None, &["a"]), None, &ClaimMapping::default(), "k1"), Ok(vec![]));
+        let mut person = grant(Some(Role::View), &[]);
+        person.grantee = Grantee::Person(IdentityId::new());
+        assert_eq!(wanted(&person, None, &ClaimMapping::default(), "k1"), Err(Unmappable::NoEmail));
+    }
+}

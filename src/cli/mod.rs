@@ -1,0 +1,123 @@
+//! The command tree. One file for each command that does something; each `--help` shows an example. What a command found goes
+//! to standard output, what went wrong to standard error together with the next step, and the exit code says which it was.
+
+mod check;
+mod serve;
+
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{self, ConfigError, Settings};
+
+/// Lend a Kubernetes cluster, keep the keys.
+#[derive(Debug, Parser)]
+#[command(name = "kubelend", version, after_help = "Example:\n  kubelend serve --config /etc/kubelend/kubelend.toml")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the pages until SIGTERM or Ctrl-C.
+    #[command(after_help = "Example:\n  kubelend serve --config /etc/kubelend/kubelend.toml --listen 127.0.0.1:8080")]
+    Serve {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Listen here, whatever the configuration says.
+        #[arg(long, value_name = "IP:PORT")]
+        listen: Option<SocketAddr>,
+    },
+    /// Read the configuration, open key ring and database, ask the providers, and say what is wrong.
+    #[command(
+        after_help = "Opening the database brings it up to date, as the start does.\n\nExample:\n  kubelend check --config /etc/kubelend/kubelend.toml -o json"
+    )]
+    Check {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// The form of the answer.
+        #[arg(short, long, value_enum, default_value_t = Output::Table)]
+        output: Output,
+    },
+    /// Say which version this is.
+    #[command(after_help = "Example:\n  kubelend version")]
+    Version,
+}
+
+#[derive(Args, Debug)]
+struct ConfigFile {
+    /// The configuration (see docs/kubelend.example.toml).
+    #[arg(long = "config", env = "KUBELEND_CONFIG", value_name = "FILE")]
+    file: PathBuf,
+}
+
+impl ConfigFile {
+    fn load(&self) -> Result<Settings, ConfigError> {
+        Settings::load(&self.file, config::of_the_process())
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // Libraries that are not handed a TLS provider take the process's.
+    crate::outbound::install_crypto();
+    match cli.command {
+        Command::Version => say(concat!("kubelend ", env!("CARGO_PKG_VERSION"))),
+        Command::Serve { config, listen } => serve::run(&config, listen),
+        Command::Check { config, output } => check::run(&config, output),
+    }
+}
+
+/// Writes what was found. A reader that went away (`| head`) is no mistake.
+fn say(text: &str) -> ExitCode {
+    match writeln!(io::stdout().lock(), "{text}") {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+/// Writes what went wrong and what to do.
+fn complain(text: impl std::fmt::Display) -> ExitCode {
+    // With standard error gone there is nobody left to tell.
+    drop(writeln!(io::stderr().lock(), "{text}"));
+    ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_tree_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_has_an_example_that_parses() {
+        let mut tree = Cli::command();
+        let mut helps = vec![tree.render_help()];
+        helps.extend(tree.get_subcommands_mut().filter(|c| c.get_name() != "help").map(clap::Command::render_help));
+        for help in helps {
+            let help = help.to_string();
+            let example = help.split_once("Example:\n").unwrap_or_else(|| panic!("{help}")).1.trim();
+            Cli::try_parse_from(example.split_whitespace()).unwrap_or_else(|e| panic!("{example}: {e}"));
+        }
+    }
+}

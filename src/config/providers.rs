@@ -1,0 +1,165 @@
+//! The providers' settings.
+
+use std::net::IpAddr;
+
+use rustls_pki_types::{CertificateDer, pem::PemObject};
+use url::{Host, Url};
+
+use super::{ProviderConfig, section::Section};
+use crate::model::{
+    claim_mapping::{ClaimMapping, UsernameClaim},
+    provider::ProviderId,
+};
+
+const SCOPES: [&str; 5] = ["openid", "email", "profile", "groups", "offline_access"];
+
+/// Reads all of them; those with a mistake are left out, since nothing is used then anyway.
+pub(super) fn read(root: &mut Section<'_>, allow_loopback: bool) -> Vec<ProviderConfig> {
+    let sections = root.sections("providers");
+    if sections.is_empty() {
+        root.mistake(
+            "providers",
+            "there is none, so nobody could sign in",
+            "add a [[providers]] section with id, issuer and client_id",
+        );
+    }
+    let mut all: Vec<ProviderConfig> = Vec::new();
+    for section in sections {
+        let path = section.path().to_owned();
+        let Some(provider) = one(section, allow_loopback) else { continue };
+        if all.iter().any(|other| other.id == provider.id) {
+            root.mistake(
+                &format!("{path}.id"),
+                format!("“{}” is taken by another provider", provider.id),
+                "give each its own",
+            );
+        }
+        all.push(provider);
+    }
+    all
+}
+
+fn one(mut section: Section<'_>, allow_loopback: bool) -> Option<ProviderConfig> {
+    let id = section.required("id", "dex").and_then(|text| match text.parse::<ProviderId>() {
+        Ok(id) => Some(id),
+        Err(why) => {
+            section.mistake("id", why.to_string(), "choose one; it becomes part of the redirect URI");
+            None
+        }
+    });
+    let name = section.word("name");
+    let issuer = issuer(&mut section, allow_loopback);
+    let client_id = section.required("client_id", "kubelend");
+    let client_secret = section.secret("client_secret", "client_secret_file");
+    let ca_pem = ca(&mut section);
+    let scopes = scopes(&mut section);
+    let claim_mapping = claim_mapping(section.section("claim_mapping"));
+    section.end();
+    let id = id?;
+    Some(ProviderConfig {
+        name: name.unwrap_or_else(|| id.to_string()),
+        id,
+        issuer: issuer?,
+        client_id: client_id?,
+        client_secret,
+        ca_pem,
+        scopes,
+        claim_mapping,
+    })
+}
+
+/// Kept as it is written: tokens are compared with it to the letter.
+fn issuer(section: &mut Section<'_>, allow_loopback: bool) -> Option<String> {
+    const FIX: &str = "copy the “issuer” of the provider's /.well-known/openid-configuration to the letter";
+    let text = section.required("issuer", "https://idp.example.com")?;
+    let problem = match Url::parse(&text) {
+        Err(e) => format!("“{text}” is no address: {e}"),
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => "holds a user or a password".into(),
+        Ok(url) if url.scheme() != "https" => format!("“{text}” is not https, which OpenID Connect wants"),
+        Ok(url) if url.query().is_some() || url.fragment().is_some() => format!("“{text}” has a query or a fragment"),
+        Ok(url) if !allow_loopback && is_loopback(&url) => {
+            section.mistake(
+                "issuer",
+                format!("“{text}” is a loopback address, and Kubelend does not connect there"),
+                "for development, set network.allow_loopback = true",
+            );
+            return None;
+        }
+        Ok(_) => return Some(text),
+    };
+    section.mistake("issuer", problem, FIX);
+    None
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(v4)) => v4.is_loopback(),
+        Some(Host::Ipv6(v6)) => IpAddr::V6(v6).to_canonical().is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        None => false,
+    }
+}
+
+fn ca(section: &mut Section<'_>) -> Option<String> {
+    let pem = section.file("ca_file")?;
+    let good =
+        |(count, all_good): (usize, bool), certificate: Result<_, _>| (count + 1, all_good && certificate.is_ok());
+    match CertificateDer::pem_slice_iter(pem.as_bytes()).fold((0, true), good) {
+        (0, _) | (_, false) => {
+            section.mistake(
+                "ca_file",
+                "the file holds no PEM certificate",
+                "name the CA's certificate (-----BEGIN CERTIFICATE-----)",
+            );
+            None
+        }
+        // Anything else that stands in the file (a key, say) would end up in people's kubeconfigs.
+        _ if pem.contains("PRIVATE KEY") => {
+            section.mistake(
+                "ca_file",
+                "the file holds a private key",
+                "name a file with the certificate alone: it is written into kubeconfigs",
+            );
+            None
+        }
+        _ => Some(pem),
+    }
+}
+
+fn scopes(section: &mut Section<'_>) -> Vec<String> {
+    let scopes = section.words("scopes").unwrap_or_else(|| SCOPES.map(str::to_owned).to_vec());
+    if !scopes.iter().any(|s| s == "openid") {
+        section.mistake("scopes", "“openid” is not among them", "add it: without it there is no ID token");
+    }
+    // RFC 6749 section 3.3.
+    let plain = |s: &String| !s.is_empty() && s.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\');
+    if let Some(odd) = scopes.iter().find(|s| !plain(s)) {
+        section.mistake(
+            "scopes",
+            format!("“{odd}” is no scope"),
+            "write each scope as a text of its own, without spaces",
+        );
+    }
+    scopes
+}
+
+fn claim_mapping(mut section: Section<'_>) -> ClaimMapping {
+    let usual = ClaimMapping::default();
+    let username_claim = section.parsed("username_claim", "write \"email\" or \"sub\"", UsernameClaim::parse);
+    let groups_claim = section.word("groups_claim");
+    let mut prefix = |name| {
+        let prefix = section.text(name)?;
+        if prefix.trim().to_ascii_lowercase().starts_with("system:") {
+            section.mistake(name, "begins with “system:”, which Kubernetes keeps for itself", "choose another prefix");
+        }
+        Some(prefix)
+    };
+    let (username_prefix, groups_prefix) = (prefix("username_prefix"), prefix("groups_prefix"));
+    section.end();
+    ClaimMapping {
+        username_claim: username_claim.unwrap_or(usual.username_claim),
+        username_prefix: username_prefix.unwrap_or(usual.username_prefix),
+        groups_claim: groups_claim.unwrap_or(usual.groups_claim),
+        groups_prefix: groups_prefix.unwrap_or(usual.groups_prefix),
+    }
+}

@@ -1,0 +1,21 @@
+//! The only place that talks to API servers. It dials through a [`Dialer`], so that a tunnel can stand in for the network, and
+//! sends a credential only over verified TLS; redirects are never followed and every call has a bound.
+//!
+//! Requests and paths are made by kube's core and read into Kubernetes' own types; what carries them is ours, because kube's
+//! client writes answers that it cannot read into the log, mends what is no Kubernetes answer into something that looks like
+//! one, and does not say whether TCP, TLS or the API server stood in the way.
+
+mod answer;
+mod bindings;
+mod client;
+mod dial;
+mod error;
+mod reviews;
+mod tls;
+mod transport;
+
+pub use bindings::{BindingObject, FoundBinding, Placed};
+pub use client::{ClusterClient, Connector, Shown};
+pub use dial::{Dialer, DirectDialer, Stream};
+pub use error::K8sError;
+pub use reviews::{ResourceQuestion, Rule, UserInfo};

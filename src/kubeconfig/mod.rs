@@ -1,0 +1,17 @@
+//! Kubeconfigs, as text: parsing an uploaded one strictly, and building the ones that are handed out. Pure: no I/O, nothing
+//! is fetched or run.
+
+mod build;
+mod commands;
+mod connect;
+mod emit;
+mod fields;
+mod parse;
+mod shell;
+mod values;
+mod yaml;
+
+pub use build::ProviderKubeconfig;
+pub use commands::safe_commands;
+pub use connect::{connect_script, least_power_manifest};
+pub use parse::{MAX_BYTES, ParseError, Parsed, parse};

@@ -1,0 +1,115 @@
+//! Audit events: who did what to what, when, and how it went. Written in the transaction of what they record, never changed.
+
+use super::{
+    id::{AuditEventId, ClusterId, IdentityId, WorkspaceId},
+    time::Timestamp,
+};
+
+/// Who acted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// A person.
+    Person(IdentityId),
+    /// Kubelend by itself: an expiry, a repair.
+    Kubelend,
+}
+
+/// What was done. The names are stored; they are never reused for something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "each says itself")]
+pub enum Action {
+    SignedIn,
+    SignedOut,
+    ClusterAdded,
+    ClusterRenamed,
+    ClusterCredentialsReplaced,
+    ClusterTrustChanged,
+    ClusterRemovalAsked,
+    ClusterRemoved,
+    LinkCreated,
+    LinkRevoked,
+    LinkAccepted,
+    GrantAdded,
+    GrantRevoked,
+    GrantExpired,
+    BindingApplied,
+    BindingRemoved,
+    BindingFailed,
+    KubeconfigIssued,
+}
+
+impl Action {
+    /// All of them.
+    pub const ALL: [Self; 18] = [
+        Self::SignedIn,
+        Self::SignedOut,
+        Self::ClusterAdded,
+        Self::ClusterRenamed,
+        Self::ClusterCredentialsReplaced,
+        Self::ClusterTrustChanged,
+        Self::ClusterRemovalAsked,
+        Self::ClusterRemoved,
+        Self::LinkCreated,
+        Self::LinkRevoked,
+        Self::LinkAccepted,
+        Self::GrantAdded,
+        Self::GrantRevoked,
+        Self::GrantExpired,
+        Self::BindingApplied,
+        Self::BindingRemoved,
+        Self::BindingFailed,
+        Self::KubeconfigIssued,
+    ];
+
+    /// As stored: `noun.verb`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SignedIn => "session.signed_in",
+            Self::SignedOut => "session.signed_out",
+            Self::ClusterAdded => "cluster.added",
+            Self::ClusterRenamed => "cluster.renamed",
+            Self::ClusterCredentialsReplaced => "cluster.credentials_replaced",
+            Self::ClusterTrustChanged => "cluster.trust_changed",
+            Self::ClusterRemovalAsked => "cluster.removal_asked",
+            Self::ClusterRemoved => "cluster.removed",
+            Self::LinkCreated => "link.created",
+            Self::LinkRevoked => "link.revoked",
+            Self::LinkAccepted => "link.accepted",
+            Self::GrantAdded => "grant.added",
+            Self::GrantRevoked => "grant.revoked",
+            Self::GrantExpired => "grant.expired",
+            Self::BindingApplied => "binding.applied",
+            Self::BindingRemoved => "binding.removed",
+            Self::BindingFailed => "binding.failed",
+            Self::KubeconfigIssued => "kubeconfig.issued",
+        }
+    }
+
+    /// As stored.
+    pub fn parse(s: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|a| a.as_str() == s)
+    }
+}
+
+/// One event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEvent {
+    /// Its id; later events have greater ones.
+    pub id: AuditEventId,
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub actor: Actor,
+    /// What they are called, as it was then.
+    pub actor_name: String,
+    /// What.
+    pub action: Action,
+    /// The cluster it is about, if it is about one.
+    pub cluster: Option<ClusterId>,
+    /// The workspace it is about, if it is about one.
+    pub workspace: Option<WorkspaceId>,
+    /// What it was done to, in words that stand for themselves: “bob@example.com: view on the whole cluster until …”.
+    pub target: String,
+    /// The request that caused it, as in the log.
+    pub request_id: Option<String>,
+}

@@ -1,0 +1,134 @@
+//! Clusters: API servers that Kubelend can reach, and what is known of the way there.
+
+use secrecy::SecretString;
+use url::Url;
+
+use super::{
+    claim_mapping::ClaimMapping,
+    id::{ClusterId, IdentityId, WorkspaceId},
+    name::ClusterName,
+    provider::ProviderId,
+    time::Timestamp,
+};
+
+/// Where an API server is and whom to believe there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// `https://…`, without user, query or fragment.
+    pub server: Url,
+    /// The CA as PEM; `None` for one that public authorities signed.
+    pub ca_pem: Option<String>,
+    /// The name to ask for and verify in TLS, where it is not the server's host.
+    pub tls_server_name: Option<String>,
+}
+
+/// What Kubelend shows to an API server to act by itself there.
+#[derive(Clone, Debug)]
+pub enum ClusterCredential {
+    /// A bearer token, a ServiceAccount's for choice.
+    Token(SecretString),
+    /// A client certificate with its key, both PEM.
+    ClientCertificate {
+        /// The chain.
+        certificate: String,
+        /// The private key.
+        key: SecretString,
+    },
+}
+
+/// A cluster as it is stored. Its credential is sealed and kept apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// Its id.
+    pub id: ClusterId,
+    /// The workspace it belongs to.
+    pub workspace: WorkspaceId,
+    /// Its name; unique in its workspace, whatever the case.
+    pub name: ClusterName,
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// Providers that it trusts, each with what it makes of that provider's tokens; sorted by provider.
+    pub trusts: Vec<(ProviderId, ClaimMapping)>,
+    /// Who added it.
+    pub created_by: IdentityId,
+    /// When.
+    pub created_at: Timestamp,
+    /// Set once somebody has asked to remove it: nothing new is granted on it.
+    pub removing: Option<Removal>,
+}
+
+/// What to do with Kubelend's bindings when a cluster goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// Take them along.
+    Purge,
+    /// Leave them on the cluster.
+    Leave,
+}
+
+impl Cluster {
+    /// What it makes of a provider's tokens, if it trusts that provider.
+    pub fn mapping(&self, provider: &ProviderId) -> Option<&ClaimMapping> {
+        self.trusts.iter().find(|(id, _)| id == provider).map(|(_, mapping)| mapping)
+    }
+}
+
+/// How one step of a connection check went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StepOutcome {
+    /// Not begun.
+    Waiting,
+    /// Good.
+    Passed,
+    /// Works, with a word to say.
+    Warned,
+    /// Does not work.
+    Failed,
+    /// Not asked, since an earlier step failed.
+    Skipped,
+}
+
+/// One step of a connection check, as a page shows it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct CheckStep {
+    /// What was asked: “Address reached”, “Read ClusterRoleBindings”, …
+    pub title: String,
+    /// How it went.
+    pub outcome: StepOutcome,
+    /// What was seen or what stands in the way, in people's words.
+    pub detail: String,
+    /// What to paste where something is missing: a command or a manifest.
+    pub remedy: Option<String>,
+    /// How long it took, in milliseconds.
+    pub millis: u64,
+}
+
+/// A connection check: the last one of a cluster is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionCheck {
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended; `None` while it runs.
+    pub finished_at: Option<Timestamp>,
+    /// Its steps so far, in order.
+    pub steps: Vec<CheckStep>,
+    /// The API server's version, once seen: `v1.36.3`.
+    pub version: Option<String>,
+}
+
+impl ConnectionCheck {
+    /// The worst of its steps' outcomes: failed, warned, waiting, passed.
+    pub fn outcome(&self) -> StepOutcome {
+        let has = |o| self.steps.iter().any(|s| s.outcome == o);
+        if has(StepOutcome::Failed) {
+            StepOutcome::Failed
+        } else if self.finished_at.is_none() {
+            StepOutcome::Waiting
+        } else if has(StepOutcome::Warned) {
+            StepOutcome::Warned
+        } else {
+            StepOutcome::Passed
+        }
+    }
+}

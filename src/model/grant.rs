@@ -1,0 +1,153 @@
+//! Grants: the central object. A subject, a role, a scope, perhaps an expiry; bindings on clusters are made out of them.
+//!
+//! A grant's row is the truth and its bindings follow. `GrantState` says how far they have followed.
+
+use super::{
+    claim_mapping::{ClaimMapping, Unmappable},
+    id::{GrantId, IdentityId, ShareLinkId},
+    identity::Identity,
+    name::Email,
+    provider::ProviderId,
+    role::Role,
+    scope::Scope,
+    subject::Subject,
+    time::Timestamp,
+};
+
+/// Whom a grant is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Grantee {
+    /// Somebody who has signed in at least once.
+    Person(IdentityId),
+    /// Somebody who has not signed in yet; becomes a `Person` at the first sign-in with this verified email at the provider.
+    Email(ProviderId, Email),
+    /// A provider's group, without prefix.
+    Group(ProviderId, String),
+}
+
+/// How a grant came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Somebody added it on the access page.
+    Manual,
+    /// Somebody accepted this share link.
+    Link(ShareLinkId),
+    /// The cluster's owner got it when the cluster was added.
+    Owner,
+}
+
+/// How far the cluster has followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GrantState {
+    /// Wanted, and its bindings are not known to stand yet.
+    Pending,
+    /// Its bindings stand.
+    Applied,
+    /// Something else on the cluster bears the name of its binding; nothing was touched.
+    Conflict,
+    /// The cluster refused (the detail says why); it is tried again.
+    Failed,
+    /// No longer wanted, and its bindings are not known to be gone yet.
+    Removing,
+    /// No longer wanted, and its bindings are gone.
+    Removed,
+}
+
+impl GrantState {
+    /// As stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Applied => "applied",
+            Self::Conflict => "conflict",
+            Self::Failed => "failed",
+            Self::Removing => "removing",
+            Self::Removed => "removed",
+        }
+    }
+
+    /// As stored.
+    pub fn parse(s: &str) -> Option<Self> {
+        [Self::Pending, Self::Applied, Self::Conflict, Self::Failed, Self::Removing, Self::Removed]
+            .into_iter()
+            .find(|x| x.as_str() == s)
+    }
+}
+
+/// Why a grant ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// Somebody removed it.
+    Revoked,
+    /// Its time was up.
+    Expired,
+    /// Its cluster is being removed.
+    ClusterRemoved,
+}
+
+impl EndReason {
+    /// As stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Revoked => "revoked",
+            Self::Expired => "expired",
+            Self::ClusterRemoved => "cluster_removed",
+        }
+    }
+
+    /// As stored.
+    pub fn parse(s: &str) -> Option<Self> {
+        [Self::Revoked, Self::Expired, Self::ClusterRemoved].into_iter().find(|x| x.as_str() == s)
+    }
+}
+
+/// A grant as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Its id; its bindings are named after it.
+    pub id: GrantId,
+    /// Whom it is for.
+    pub grantee: Grantee,
+    /// The role; `None` for access without rights (a share link with no role): it has no binding, and lets the
+    /// person hold a kubeconfig.
+    pub role: Option<Role>,
+    /// Where it reaches.
+    pub scope: Scope,
+    /// When it ends by itself.
+    pub expires_at: Option<Timestamp>,
+    /// How it came to be.
+    pub origin: Origin,
+    /// Who made it (for a link: who made the link).
+    pub created_by: IdentityId,
+    /// When.
+    pub created_at: Timestamp,
+    /// How far the cluster has followed.
+    pub state: GrantState,
+    /// What stands in the way, in words for a page, where something does.
+    pub state_detail: Option<String>,
+    /// Since when it is in this state.
+    pub state_since: Timestamp,
+    /// Why it ended, once it has.
+    pub ended: Option<EndReason>,
+}
+
+impl Grant {
+    /// Whether it is wanted at this moment: neither ended nor past its expiry.
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        self.ended.is_none() && self.expires_at.is_none_or(|end| now < end)
+    }
+}
+
+impl Grantee {
+    /// The RBAC subject that a cluster with this mapping compares. `person` is the identity of a `Person` grantee.
+    ///
+    /// # Errors
+    /// When no name can be made of them.
+    pub fn subject(&self, mapping: &ClaimMapping, person: Option<&Identity>) -> Result<Subject, Unmappable> {
+        match self {
+            Self::Person(_) => mapping.username(person.ok_or(Unmappable::NoEmail)?).map(Subject::user),
+            Self::Email(_, email) => mapping.username_of_email(email).map(Subject::user),
+            Self::Group(_, group) => mapping.group(group).map(Subject::group),
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! The vocabulary of Kubelend: plain types and the rules that hold for them, with no I/O and no framework.
+//!
+//! Everything else in the house speaks in these words, so a rule that is enforced here (how a name may look, what a
+//! claim mapping makes of an identity, when a link is open) cannot be forgotten elsewhere.
+
+pub mod audit;
+pub mod claim_mapping;
+pub mod cluster;
+pub mod grant;
+pub mod id;
+pub mod identity;
+pub mod name;
+pub mod provider;
+pub mod role;
+pub mod scope;
+pub mod share_link;
+pub mod subject;
+pub mod time;
+pub mod token_set;
+pub mod workspace;

@@ -1,0 +1,199 @@
+//! Names that people type: cluster names, namespaces, emails. Each is a type whose only way in is its check, so that what
+//! reaches a kubeconfig, a shell command or an allow-list has been looked at once and for all.
+
+use std::{fmt, str::FromStr};
+
+/// Why a typed name was refused, in words for the person who typed it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadName(pub String);
+
+macro_rules! name_type {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The text of it.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.0
+            }
+        }
+        impl TryFrom<String> for $name {
+            type Error = BadName;
+            fn try_from(s: String) -> Result<Self, BadName> {
+                s.parse()
+            }
+        }
+    };
+}
+
+name_type! {
+    /// A cluster's name: 1–63 letters, digits, `-`, `_` and `.`, beginning and ending with a letter or digit. It stands in
+    /// kubeconfigs, file names and commands, so nothing that YAML or a shell gives a meaning to is let in.
+    ClusterName
+}
+name_type! {
+    /// A namespace's name: an RFC 1123 label, as `kubectl create namespace` takes it.
+    Namespace
+}
+name_type! {
+    /// An email address in ASCII with exactly one `@`. Holds it as it was given; compare with [`Email::matches`].
+    Email
+}
+
+impl FromStr for ClusterName {
+    type Err = BadName;
+    fn from_str(s: &str) -> Result<Self, BadName> {
+        let s = s.trim();
+        if s.is_empty() {
+            return Err(BadName("Give the cluster a name.".into()));
+        }
+        if s.len() > 63 {
+            return Err(BadName("A cluster's name has at most 63 characters.".into()));
+        }
+        let ends_well = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+        let plain = s.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+        if !plain || !ends_well(s.chars().next()) || !ends_well(s.chars().last()) {
+            return Err(BadName(
+                "Use letters, digits, “-”, “_” and “.”, and begin and end with a letter or digit: the name stands in kubeconfigs and commands."
+                    .into(),
+            ));
+        }
+        Ok(Self(s.to_owned()))
+    }
+}
+
+impl FromStr for Namespace {
+    type Err = BadName;
+    fn from_str(s: &str) -> Result<Self, BadName> {
+        let s = s.trim();
+        let alnum = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        let good = (1..=63).contains(&s.len())
+            && s.chars().all(|c| alnum(c) || c == '-')
+            && s.starts_with(alnum)
+            && s.ends_with(alnum);
+        if good {
+            Ok(Self(s.to_owned()))
+        } else {
+            Err(BadName(format!(
+                "“{}” is no namespace name: lower-case letters, digits and “-”, at most 63, beginning and ending with a letter or digit.",
+                s.chars().take(80).collect::<String>()
+            )))
+        }
+    }
+}
+
+impl Namespace {
+    /// Reads a typed list: separated by commas, spaces or line ends; sorted, each once.
+    ///
+    /// # Errors
+    /// The first name that is none, or an empty list.
+    pub fn parse_list(text: &str) -> Result<Vec<Self>, BadName> {
+        let mut all = text
+            .split(|c: char| c == ',' || c.is_whitespace())
+            .filter(|s| !s.is_empty())
+            .map(str::parse)
+            .collect::<Result<Vec<Self>, _>>()?;
+        all.sort();
+        all.dedup();
+        if all.is_empty() {
+            return Err(BadName("Name at least one namespace, or choose the whole cluster.".into()));
+        }
+        if all.len() > 50 {
+            return Err(BadName("At most 50 namespaces at once.".into()));
+        }
+        Ok(all)
+    }
+}
+
+impl FromStr for Email {
+    type Err = BadName;
+    fn from_str(s: &str) -> Result<Self, BadName> {
+        let s = s.trim();
+        let refuse = || {
+            BadName(
+                "This is no email address as providers give them: one “@”, no spaces, letters of the ASCII alphabet."
+                    .into(),
+            )
+        };
+        let (local, domain) = s.split_once('@').ok_or_else(refuse)?;
+        let fine = |part: &str| {
+            !part.is_empty()
+                && part.chars().all(|c| {
+                    c.is_ascii_graphic()
+                        && !matches!(c, '@' | '"' | '\\' | '<' | '>' | '(' | ')' | ',' | ';' | ':' | '[' | ']')
+                })
+        };
+        if s.len() > 254 || !fine(local) || !fine(domain) || !domain.contains(|c: char| c.is_ascii_alphanumeric()) {
+            return Err(refuse());
+        }
+        Ok(Self(s.to_owned()))
+    }
+}
+
+impl Email {
+    /// The form that is stored for look-ups: ASCII lower case.
+    pub fn normalised(&self) -> String {
+        self.0.to_ascii_lowercase()
+    }
+
+    /// Whether both are the same mailbox: exactly, but for ASCII case.
+    pub fn matches(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn immune_15_two_at_signs_look_alikes_and_display_names_are_no_email() {
+        for bad in [
+            "a@evil.com@good.com",
+            "а@example.com",
+            "a b@example.com",
+            "<a@example.com>",
+            "@example.com",
+            "a@",
+            "a",
+            "a@exam\u{212A}ple.com",
+        ] {
+            assert!(bad.parse::<Email>().is_err(), "{bad}");
+        }
+        let typed: Email = "Bob@Example.com".parse().unwrap();
+        assert!(typed.matches(&"bob@example.COM".parse().unwrap()));
+        assert!(!typed.matches(&"bob@example.com.evil.com".parse().unwrap()));
+    }
+
+    #[test]
+    fn immune_17_a_cluster_name_holds_nothing_that_yaml_html_or_a_shell_reads() {
+        for bad in ["a b", "a;rm", "$(x)", "`x`", "<script>", "a: b", "a\nb", "-a", "a-", "", "..", "'a'", "a/b"] {
+            assert!(bad.parse::<ClusterName>().is_err(), "{bad}");
+        }
+        for good in ["staging", "prod-eu.1", "A", "x_y"] {
+            assert_eq!(good.parse::<ClusterName>().unwrap().as_str(), good);
+        }
+    }
+
+    #[test]
+    fn namespaces_are_read_as_a_sorted_set() {
+        let names = Namespace::parse_list("shop, payments\nshop").unwrap();
+        assert_eq!(names.iter().map(Namespace::as_str).collect::<Vec<_>>(), ["payments", "shop"]);
+        assert!(Namespace::parse_list(" , ").is_err());
+        assert!(Namespace::parse_list("a,B").is_err());
+    }
+}

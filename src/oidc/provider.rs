@@ -1,0 +1,173 @@
+//! A configured provider, with what discovery said and how it is doing.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwapOption;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::{sync::Notify, time::Instant};
+use url::Url;
+
+use super::{OidcError, discovery::Known};
+use crate::{
+    clock::Clock,
+    model::{
+        claim_mapping::ClaimMapping,
+        provider::{KubeconfigIssuer, ProviderId},
+        time::Timestamp,
+    },
+    outbound::{AddressRules, HttpsClient},
+};
+
+/// A provider as the configuration has it.
+#[derive(Clone, Debug)]
+pub struct ProviderSettings {
+    /// Short name, in URLs.
+    pub id: ProviderId,
+    /// For people: “Sign in with NAME”.
+    pub name: String,
+    /// The issuer, exactly as its tokens say it.
+    pub issuer: String,
+    /// Our client there.
+    pub client_id: String,
+    /// Its secret, for a confidential client. Never written into a kubeconfig.
+    pub client_secret: Option<SecretString>,
+    /// The issuer's CA as PEM, trusted for this issuer alone.
+    pub ca_pem: Option<String>,
+    /// Scopes; `offline_access` among them means that it may be asked for.
+    pub scopes: Vec<String>,
+    /// What clusters make of its tokens, unless they say otherwise.
+    pub claim_mapping: ClaimMapping,
+}
+
+/// How a provider is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProviderHealth {
+    /// Not asked yet.
+    Unknown,
+    /// Answered.
+    Up(Timestamp),
+    /// Did not, since then; why, in words for the operator.
+    Down(Timestamp, String),
+}
+
+/// When a discovery ended, and how.
+pub(super) type Discovered = (Instant, Result<Arc<Known>, OidcError>);
+
+/// A configured provider.
+#[derive(Debug)]
+pub struct Provider {
+    pub(super) settings: ProviderSettings,
+    pub(super) clock: Clock,
+    pub(super) http: HttpsClient,
+    /// What it said when it last answered; kept when it is down.
+    pub(super) known: ArcSwapOption<Known>,
+    /// One discovery at a time; how the last one ended, for those who waited for it.
+    pub(super) discovering: tokio::sync::Mutex<Option<Discovered>>,
+    /// One look for newer keys at a time; when one last found nothing new.
+    pub(super) fetching_keys: tokio::sync::Mutex<()>,
+    pub(super) in_vain: Mutex<Option<Instant>>,
+    /// Wakes `keep_fresh` when somebody saw the provider fail.
+    pub(super) went_down: Notify,
+    health: Mutex<ProviderHealth>,
+}
+
+/// All configured providers, in the configuration's order.
+#[derive(Clone, Debug)]
+pub struct Providers(Vec<Arc<Provider>>);
+
+impl Providers {
+    /// Builds them; nothing is asked yet.
+    ///
+    /// # Errors
+    /// A CA that cannot be read: the provider's id and why.
+    pub fn new(settings: Vec<ProviderSettings>, rules: AddressRules, clock: &Clock) -> Result<Self, String> {
+        settings
+            .into_iter()
+            .map(|s| Provider::new(s, rules, clock.clone()).map(Arc::new))
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    /// All, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Provider>> {
+        self.0.iter()
+    }
+
+    /// One.
+    pub fn get(&self, id: &ProviderId) -> Option<&Arc<Provider>> {
+        self.0.iter().find(|p| p.settings.id == *id)
+    }
+}
+
+impl Provider {
+    pub(super) fn new(settings: ProviderSettings, rules: AddressRules, clock: Clock) -> Result<Self, String> {
+        let http = HttpsClient::new(settings.ca_pem.as_deref(), rules)
+            .map_err(|why| format!("provider {}: {why}", settings.id))?;
+        Ok(Self {
+            settings,
+            clock,
+            http,
+            known: ArcSwapOption::empty(),
+            discovering: tokio::sync::Mutex::default(),
+            fetching_keys: tokio::sync::Mutex::default(),
+            in_vain: Mutex::default(),
+            went_down: Notify::new(),
+            health: Mutex::new(ProviderHealth::Unknown),
+        })
+    }
+
+    /// As configured.
+    pub fn settings(&self) -> &ProviderSettings {
+        &self.settings
+    }
+
+    /// How it is doing, as last seen.
+    pub fn health(&self) -> ProviderHealth {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Writes down how it is doing, and says so in the log when that changed.
+    pub(super) fn saw<T>(&self, result: &Result<T, OidcError>) {
+        let why = match result {
+            Err(error @ (OidcError::Unreachable(_) | OidcError::Nonsense(_))) => Some(error.to_string()),
+            _ => None,
+        };
+        let now = self.clock.now();
+        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = &self.settings.id;
+        *health = match (&*health, why) {
+            (ProviderHealth::Down(since, _), Some(why)) => ProviderHealth::Down(*since, why),
+            (_, Some(why)) => {
+                tracing::warn!(provider = %id, %why, "provider is down");
+                self.went_down.notify_one();
+                ProviderHealth::Down(now, why)
+            }
+            (ProviderHealth::Down(since, _), None) => {
+                tracing::info!(provider = %id, was_down_since = %since, "provider is up again");
+                ProviderHealth::Up(now)
+            }
+            (_, None) => ProviderHealth::Up(now),
+        };
+    }
+
+    /// What a kubeconfig says of it.
+    pub fn kubeconfig_issuer(&self) -> KubeconfigIssuer {
+        KubeconfigIssuer {
+            issuer: self.settings.issuer.clone(),
+            client_id: self.settings.client_id.clone(),
+            ca_pem: self.settings.ca_pem.clone(),
+        }
+    }
+
+    /// Where to sign out at the provider, if it offers that (`end_session_endpoint`, OpenID Connect RP-Initiated Logout).
+    pub fn sign_out_url(&self, id_token_hint: Option<&SecretString>, back_to: &Url) -> Option<Url> {
+        let mut url = self.known.load_full()?.metadata.end_session_endpoint.clone()?;
+        if let Some(hint) = id_token_hint {
+            url.query_pairs_mut().append_pair("id_token_hint", hint.expose_secret());
+        }
+        url.query_pairs_mut()
+            .append_pair("client_id", &self.settings.client_id)
+            .append_pair("post_logout_redirect_uri", back_to.as_str());
+        Some(url)
+    }
+}

@@ -1,0 +1,349 @@
+//! Who may do what. This module alone makes [`Authorized`] values, and every writing use case wants one, so a forgotten
+//! check does not compile.
+//!
+//! It decides on facts that are handed in (who the person is, their membership), so that each rule is a line that can be
+//! read and tested without a database.
+
+use crate::model::{
+    cluster::Cluster,
+    identity::Identity,
+    name::Email,
+    provider::ProviderId,
+    share_link::{LinkState, ShareLink},
+    time::Timestamp,
+    workspace::MemberRole,
+};
+
+/// A rule of the configuration that names people: by (provider, sub), by verified email of a named provider, or by group of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PersonRule {
+    /// `sub` at this provider.
+    Sub(ProviderId, String),
+    /// A verified email at this provider.
+    VerifiedEmail(ProviderId, Email),
+    /// A group at this provider, without prefix.
+    Group(ProviderId, String),
+}
+
+impl PersonRule {
+    /// Whether it names this person.
+    pub fn names(&self, identity: &Identity) -> bool {
+        match self {
+            Self::Sub(provider, sub) => identity.provider == *provider && identity.sub == *sub,
+            Self::VerifiedEmail(provider, email) => {
+                identity.provider == *provider && identity.verified_email().is_some_and(|e| e.matches(email))
+            }
+            Self::Group(provider, group) => {
+                identity.provider == *provider && identity.groups.iter().any(|g| g == group)
+            }
+        }
+    }
+}
+
+/// The standing rules, from the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    /// Who is a platform admin.
+    pub platform_admins: Vec<PersonRule>,
+    /// Who else may add clusters to the shared trust domain.
+    pub cluster_adders: Vec<PersonRule>,
+}
+
+/// Somebody who is signed in, with what the configuration makes of them.
+#[derive(Clone, Debug)]
+pub struct Person {
+    identity: Identity,
+    platform_admin: bool,
+    adds_clusters: bool,
+}
+
+impl Person {
+    /// Who they are.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+    /// Whether the configuration names them as platform admin.
+    pub fn is_platform_admin(&self) -> bool {
+        self.platform_admin
+    }
+    /// Whether they may add clusters.
+    pub fn may_add_clusters(&self) -> bool {
+        self.platform_admin || self.adds_clusters
+    }
+}
+
+/// Proof that somebody may do something. Only this module makes one.
+#[derive(Clone, Debug)]
+pub struct Authorized<P> {
+    person: Person,
+    permit: P,
+}
+
+impl<P> Authorized<P> {
+    /// Who acts.
+    pub fn person(&self) -> &Person {
+        &self.person
+    }
+    /// What they may act on.
+    pub fn permit(&self) -> &P {
+        &self.permit
+    }
+}
+
+/// May add a cluster to the shared trust domain.
+#[derive(Clone, Copy, Debug)]
+pub struct AddCluster;
+/// May look at a cluster's pages.
+#[derive(Clone, Debug)]
+pub struct ViewCluster(Cluster);
+/// May give and take access on a cluster: grants and share links.
+#[derive(Clone, Debug)]
+pub struct ManageAccess(Cluster);
+/// May change the cluster itself: name, credentials, trust, removal.
+#[derive(Clone, Debug)]
+pub struct ManageCluster(Cluster);
+/// May accept this link now.
+#[derive(Clone, Debug)]
+pub struct AcceptLink {
+    link: ShareLink,
+    cluster: Cluster,
+}
+/// May hold a kubeconfig for this cluster.
+#[derive(Clone, Debug)]
+pub struct HoldKubeconfig(Cluster);
+
+macro_rules! about_cluster {
+    ($($permit:ident),+) => {$(
+        impl Authorized<$permit> {
+            /// The cluster it is about.
+            pub fn cluster(&self) -> &Cluster {
+                &self.permit.0
+            }
+        }
+    )+};
+}
+about_cluster!(ViewCluster, ManageAccess, ManageCluster, HoldKubeconfig);
+
+impl Authorized<AcceptLink> {
+    /// The link.
+    pub fn link(&self) -> &ShareLink {
+        &self.permit.link
+    }
+    /// The cluster that it lends.
+    pub fn cluster(&self) -> &Cluster {
+        &self.permit.cluster
+    }
+}
+
+/// Why not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Forbidden {
+    /// Adding clusters is kept to platform admins and listed people.
+    #[error("only platform admins, and people they list, add clusters")]
+    AddsNoClusters,
+    /// Not a member, or not of enough weight.
+    #[error("only people who manage this cluster may do that")]
+    NotYours,
+    /// Nothing was lent to them there.
+    #[error("nobody has lent you this cluster, or it has ended")]
+    NothingLent,
+    /// The link is not open.
+    #[error("this link is not open any more")]
+    LinkClosed(LinkState),
+    /// The cluster does not trust the provider that they sign in at.
+    #[error("this cluster does not know the provider that you sign in at")]
+    ProviderNotTrusted,
+    /// The cluster is on its way out.
+    #[error("this cluster is being removed")]
+    BeingRemoved,
+}
+
+impl Policy {
+    /// What the configuration makes of somebody.
+    pub fn person(&self, identity: Identity) -> Person {
+        let platform_admin = self.platform_admins.iter().any(|r| r.names(&identity));
+        let adds_clusters = self.cluster_adders.iter().any(|r| r.names(&identity));
+        Person { identity, platform_admin, adds_clusters }
+    }
+}
+
+/// May they add a cluster?
+///
+/// # Errors
+/// [`Forbidden::AddsNoClusters`].
+pub fn add_cluster(person: &Person) -> Result<Authorized<AddCluster>, Forbidden> {
+    if person.may_add_clusters() { Ok(authorized(person, AddCluster)) } else { Err(Forbidden::AddsNoClusters) }
+}
+
+/// May they look at this cluster's pages? Members of its workspace and platform admins may.
+///
+/// # Errors
+/// [`Forbidden::NotYours`].
+pub fn view_cluster(
+    person: &Person,
+    cluster: Cluster,
+    member: Option<MemberRole>,
+) -> Result<Authorized<ViewCluster>, Forbidden> {
+    at_least(person, member, MemberRole::Viewer)?;
+    Ok(authorized(person, ViewCluster(cluster)))
+}
+
+/// May they give and take access there? Owners and editors of its workspace and platform admins may.
+///
+/// # Errors
+/// [`Forbidden::NotYours`].
+pub fn manage_access(
+    person: &Person,
+    cluster: Cluster,
+    member: Option<MemberRole>,
+) -> Result<Authorized<ManageAccess>, Forbidden> {
+    at_least(person, member, MemberRole::Editor)?;
+    Ok(authorized(person, ManageAccess(cluster)))
+}
+
+/// May they change the cluster itself? Owners of its workspace and platform admins may.
+///
+/// # Errors
+/// [`Forbidden::NotYours`].
+pub fn manage_cluster(
+    person: &Person,
+    cluster: Cluster,
+    member: Option<MemberRole>,
+) -> Result<Authorized<ManageCluster>, Forbidden> {
+    at_least(person, member, MemberRole::Owner)?;
+    Ok(authorized(person, ManageCluster(cluster)))
+}
+
+/// May they accept this link now? Whoever signs in at a provider that the cluster trusts may, while it is open.
+///
+/// # Errors
+/// Why not.
+pub fn accept_link(
+    person: &Person,
+    link: ShareLink,
+    cluster: Cluster,
+    now: Timestamp,
+) -> Result<Authorized<AcceptLink>, Forbidden> {
+    match link.state(now) {
+        LinkState::Open => {}
+        closed => return Err(Forbidden::LinkClosed(closed)),
+    }
+    if cluster.removing.is_some() {
+        return Err(Forbidden::BeingRemoved);
+    }
+    trusted(person, &cluster)?;
+    Ok(authorized(person, AcceptLink { link, cluster }))
+}
+
+/// May they hold a kubeconfig for this cluster? Whoever a live grant reaches may, and the people who manage it; and only
+/// where the cluster trusts the provider whose token the file would carry (a cluster never sees a token of another domain).
+///
+/// # Errors
+/// Why not.
+pub fn hold_kubeconfig(
+    person: &Person,
+    cluster: Cluster,
+    member: Option<MemberRole>,
+    live_grants: usize,
+) -> Result<Authorized<HoldKubeconfig>, Forbidden> {
+    if live_grants == 0 && at_least(person, member, MemberRole::Viewer).is_err() {
+        return Err(Forbidden::NothingLent);
+    }
+    trusted(person, &cluster)?;
+    Ok(authorized(person, HoldKubeconfig(cluster)))
+}
+
+fn trusted(person: &Person, cluster: &Cluster) -> Result<(), Forbidden> {
+    if cluster.mapping(&person.identity.provider).is_some() { Ok(()) } else { Err(Forbidden::ProviderNotTrusted) }
+}
+
+fn at_least(person: &Person, member: Option<MemberRole>, wanted: MemberRole) -> Result<(), Forbidden> {
+    if person.platform_admin || member.is_some_and(|m| m >= wanted) { Ok(()) } else { Err(Forbidden::NotYours) }
+}
+
+fn authorized<P>(person: &Person, permit: P) -> Authorized<P> {
+    Authorized { person: person.clone(), permit }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{
+        claim_mapping::ClaimMapping,
+        cluster::Endpoint,
+        id::{ClusterId, IdentityId, WorkspaceId},
+    };
+
+    fn identity(email: &str, verified: bool, provider: &str, groups: &[&str]) -> Identity {
+        Identity {
+            id: IdentityId::new(),
+            provider: provider.parse().unwrap(),
+            issuer: "https://idp.example".into(),
+            sub: "s".into(),
+            email: email.parse().ok(),
+            email_verified: verified,
+            name: None,
+            groups: groups.iter().map(ToString::to_string).collect(),
+            last_sign_in: Timestamp::from_secs(0),
+        }
+    }
+
+    fn policy() -> Policy {
+        Policy {
+            platform_admins: vec![PersonRule::VerifiedEmail(
+                "dex".parse().unwrap(),
+                "alice@example.com".parse().unwrap(),
+            )],
+            cluster_adders: vec![PersonRule::Group("dex".parse().unwrap(), "ops".into())],
+        }
+    }
+
+    #[test]
+    fn immune_33_nobody_is_admin_by_an_unverified_email_or_another_provider_or_by_coming_first() {
+        assert!(policy().person(identity("Alice@example.com", true, "dex", &[])).is_platform_admin());
+        for (email, verified, provider) in [
+            ("alice@example.com", false, "dex"),
+            ("alice@example.com", true, "other"),
+            ("alice@example.com.evil.com", true, "dex"),
+        ] {
+            let person = policy().person(identity(email, verified, provider, &[]));
+            assert!(!person.is_platform_admin(), "{email} {verified} {provider}");
+            assert!(add_cluster(&person).is_err());
+        }
+        assert!(!Policy::default().person(identity("alice@example.com", true, "dex", &[])).may_add_clusters());
+    }
+
+    #[test]
+    fn listed_groups_add_clusters_and_are_no_admins() {
+        let carol = policy().person(identity("carol@example.com", true, "dex", &["devs", "ops"]));
+        assert!(add_cluster(&carol).is_ok());
+        assert!(!carol.is_platform_admin());
+        let foreign = policy().person(identity("carol@example.com", true, "other", &["ops"]));
+        assert_eq!(add_cluster(&foreign).unwrap_err(), Forbidden::AddsNoClusters);
+    }
+
+    #[test]
+    fn immune_30_a_cluster_that_does_not_trust_somebodys_provider_gets_no_permit_for_their_token() {
+        let cluster = Cluster {
+            id: ClusterId::new(),
+            workspace: WorkspaceId::new(),
+            name: "theirs".parse().unwrap(),
+            endpoint: Endpoint { server: "https://k8s.example".parse().unwrap(), ca_pem: None, tls_server_name: None },
+            trusts: vec![("other".parse().unwrap(), ClaimMapping::default())],
+            created_by: IdentityId::new(),
+            created_at: Timestamp::from_secs(0),
+            removing: None,
+        };
+        let alice = policy().person(identity("alice@example.com", true, "dex", &[]));
+        // Neither a grant, nor owning the workspace, nor being platform admin sends a token where it is not for.
+        let held = hold_kubeconfig(&alice, cluster.clone(), Some(MemberRole::Owner), 5);
+        assert_eq!(held.unwrap_err(), Forbidden::ProviderNotTrusted);
+        let bob = Person {
+            platform_admin: false,
+            identity: identity("bob@example.com", true, "other", &[]),
+            adds_clusters: false,
+        };
+        assert!(hold_kubeconfig(&bob, cluster.clone(), None, 1).is_ok());
+        assert_eq!(hold_kubeconfig(&bob, cluster, None, 0).unwrap_err(), Forbidden::NothingLent);
+    }
+}

@@ -1,0 +1,126 @@
+//! What happens by itself: expired grants end, unfinished bindings are tried again, clusters are checked, what is over is
+//! swept away. It only schedules; what is done is `access`'s.
+//!
+//! A small loop that asks the database what is due. Replicas share the work by claims that run out, so one that dies only
+//! delays what it had claimed.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use tokio::sync::watch;
+
+use crate::{
+    access::{AccessError, Applier, Probe},
+    clock::Clock,
+    model::{grant::GrantState, time::Timestamp},
+    store::{Store, StoreError},
+};
+
+/// Between two looks at what is due: an expiry is acted on within a second or so.
+const TICK: Duration = Duration::from_secs(1);
+/// Between two looks at which cluster wants checking.
+const CHECKS: Duration = Duration::from_secs(5);
+/// Between two sweeps of what is over.
+const SWEEP: Duration = Duration::from_mins(10);
+/// How long a claim keeps other replicas away.
+const CLAIM: Duration = Duration::from_secs(20);
+/// How many grants or clusters are worked on at once.
+const AT_ONCE: usize = 8;
+/// A check that began so long ago and did not end was cut off.
+const STALLED: Duration = Duration::from_secs(90);
+/// A check older than this is done again.
+const OLD: Duration = Duration::from_mins(5);
+
+/// Keeps clusters as the grants have it.
+#[derive(Clone, Debug)]
+pub struct Reconciler {
+    store: Store,
+    applier: Applier,
+    probe: Probe,
+    clock: Clock,
+}
+
+impl Reconciler {
+    /// With these parts.
+    pub fn new(store: Store, applier: Applier, probe: Probe, clock: Clock) -> Self {
+        Self { store, applier, probe, clock }
+    }
+
+    /// Runs until `stop` turns true, and then to the end of what it has begun.
+    pub async fn run(self, stop: watch::Receiver<bool>) {
+        // Two rhythms, so that clusters that do not answer a check keep no expiry waiting.
+        tokio::join!(
+            every(TICK, stop.clone(), async || self.tick().await),
+            every(CHECKS, stop.clone(), async || self.checks().await),
+            every(SWEEP, stop, async || self.store.sweep_sessions(self.clock.now()).await.map(drop)),
+        );
+    }
+
+    async fn tick(&self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        self.store.expire_grants(now, 500).await?;
+        self.grants(now).await?;
+        self.store.finish_removals(now).await?;
+        Ok(())
+    }
+
+    async fn grants(&self, now: Timestamp) -> Result<(), StoreError> {
+        let due = self.store.claim_due_grants(now, CLAIM, 32).await?;
+        stream::iter(due)
+            .for_each_concurrent(AT_ONCE, async |due| match self.applier.apply_claimed(&due).await {
+                // Its cluster went while it was claimed.
+                Ok(_) | Err(AccessError::NotFound) => {}
+                Err(error) => tracing::warn!(grant = %due.id, %error, "a grant could not be brought to its cluster"),
+            })
+            .await;
+        Ok(())
+    }
+
+    async fn checks(&self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        self.gauges().await?;
+        let due = self.store.clusters_to_check(now.minus(STALLED), now.minus(OLD), 8).await?;
+        stream::iter(due)
+            .for_each_concurrent(AT_ONCE, async |id| match self.probe.check(id).await {
+                Ok(()) | Err(AccessError::NotFound) => {}
+                Err(error) => tracing::warn!(cluster = %id, %error, "a cluster could not be checked"),
+            })
+            .await;
+        Ok(())
+    }
+
+    async fn gauges(&self) -> Result<(), StoreError> {
+        let counted = self.store.unsettled_grants().await?;
+        for state in [GrantState::Pending, GrantState::Failed, GrantState::Conflict, GrantState::Removing] {
+            let n = counted.iter().find(|(s, _)| *s == state).map_or(0, |(_, n)| *n);
+            #[expect(clippy::cast_precision_loss, reason = "a gauge of grants stays far below 2^52")]
+            metrics::gauge!("kubelend_unsettled_grants", "state" => state.as_str()).set(n as f64);
+        }
+        Ok(())
+    }
+}
+
+async fn every(
+    pause: Duration,
+    mut stop: watch::Receiver<bool>,
+    mut work: impl AsyncFnMut() -> Result<(), StoreError>,
+) {
+    let mut ticks = tokio::time::interval(pause);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut down = false;
+    loop {
+        tokio::select! {
+            // Closed means that whoever would say so is gone.
+            _ = stop.wait_for(|stop| *stop) => return,
+            _ = ticks.tick() => {}
+        }
+        let went = work().await;
+        // Said once for each outage, not at every tick.
+        if let Err(error) = &went
+            && !down
+        {
+            tracing::error!(%error, "what happens by itself has stopped until the database answers");
+        }
+        down = went.is_err();
+    }
+}

@@ -1,0 +1,292 @@
+//! Clusters, the workspaces they live in, and their sealed credentials: adding one and reading them. Changing and removing one
+//! is in `changes`.
+
+mod changes;
+
+use super::{
+    AuditDraft, NewGrant, Store, StoreError,
+    audit::About,
+    db::{CHUNK, Tx, clash, parsed},
+    grants,
+};
+use crate::model::{
+    claim_mapping::{ClaimMapping, UsernameClaim},
+    cluster::{Cluster, Endpoint, Removal},
+    id::{ClusterId, IdentityId, WorkspaceId},
+    name::ClusterName,
+    provider::ProviderId,
+    time::Timestamp,
+    workspace::{MemberRole, Workspace},
+};
+
+const NAME_TAKEN: &str = "There is a cluster of that name already.";
+
+/// A cluster to add.
+#[derive(Clone, Debug)]
+pub struct NewCluster {
+    /// Its id, made beforehand, since its credential is sealed for it.
+    pub id: ClusterId,
+    /// Its name.
+    pub name: ClusterName,
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// The credential, sealed.
+    pub credential: Vec<u8>,
+    /// Which providers it trusts and how it names their people.
+    pub trusts: Vec<(ProviderId, ClaimMapping)>,
+    /// The owner's grant; `None` where no RBAC name can be made of the owner.
+    pub owner_grant: Option<NewGrant>,
+}
+
+/// A cluster joined with one of the providers that it trusts, if it trusts any.
+#[derive(sqlx::FromRow)]
+struct ClusterRow {
+    id: String,
+    workspace_id: String,
+    name: String,
+    server: String,
+    ca_pem: Option<String>,
+    tls_server_name: Option<String>,
+    created_by: String,
+    created_at: i64,
+    removing: Option<String>,
+    provider: Option<String>,
+    username_claim: Option<String>,
+    username_prefix: Option<String>,
+    groups_claim: Option<String>,
+    groups_prefix: Option<String>,
+}
+
+macro_rules! select_clusters {
+    ($($rest:expr),+) => {
+        concat!(
+            "SELECT c.id, c.workspace_id, c.name, c.server, c.ca_pem, c.tls_server_name, c.created_by, c.created_at, \
+             c.removing, t.provider, t.username_claim, t.username_prefix, t.groups_claim, t.groups_prefix \
+             FROM clusters c LEFT JOIN cluster_trusts t ON t.cluster_id = c.id WHERE ",
+            $($rest),+,
+            " ORDER BY c.id, t.provider"
+        )
+    };
+}
+
+impl ClusterRow {
+    fn trust(&self) -> Result<Option<(ProviderId, ClaimMapping)>, StoreError> {
+        let corrupt = || StoreError::Corrupt("claim mapping of a cluster");
+        let Some(provider) = &self.provider else { return Ok(None) };
+        let text = |column: &Option<String>| column.clone().ok_or_else(corrupt);
+        let mapping = ClaimMapping {
+            username_claim: UsernameClaim::parse(&text(&self.username_claim)?).ok_or_else(corrupt)?,
+            username_prefix: text(&self.username_prefix)?,
+            groups_claim: text(&self.groups_claim)?,
+            groups_prefix: text(&self.groups_prefix)?,
+        };
+        Ok(Some((parsed(provider, "provider of a cluster")?, mapping)))
+    }
+
+    fn cluster(self) -> Result<Cluster, StoreError> {
+        let server = self.server.parse().map_err(|_| StoreError::Corrupt("address of a cluster"))?;
+        Ok(Cluster {
+            id: parsed(&self.id, "id of a cluster")?,
+            workspace: parsed(&self.workspace_id, "workspace of a cluster")?,
+            name: parsed(&self.name, "name of a cluster")?,
+            endpoint: Endpoint { server, ca_pem: self.ca_pem, tls_server_name: self.tls_server_name },
+            trusts: Vec::new(),
+            created_by: parsed(&self.created_by, "maker of a cluster")?,
+            created_at: Timestamp::from_millis(self.created_at),
+            removing: self.removing.as_deref().map(removal).transpose()?,
+        })
+    }
+}
+
+/// Puts rows together that tell of the same cluster; they come sorted by id.
+fn gather(rows: Vec<ClusterRow>) -> Result<Vec<Cluster>, StoreError> {
+    let mut clusters: Vec<Cluster> = Vec::new();
+    for row in rows {
+        let trust = row.trust()?;
+        let id = parsed(&row.id, "id of a cluster")?;
+        if clusters.last().is_none_or(|c| c.id != id) {
+            clusters.push(row.cluster()?);
+        }
+        if let (Some(cluster), Some(trust)) = (clusters.last_mut(), trust) {
+            cluster.trusts.push(trust);
+        }
+    }
+    // Databases sort text by their own locale; pages and tests want one order.
+    for cluster in &mut clusters {
+        cluster.trusts.sort_by(|a, b| a.0.cmp(&b.0));
+    }
+    clusters.sort_by_key(|c| (c.name.as_str().to_ascii_lowercase(), c.id));
+    Ok(clusters)
+}
+
+fn removal(text: &str) -> Result<Removal, StoreError> {
+    match text {
+        "purge" => Ok(Removal::Purge),
+        "leave" => Ok(Removal::Leave),
+        _ => Err(StoreError::Corrupt("removal of a cluster")),
+    }
+}
+
+/// Locks a cluster's row until the transaction ends, so that nothing is given on it while its removal is asked for.
+pub(super) async fn lock(tx: &mut Tx, id: ClusterId) -> Result<Option<Removal>, StoreError> {
+    const SQL: &str = "UPDATE clusters SET removing = removing WHERE id = $1 RETURNING removing";
+    let row: Option<(Option<String>,)> =
+        on!(tx, |db| sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(db).await)?;
+    let (removing,) = row.ok_or(StoreError::NotFound)?;
+    removing.as_deref().map(removal).transpose()
+}
+
+/// The same where something new is to be given.
+///
+/// # Errors
+/// `Stale` where the cluster is on its way out.
+pub(super) async fn lock_for_giving(tx: &mut Tx, id: ClusterId) -> Result<(), StoreError> {
+    if lock(tx, id).await?.is_some() { Err(StoreError::Stale) } else { Ok(()) }
+}
+
+/// The workspace that somebody owns (the oldest, if several), made where there is none.
+async fn own_workspace(tx: &mut Tx, by: IdentityId, name: &str, now: Timestamp) -> Result<WorkspaceId, StoreError> {
+    // Two first clusters of one person at the same moment must not make two workspaces: one waits here for the other.
+    const LOCK: &str = "UPDATE identities SET last_sign_in = last_sign_in WHERE id = $1";
+    const FIND: &str = "SELECT workspace_id FROM workspace_members WHERE identity_id = $1 AND role = $2 \
+         ORDER BY workspace_id LIMIT 1";
+    on!(tx, |db| {
+        if sqlx::query(LOCK).bind(by.to_string()).execute(&mut *db).await?.rows_affected() == 0 {
+            return Err(StoreError::NotFound);
+        }
+        let owner = MemberRole::Owner.as_str();
+        let found: Option<(String,)> =
+            sqlx::query_as(FIND).bind(by.to_string()).bind(owner).fetch_optional(&mut *db).await?;
+        if let Some((id,)) = found {
+            return parsed(&id, "id of a workspace");
+        }
+        let id = WorkspaceId::new();
+        sqlx::query("INSERT INTO workspaces (id, name, created_at) VALUES ($1, $2, $3)")
+            .bind(id.to_string())
+            .bind(super::db::shown(name))
+            .bind(now.millis())
+            .execute(&mut *db)
+            .await?;
+        sqlx::query("INSERT INTO workspace_members (workspace_id, identity_id, role) VALUES ($1, $2, $3)")
+            .bind(id.to_string())
+            .bind(by.to_string())
+            .bind(owner)
+            .execute(&mut *db)
+            .await?;
+        Ok(id)
+    })
+}
+
+async fn insert(
+    tx: &mut Tx,
+    new: &NewCluster,
+    workspace: WorkspaceId,
+    by: IdentityId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    const SQL: &str = "INSERT INTO clusters \
+         (id, workspace_id, name, name_key, server, ca_pem, tls_server_name, created_by, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    on!(tx, |db| sqlx::query(SQL)
+        .bind(new.id.to_string())
+        .bind(workspace.to_string())
+        .bind(new.name.as_str())
+        .bind(new.name.as_str().to_ascii_lowercase())
+        .bind(new.endpoint.server.as_str())
+        .bind(&new.endpoint.ca_pem)
+        .bind(&new.endpoint.tls_server_name)
+        .bind(by.to_string())
+        .bind(now.millis())
+        .execute(db)
+        .await
+        .map(drop))
+    .map_err(|e| clash(e, NAME_TAKEN))?;
+    on!(tx, |db| sqlx::query("INSERT INTO cluster_credentials (cluster_id, sealed) VALUES ($1, $2)")
+        .bind(new.id.to_string())
+        .bind(&new.credential)
+        .execute(db)
+        .await
+        .map(drop))?;
+    for (provider, mapping) in &new.trusts {
+        changes::put_trust(tx, new.id, provider, mapping).await?;
+    }
+    Ok(())
+}
+
+impl Store {
+    /// Adds a cluster to the workspace that `by` owns; makes that workspace (named `workspace_name`) where there is none, and
+    /// `by` its owner. Makes the owner's grant (state `Pending`, due at once). One transaction.
+    ///
+    /// # Errors
+    /// `Duplicate` where a cluster of that name (ASCII case apart) stands in the workspace.
+    pub async fn add_cluster(
+        &self,
+        new: &NewCluster,
+        workspace_name: &str,
+        by: IdentityId,
+        audit: AuditDraft,
+        now: Timestamp,
+    ) -> Result<Cluster, StoreError> {
+        transact!(self, |tx| {
+            let workspace = own_workspace(tx, by, workspace_name, now).await?;
+            insert(tx, new, workspace, by, now).await?;
+            if let Some(grant) = &new.owner_grant {
+                grants::insert(tx, grant, now).await?;
+            }
+            audit.append(tx, About::Cluster(new.id), now).await
+        })?;
+        self.cluster(new.id).await
+    }
+
+    /// One cluster.
+    pub async fn cluster(&self, id: ClusterId) -> Result<Cluster, StoreError> {
+        let rows: Vec<ClusterRow> =
+            read!(self, |db| sqlx::query_as(select_clusters!("c.id = $1")).bind(id.to_string()).fetch_all(db).await)?;
+        gather(rows)?.pop().ok_or(StoreError::NotFound)
+    }
+
+    /// The workspace.
+    pub async fn workspace(&self, id: WorkspaceId) -> Result<Workspace, StoreError> {
+        const SQL: &str = "SELECT name, created_at FROM workspaces WHERE id = $1";
+        let row: Option<(String, i64)> =
+            read!(self, |db| sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(db).await)?;
+        let (name, created_at) = row.ok_or(StoreError::NotFound)?;
+        Ok(Workspace { id, name, created_at: Timestamp::from_millis(created_at) })
+    }
+
+    /// Clusters that somebody may look at, by name: those of workspaces they are members of, or all.
+    pub async fn clusters_of(&self, member: IdentityId, all: bool) -> Result<Vec<Cluster>, StoreError> {
+        const SQL: &str = select_clusters!(
+            "$2 OR c.workspace_id IN (SELECT workspace_id FROM workspace_members WHERE identity_id = $1)"
+        );
+        let rows: Vec<ClusterRow> =
+            read!(self, |db| sqlx::query_as(SQL).bind(member.to_string()).bind(all).fetch_all(db).await)?;
+        gather(rows)
+    }
+
+    /// Several clusters, by name; unknown ids are left out.
+    pub async fn clusters(&self, ids: &[ClusterId]) -> Result<Vec<Cluster>, StoreError> {
+        const SQL: &str = select_clusters!("c.id IN ", id_list!());
+        let mut rows = Vec::new();
+        for chunk in ids.chunks(CHUNK) {
+            let ids: Vec<String> = chunk.iter().map(ToString::to_string).collect();
+            let found: Vec<ClusterRow> = read!(self, |db| bind_ids!(sqlx::query_as(SQL), ids).fetch_all(db).await)?;
+            rows.extend(found);
+        }
+        rows.sort_by(|a, b| a.id.cmp(&b.id));
+        let mut clusters = gather(rows)?;
+        // An id that was given twice, in two chunks, is still one cluster.
+        for cluster in &mut clusters {
+            cluster.trusts.dedup();
+        }
+        Ok(clusters)
+    }
+
+    /// Its credential, sealed.
+    pub async fn sealed_credential(&self, id: ClusterId) -> Result<Vec<u8>, StoreError> {
+        const SQL: &str = "SELECT sealed FROM cluster_credentials WHERE cluster_id = $1";
+        let row: Option<(Vec<u8>,)> =
+            read!(self, |db| sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(db).await)?;
+        row.map(|(sealed,)| sealed).ok_or(StoreError::NotFound)
+    }
+}

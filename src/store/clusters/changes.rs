@@ -1,0 +1,189 @@
+//! Changing a cluster and taking it out. What changes how its bindings must look makes its grants due.
+
+use super::{NAME_TAKEN, lock};
+use crate::{
+    model::{
+        audit::Action,
+        claim_mapping::ClaimMapping,
+        cluster::{Endpoint, Removal},
+        grant::EndReason,
+        id::ClusterId,
+        name::ClusterName,
+        provider::ProviderId,
+        time::Timestamp,
+    },
+    store::{
+        AuditDraft, Store, StoreError,
+        audit::About,
+        db::{Tx, clash, parsed},
+        grants,
+    },
+};
+
+pub(super) async fn put_trust(
+    tx: &mut Tx,
+    cluster: ClusterId,
+    provider: &ProviderId,
+    mapping: &ClaimMapping,
+) -> Result<(), StoreError> {
+    const SQL: &str = "INSERT INTO cluster_trusts \
+         (cluster_id, provider, username_claim, username_prefix, groups_claim, groups_prefix) \
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (cluster_id, provider) DO UPDATE SET \
+         username_claim = excluded.username_claim, username_prefix = excluded.username_prefix, \
+         groups_claim = excluded.groups_claim, groups_prefix = excluded.groups_prefix";
+    on!(tx, |db| sqlx::query(SQL)
+        .bind(cluster.to_string())
+        .bind(provider.as_str())
+        .bind(mapping.username_claim.as_str())
+        .bind(&mapping.username_prefix)
+        .bind(&mapping.groups_claim)
+        .bind(&mapping.groups_prefix)
+        .execute(db)
+        .await
+        .map(drop))?;
+    Ok(())
+}
+
+impl Store {
+    /// Gives it another name.
+    ///
+    /// # Errors
+    /// `Duplicate` as for adding.
+    pub async fn rename_cluster(
+        &self,
+        id: ClusterId,
+        name: &ClusterName,
+        audit: AuditDraft,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE clusters SET name = $2, name_key = $3 WHERE id = $1";
+        transact!(self, |tx| {
+            let changed = on!(tx, |db| sqlx::query(SQL)
+                .bind(id.to_string())
+                .bind(name.as_str())
+                .bind(name.as_str().to_ascii_lowercase())
+                .execute(db)
+                .await
+                .map(|done| done.rows_affected()))
+            .map_err(|e| clash(e, NAME_TAKEN))?;
+            if changed == 0 {
+                return Err(StoreError::NotFound);
+            }
+            audit.append(tx, About::Cluster(id), now).await
+        })
+    }
+
+    /// Replaces where it is and how Kubelend signs in there; all its unsettled grants become due at once.
+    pub async fn replace_credential(
+        &self,
+        id: ClusterId,
+        endpoint: &Endpoint,
+        sealed: &[u8],
+        audit: AuditDraft,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        const PLACE: &str = "UPDATE clusters SET server = $2, ca_pem = $3, tls_server_name = $4 WHERE id = $1";
+        const CREDENTIAL: &str = "UPDATE cluster_credentials SET sealed = $2 WHERE cluster_id = $1";
+        transact!(self, |tx| {
+            lock(tx, id).await?;
+            on!(tx, |db| {
+                sqlx::query(PLACE)
+                    .bind(id.to_string())
+                    .bind(endpoint.server.as_str())
+                    .bind(&endpoint.ca_pem)
+                    .bind(&endpoint.tls_server_name)
+                    .execute(&mut *db)
+                    .await?;
+                sqlx::query(CREDENTIAL).bind(id.to_string()).bind(sealed).execute(&mut *db).await?;
+                Ok::<_, StoreError>(())
+            })?;
+            grants::retry_all(tx, id, now).await?;
+            audit.append(tx, About::Cluster(id), now).await
+        })
+    }
+
+    /// Replaces how it names a provider's people, or (`None`) stops trusting that provider; that provider's live grants become
+    /// `Pending`, the others' names are what they were.
+    pub async fn set_trust(
+        &self,
+        id: ClusterId,
+        provider: &ProviderId,
+        mapping: Option<&ClaimMapping>,
+        audit: AuditDraft,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        const STOP: &str = "DELETE FROM cluster_trusts WHERE cluster_id = $1 AND provider = $2";
+        transact!(self, |tx| {
+            lock(tx, id).await?;
+            match mapping {
+                Some(mapping) => put_trust(tx, id, provider, mapping).await?,
+                None => on!(tx, |db| sqlx::query(STOP)
+                    .bind(id.to_string())
+                    .bind(provider.as_str())
+                    .execute(db)
+                    .await
+                    .map(drop))?,
+            }
+            grants::rename_provider(tx, id, provider, now).await?;
+            audit.append(tx, About::Cluster(id), now).await
+        })
+    }
+
+    /// Asks for its removal: marks it, revokes its links, ends its live grants (`ClusterRemoved`, state `Removing`, due at once;
+    /// with [`Removal::Leave`] state `Removed` at once, those that were ended before among them). Safe to repeat: only the first
+    /// time writes an event. `Purge` may be turned into `Leave` (the cluster will never answer again), not the other way:
+    /// what is left on it is no longer known then.
+    pub async fn ask_removal(
+        &self,
+        id: ClusterId,
+        how: Removal,
+        audit: AuditDraft,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        const MARK: &str = "UPDATE clusters SET removing = $2 WHERE id = $1";
+        const REVOKE: &str = "UPDATE share_links SET revoked_at = $2 WHERE cluster_id = $1 AND revoked_at IS NULL";
+        transact!(self, |tx| {
+            let before = lock(tx, id).await?;
+            if before == Some(how) || before == Some(Removal::Leave) {
+                return Ok(());
+            }
+            let word = match how {
+                Removal::Purge => "purge",
+                Removal::Leave => "leave",
+            };
+            on!(tx, |db| {
+                sqlx::query(MARK).bind(id.to_string()).bind(word).execute(&mut *db).await?;
+                sqlx::query(REVOKE).bind(id.to_string()).bind(now.millis()).execute(&mut *db).await?;
+                Ok::<_, StoreError>(())
+            })?;
+            grants::end_all(tx, id, EndReason::ClusterRemoved, now).await?;
+            if how == Removal::Leave {
+                grants::forget_bindings(tx, id, now).await?;
+            }
+            audit.append(tx, About::Cluster(id), now).await
+        })
+    }
+
+    /// Deletes clusters whose removal was asked and whose grants are all `Removed`, with their links and checks; the audit
+    /// trail stays, and says `ClusterRemoved`. Returns how many.
+    pub async fn finish_removals(&self, now: Timestamp) -> Result<u64, StoreError> {
+        // Grants, links, acceptances, checks, trusts and the credential go with their cluster.
+        const SQL: &str = "DELETE FROM clusters WHERE removing IS NOT NULL AND NOT EXISTS \
+             (SELECT 1 FROM grants g WHERE g.cluster_id = clusters.id AND g.state <> 'removed') \
+             RETURNING id, workspace_id, name";
+        const WAITING: &str = "SELECT COUNT(*) FROM clusters WHERE removing IS NOT NULL";
+        // Asked every second and hardly ever true: look before becoming a writer.
+        let (waiting,): (i64,) = read!(self, |db| sqlx::query_as(WAITING).fetch_one(db).await)?;
+        if waiting == 0 {
+            return Ok(0);
+        }
+        transact!(self, |tx| {
+            let gone: Vec<(String, String, String)> = on!(tx, |db| sqlx::query_as(SQL).fetch_all(db).await)?;
+            for (id, workspace, name) in &gone {
+                let about = About::Gone(parsed(id, "id of a cluster")?, parsed(workspace, "workspace of a cluster")?);
+                AuditDraft::by_kubelend(Action::ClusterRemoved, name.clone()).append(tx, about, now).await?;
+            }
+            Ok(u64::try_from(gone.len()).unwrap_or(u64::MAX))
+        })
+    }
+}

@@ -1,0 +1,229 @@
+//! Grants: what is wanted, how far clusters have followed, and which of them wants work next.
+//!
+//! A row says what is wanted (`ended` or not) and how far its cluster has followed (`state`). Making, ending and reading one is
+//! here; `page` lists many, `work` hands them out to whoever brings them to clusters, `changes` is for other files of the
+//! store that change what is wanted of many at once.
+
+#[macro_use]
+mod rows;
+
+mod changes;
+mod page;
+mod work;
+
+pub(super) use changes::{end_all, forget_bindings, give_to_person, rename_person, rename_provider, retry_all};
+pub use page::{GrantFilter, GrantPage};
+pub(super) use rows::{namespaces_text, role_of, role_text, scope_of};
+pub use work::{DueGrant, Outcome};
+
+use rows::{GrantRow, canonical, key, origin_text, search_text};
+
+use super::{
+    AuditDraft, Store, StoreError,
+    audit::About,
+    clusters,
+    db::{CHUNK, Tx, clash, parsed},
+};
+use crate::model::{
+    audit::Action,
+    grant::{EndReason, Grant, GrantState, Grantee, Origin},
+    id::{GrantId, IdentityId},
+    identity::Identity,
+    role::Role,
+    scope::Scope,
+    time::Timestamp,
+};
+
+/// A grant to make.
+#[derive(Clone, Debug)]
+pub struct NewGrant {
+    /// Its id.
+    pub id: GrantId,
+    /// Whom it is for.
+    pub grantee: Grantee,
+    /// The role, or none.
+    pub role: Option<Role>,
+    /// Where.
+    pub scope: Scope,
+    /// Until when.
+    pub expires_at: Option<Timestamp>,
+    /// How it comes to be.
+    pub origin: Origin,
+    /// Who makes it.
+    pub created_by: IdentityId,
+}
+
+/// Makes a grant inside a transaction that holds its cluster's (or its link's) row.
+///
+/// # Errors
+/// `Duplicate` where a live grant of the same origin has the same grantee, role and scope.
+pub(super) async fn insert(tx: &mut Tx, new: &NewGrant, now: Timestamp) -> Result<Grant, StoreError> {
+    const SQL: &str = "INSERT INTO grants (id, cluster_id, namespaces, role, grantee_key, to_group, identity_id, \
+         provider, grantee_name, grantee_search, origin, expires_at, created_by, created_at, state, state_since, \
+         attempts, next_attempt, revision) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $14, 0, $16, 0) \
+         ON CONFLICT DO NOTHING";
+    let grant = pending(new, now);
+    expire_same(tx, &grant, now).await?;
+    let (identity, provider, name) = match &grant.grantee {
+        Grantee::Person(id) => (Some(id.to_string()), None, None),
+        Grantee::Email(provider, email) => (None, Some(provider.as_str()), Some(email.as_str())),
+        Grantee::Group(provider, group) => (None, Some(provider.as_str()), Some(group.as_str())),
+    };
+    let inserted = on!(tx, |db| sqlx::query(SQL)
+        .bind(grant.id.to_string())
+        .bind(grant.scope.cluster().to_string())
+        .bind(namespaces_text(&grant.scope))
+        .bind(role_text(grant.role))
+        .bind(key(&grant.grantee))
+        .bind(matches!(grant.grantee, Grantee::Group(..)))
+        .bind(identity)
+        .bind(provider)
+        .bind(name)
+        .bind(search_text(&grant.grantee))
+        .bind(origin_text(grant.origin))
+        .bind(grant.expires_at.map(Timestamp::millis))
+        .bind(grant.created_by.to_string())
+        .bind(now.millis())
+        .bind(grant.state.as_str())
+        .bind(grant.role.map(|_| now.millis()))
+        .execute(db)
+        .await
+        .map(|done| done.rows_affected()))
+    .map_err(|e| clash(e, "a grant"))?;
+    if inserted == 0 {
+        return Err(StoreError::Duplicate("They have exactly this access already."));
+    }
+    Ok(grant)
+}
+
+fn pending(new: &NewGrant, now: Timestamp) -> Grant {
+    Grant {
+        id: new.id,
+        grantee: new.grantee.clone(),
+        role: new.role,
+        scope: canonical(&new.scope),
+        expires_at: new.expires_at,
+        origin: new.origin,
+        created_by: new.created_by,
+        created_at: now,
+        // Without a role there is no binding to wait for.
+        state: if new.role.is_some() { GrantState::Pending } else { GrantState::Applied },
+        state_detail: None,
+        state_since: now,
+        ended: None,
+    }
+}
+
+/// Ends a grant of the same kind whose time is up and whom the loop has not ended yet: it must not stand in a new one's way.
+async fn expire_same(tx: &mut Tx, grant: &Grant, now: Timestamp) -> Result<(), StoreError> {
+    const SQL: &str = "SELECT id FROM grants WHERE cluster_id = $1 AND grantee_key = $2 AND role = $3 \
+         AND namespaces = $4 AND origin = $5 AND ended IS NULL AND expires_at <= $6";
+    let same: Vec<(String,)> = on!(tx, |db| sqlx::query_as(SQL)
+        .bind(grant.scope.cluster().to_string())
+        .bind(key(&grant.grantee))
+        .bind(role_text(grant.role))
+        .bind(namespaces_text(&grant.scope))
+        .bind(origin_text(grant.origin))
+        .bind(now.millis())
+        .fetch_all(db)
+        .await)?;
+    let ids: Vec<String> = same.into_iter().map(|(id,)| id).collect();
+    expire(tx, &ids, now).await.map(drop)
+}
+
+/// Ends these grants for expiry, each with its event; those that have ended meanwhile are left as they are.
+async fn expire(tx: &mut Tx, ids: &[String], now: Timestamp) -> Result<Vec<GrantId>, StoreError> {
+    let mut expired = Vec::new();
+    for chunk in ids.chunks(CHUNK) {
+        for (grant, person) in several(tx, chunk).await? {
+            if changes::end(tx, grant.id, EndReason::Expired, now).await?.is_some() {
+                let event = AuditDraft::by_kubelend(Action::GrantExpired, in_words(&grant, person.as_ref()));
+                event.append(tx, About::Cluster(grant.scope.cluster()), now).await?;
+                expired.push(grant.id);
+            }
+        }
+    }
+    Ok(expired)
+}
+
+/// At most [`CHUNK`] grants, inside a transaction.
+async fn several(tx: &mut Tx, ids: &[String]) -> Result<Vec<(Grant, Option<Identity>)>, StoreError> {
+    const SQL: &str = select_grants!("WHERE g.id IN ", id_list!());
+    let rows: Vec<GrantRow> = on!(tx, |db| bind_ids!(sqlx::query_as(SQL), ids).fetch_all(db).await)?;
+    rows.into_iter().map(GrantRow::grant).collect()
+}
+
+/// One grant inside a transaction.
+pub(super) async fn one(tx: &mut Tx, id: GrantId) -> Result<Grant, StoreError> {
+    let found = several(tx, &[id.to_string()]).await?;
+    found.into_iter().next().map(|(grant, _)| grant).ok_or(StoreError::NotFound)
+}
+
+/// “bob@example.com: view on the whole cluster”.
+fn in_words(grant: &Grant, person: Option<&Identity>) -> String {
+    let who = match &grant.grantee {
+        Grantee::Person(_) => person.map_or_else(|| "somebody".to_owned(), |p| p.display().to_owned()),
+        Grantee::Email(_, email) => email.to_string(),
+        Grantee::Group(_, group) => format!("group {group}"),
+    };
+    format!("{who}: {} on {}", grant.role.map_or("no role", Role::as_str), grant.scope.in_words())
+}
+
+impl Store {
+    /// Makes a grant, `Pending` and due at once (a grant without role is `Applied` from the start).
+    ///
+    /// # Errors
+    /// `Duplicate` where a live grant has the same grantee, role, scope and origin (what a link gave does not stand in the way
+    /// of giving the same by hand); `Stale` where the cluster is being removed.
+    pub async fn add_grant(&self, new: &NewGrant, audit: AuditDraft, now: Timestamp) -> Result<Grant, StoreError> {
+        transact!(self, |tx| {
+            let cluster = new.scope.cluster();
+            clusters::lock_for_giving(tx, cluster).await?;
+            let grant = insert(tx, new, now).await?;
+            audit.append(tx, About::Cluster(cluster), now).await?;
+            Ok(grant)
+        })
+    }
+
+    /// One grant, with the identity of a person's grant.
+    pub async fn grant(&self, id: GrantId) -> Result<(Grant, Option<Identity>), StoreError> {
+        const SQL: &str = select_grants!("WHERE g.id = $1");
+        let row: Option<GrantRow> =
+            read!(self, |db| sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(db).await)?;
+        row.ok_or(StoreError::NotFound)?.grant()
+    }
+
+    /// Ends a grant: state `Removing`, due at once (one without role: `Removed` at once). Repeating it changes nothing and
+    /// writes no second event. Returns whether this call ended it.
+    pub async fn end_grant(
+        &self,
+        id: GrantId,
+        why: EndReason,
+        audit: AuditDraft,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        transact!(self, |tx| match changes::end(tx, id, why, now).await? {
+            Some(cluster) => {
+                audit.append(tx, About::Cluster(parsed(&cluster, "cluster of a grant")?), now).await?;
+                Ok(true)
+            }
+            None => one(tx, id).await.map(|_| false),
+        })
+    }
+
+    /// Ends grants whose time is up, each with its event `GrantExpired` by Kubelend. At most `limit`; returns their ids.
+    pub async fn expire_grants(&self, now: Timestamp, limit: u32) -> Result<Vec<GrantId>, StoreError> {
+        const SQL: &str = "SELECT id FROM grants WHERE ended IS NULL AND expires_at IS NOT NULL AND expires_at <= $1 \
+             ORDER BY expires_at LIMIT $2";
+        // Asked every second and seldom true: look before becoming a writer. Another replica may be faster; then `expire`
+        // finds them ended.
+        let due: Vec<(String,)> =
+            read!(self, |db| sqlx::query_as(SQL).bind(now.millis()).bind(i64::from(limit)).fetch_all(db).await)?;
+        if due.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<String> = due.into_iter().map(|(id,)| id).collect();
+        transact!(self, |tx| expire(tx, &ids, now).await)
+    }
+}

@@ -1,0 +1,170 @@
+//! Changing what is wanted of grants. Whatever changes the names or rights that bindings must have makes the grant due at once,
+//! ends leases, and (where the grant goes on) counts its revision up, so that an attempt that is under way at the old wish
+//! cannot settle the new one.
+
+use crate::{
+    model::{
+        grant::EndReason,
+        id::{ClusterId, GrantId, IdentityId},
+        provider::ProviderId,
+        time::Timestamp,
+    },
+    store::{StoreError, db::Tx},
+};
+
+use super::rows::{email_key, person_key};
+
+/// `UPDATE` that makes grants with a role `Pending`; `$1` is now. More columns to set, and which grants, follow.
+macro_rules! make_pending {
+    ($set:literal, $which:literal) => {
+        concat!(
+            "UPDATE grants SET state_since = CASE WHEN state = 'pending' OR role = 'none' THEN state_since ELSE $1 END, \
+             state = CASE WHEN role = 'none' THEN state ELSE 'pending' END, state_detail = NULL, attempts = 0, \
+             next_attempt = CASE WHEN role = 'none' THEN NULL ELSE $1 END, leased_until = NULL, \
+             revision = revision + 1",
+            $set,
+            " WHERE ended IS NULL AND ",
+            $which
+        )
+    };
+}
+
+/// `UPDATE` that ends live grants; `$1` is now, `$2` why. Which grants follows.
+macro_rules! make_ended {
+    ($which:literal) => {
+        concat!(
+            "UPDATE grants SET ended = $2, ended_at = $1, state_since = $1, state_detail = NULL, attempts = 0, \
+             state = CASE WHEN role = 'none' THEN 'removed' ELSE 'removing' END, \
+             next_attempt = CASE WHEN role = 'none' THEN NULL ELSE $1 END, leased_until = NULL \
+             WHERE ended IS NULL AND ",
+            $which
+        )
+    };
+}
+
+/// Ends one live grant and says on which cluster.
+pub(super) async fn end(
+    tx: &mut Tx,
+    id: GrantId,
+    why: EndReason,
+    now: Timestamp,
+) -> Result<Option<String>, StoreError> {
+    const SQL: &str = make_ended!("id = $3 RETURNING cluster_id");
+    let row: Option<(String,)> = on!(tx, |db| sqlx::query_as(SQL)
+        .bind(now.millis())
+        .bind(why.as_str())
+        .bind(id.to_string())
+        .fetch_optional(db)
+        .await)?;
+    Ok(row.map(|(cluster,)| cluster))
+}
+
+/// Ends all live grants on a cluster.
+pub(in crate::store) async fn end_all(
+    tx: &mut Tx,
+    cluster: ClusterId,
+    why: EndReason,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    const SQL: &str = make_ended!("cluster_id = $3");
+    on!(tx, |db| sqlx::query(SQL)
+        .bind(now.millis())
+        .bind(why.as_str())
+        .bind(cluster.to_string())
+        .execute(db)
+        .await
+        .map(drop))?;
+    Ok(())
+}
+
+/// Calls all ended grants on a cluster `Removed`, whatever stands there.
+pub(in crate::store) async fn forget_bindings(
+    tx: &mut Tx,
+    cluster: ClusterId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE grants SET state = 'removed', state_detail = NULL, state_since = $1, next_attempt = NULL, \
+         leased_until = NULL WHERE cluster_id = $2 AND ended IS NOT NULL AND state <> 'removed'";
+    on!(tx, |db| sqlx::query(SQL).bind(now.millis()).bind(cluster.to_string()).execute(db).await.map(drop))?;
+    Ok(())
+}
+
+/// Makes all grants on a cluster due at once, with a new way to get there: attempts on the old way do not count, and what stood
+/// at the old address may not stand at the new one.
+pub(in crate::store) async fn retry_all(tx: &mut Tx, cluster: ClusterId, now: Timestamp) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE grants SET attempts = 0, next_attempt = $1, leased_until = NULL, revision = revision + 1, \
+         state_since = CASE WHEN state = 'applied' THEN $1 ELSE state_since END, \
+         state = CASE WHEN state = 'applied' THEN 'pending' ELSE state END \
+         WHERE cluster_id = $2 AND role <> 'none' AND state <> 'removed'";
+    on!(tx, |db| sqlx::query(SQL).bind(now.millis()).bind(cluster.to_string()).execute(db).await.map(drop))?;
+    Ok(())
+}
+
+/// A cluster names a provider's people and groups anew.
+pub(in crate::store) async fn rename_provider(
+    tx: &mut Tx,
+    cluster: ClusterId,
+    provider: &ProviderId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    const SQL: &str = make_pending!(
+        "",
+        "cluster_id = $2 AND (provider = $3 OR identity_id IN (SELECT id FROM identities WHERE provider = $3))"
+    );
+    on!(tx, |db| sqlx::query(SQL)
+        .bind(now.millis())
+        .bind(cluster.to_string())
+        .bind(provider.as_str())
+        .execute(db)
+        .await
+        .map(drop))?;
+    Ok(())
+}
+
+/// A person's name on clusters has changed, or is gone. Returns how many grants must be looked at again.
+pub(in crate::store) async fn rename_person(
+    tx: &mut Tx,
+    person: IdentityId,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    const SQL: &str = make_pending!("", "grantee_key = $2 AND role <> 'none'");
+    let touched = on!(tx, |db| sqlx::query(SQL)
+        .bind(now.millis())
+        .bind(person_key(person))
+        .execute(db)
+        .await
+        .map(|done| done.rows_affected()))?;
+    Ok(touched)
+}
+
+/// Turns live grants to an email (in lower case) at a provider into grants to the person, unless somebody else ever held that
+/// email there. A grant that the person holds already (same cluster, role, scope and origin) is not made twice: that one to
+/// the email stays what it is. Returns how many were turned.
+pub(in crate::store) async fn give_to_person(
+    tx: &mut Tx,
+    provider: &ProviderId,
+    email: &str,
+    person: IdentityId,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    const SQL: &str = make_pending!(
+        ", grantee_key = $2, identity_id = $3, provider = NULL, grantee_name = NULL, grantee_search = ''",
+        "grantee_key = $4 \
+         AND NOT EXISTS (SELECT 1 FROM email_holders h WHERE h.provider = $5 AND h.email_key = $6 \
+                         AND h.identity_id <> $3) \
+         AND NOT EXISTS (SELECT 1 FROM grants o WHERE o.grantee_key = $2 AND o.ended IS NULL \
+                         AND o.cluster_id = grants.cluster_id AND o.role = grants.role \
+                         AND o.namespaces = grants.namespaces AND o.origin = grants.origin)"
+    );
+    let given = on!(tx, |db| sqlx::query(SQL)
+        .bind(now.millis())
+        .bind(person_key(person))
+        .bind(person.to_string())
+        .bind(email_key(provider, email))
+        .bind(provider.as_str())
+        .bind(email)
+        .execute(db)
+        .await
+        .map(|done| done.rows_affected()))?;
+    Ok(given)
+}

@@ -1,0 +1,245 @@
+//! How a grant stands in its row, and back.
+
+use crate::{
+    model::{
+        grant::{EndReason, Grant, GrantState, Grantee, Origin},
+        id::{ClusterId, IdentityId},
+        identity::Identity,
+        name::Namespace,
+        provider::ProviderId,
+        role::Role,
+        scope::Scope,
+        time::Timestamp,
+    },
+    store::{StoreError, db::parsed, identities::IdentityRow},
+};
+
+/// A grant joined with the identity of a person's grant.
+#[derive(sqlx::FromRow)]
+pub(super) struct GrantRow {
+    id: String,
+    cluster_id: String,
+    namespaces: String,
+    role: String,
+    to_group: bool,
+    identity_id: Option<String>,
+    provider: Option<String>,
+    grantee_name: Option<String>,
+    origin: String,
+    expires_at: Option<i64>,
+    created_by: String,
+    created_at: i64,
+    state: String,
+    state_detail: Option<String>,
+    state_since: i64,
+    ended: Option<String>,
+    i_provider: Option<String>,
+    i_issuer: Option<String>,
+    i_sub: Option<String>,
+    i_email: Option<String>,
+    i_email_verified: Option<bool>,
+    i_name: Option<String>,
+    i_group_list: Option<String>,
+    i_last_sign_in: Option<i64>,
+}
+
+/// Reads grants `g` with identities `i`: `select_grants!("WHERE …")`.
+macro_rules! select_grants {
+    ($($rest:expr),+) => {
+        concat!(
+            "SELECT g.id, g.cluster_id, g.namespaces, g.role, g.to_group, g.identity_id, g.provider, g.grantee_name, \
+             g.origin, g.expires_at, g.created_by, g.created_at, g.state, g.state_detail, g.state_since, g.ended, \
+             i.provider AS i_provider, i.issuer AS i_issuer, i.sub AS i_sub, i.email AS i_email, \
+             i.email_verified AS i_email_verified, i.name AS i_name, i.group_list AS i_group_list, \
+             i.last_sign_in AS i_last_sign_in \
+             FROM grants g LEFT JOIN identities i ON i.id = g.identity_id ",
+            $($rest),+
+        )
+    };
+}
+
+impl GrantRow {
+    pub(super) fn grant(mut self) -> Result<(Grant, Option<Identity>), StoreError> {
+        let person = self.person()?;
+        let grant = Grant {
+            id: parsed(&self.id, "id of a grant")?,
+            grantee: self.grantee()?,
+            role: role_of(&self.role)?,
+            scope: scope_of(&self.cluster_id, &self.namespaces)?,
+            expires_at: self.expires_at.map(Timestamp::from_millis),
+            origin: origin_of(&self.origin)?,
+            created_by: parsed(&self.created_by, "maker of a grant")?,
+            created_at: Timestamp::from_millis(self.created_at),
+            state: GrantState::parse(&self.state).ok_or(StoreError::Corrupt("state of a grant"))?,
+            state_detail: self.state_detail,
+            state_since: Timestamp::from_millis(self.state_since),
+            ended: self
+                .ended
+                .map(|why| EndReason::parse(&why).ok_or(StoreError::Corrupt("end of a grant")))
+                .transpose()?,
+        };
+        Ok((grant, person))
+    }
+
+    fn person(&mut self) -> Result<Option<Identity>, StoreError> {
+        let whole = (
+            self.identity_id.clone(),
+            self.i_provider.take(),
+            self.i_issuer.take(),
+            self.i_sub.take(),
+            self.i_email_verified,
+            self.i_group_list.take(),
+            self.i_last_sign_in,
+        );
+        let (Some(id), Some(provider), Some(issuer), Some(sub), Some(email_verified), Some(group_list), Some(last)) =
+            whole
+        else {
+            return Ok(None);
+        };
+        let (email, name) = (self.i_email.take(), self.i_name.take());
+        IdentityRow { id, provider, issuer, sub, email, email_verified, name, group_list, last_sign_in: last }
+            .identity()
+            .map(Some)
+    }
+
+    fn grantee(&self) -> Result<Grantee, StoreError> {
+        match (&self.identity_id, &self.provider, &self.grantee_name) {
+            (Some(id), _, _) => Ok(Grantee::Person(parsed(id, "grantee of a grant")?)),
+            (None, Some(provider), Some(name)) => {
+                let provider = parsed(provider, "provider of a grant")?;
+                if self.to_group {
+                    Ok(Grantee::Group(provider, name.clone()))
+                } else {
+                    Ok(Grantee::Email(provider, parsed(name, "grantee of a grant")?))
+                }
+            }
+            _ => Err(StoreError::Corrupt("grantee of a grant")),
+        }
+    }
+}
+
+/// What grants are found by: one text for whom they are for. A provider's id holds no colon, so no two grantees share one.
+pub(super) fn key(grantee: &Grantee) -> String {
+    match grantee {
+        Grantee::Person(id) => person_key(*id),
+        Grantee::Email(provider, email) => email_key(provider, &email.normalised()),
+        Grantee::Group(provider, group) => group_key(provider, group),
+    }
+}
+
+pub(in crate::store) fn person_key(id: IdentityId) -> String {
+    format!("person:{id}")
+}
+
+/// `email` in ASCII lower case.
+pub(super) fn email_key(provider: &ProviderId, email: &str) -> String {
+    format!("email:{provider}:{email}")
+}
+
+pub(super) fn group_key(provider: &ProviderId, group: &str) -> String {
+    format!("group:{provider}:{group}")
+}
+
+/// What the text filter looks at; a person's email and name are looked up, since they change.
+pub(super) fn search_text(grantee: &Grantee) -> String {
+    match grantee {
+        Grantee::Person(_) => String::new(),
+        Grantee::Email(_, email) => email.normalised(),
+        Grantee::Group(_, group) => group.to_ascii_lowercase(),
+    }
+}
+
+/// A role as stored; `none` is no role's name.
+pub(in crate::store) fn role_text(role: Option<Role>) -> &'static str {
+    role.map_or("none", Role::as_str)
+}
+
+pub(in crate::store) fn role_of(text: &str) -> Result<Option<Role>, StoreError> {
+    if text == "none" { Ok(None) } else { parsed(text, "role").map(Some) }
+}
+
+pub(super) fn origin_text(origin: Origin) -> String {
+    match origin {
+        Origin::Manual => "manual".into(),
+        Origin::Owner => "owner".into(),
+        Origin::Link(id) => format!("link:{id}"),
+    }
+}
+
+fn origin_of(text: &str) -> Result<Origin, StoreError> {
+    match (text, text.strip_prefix("link:")) {
+        ("manual", _) => Ok(Origin::Manual),
+        ("owner", _) => Ok(Origin::Owner),
+        (_, Some(id)) => Ok(Origin::Link(parsed(id, "origin of a grant")?)),
+        _ => Err(StoreError::Corrupt("origin of a grant")),
+    }
+}
+
+/// The same scope with its namespaces sorted, each once.
+pub(super) fn canonical(scope: &Scope) -> Scope {
+    let mut names = scope.namespaces().to_vec();
+    names.sort();
+    names.dedup();
+    Scope::new(scope.cluster(), names)
+}
+
+/// A scope's namespaces as stored: equal scopes are equal texts.
+pub(in crate::store) fn namespaces_text(scope: &Scope) -> String {
+    let scope = canonical(scope);
+    let names: Vec<&str> = scope.namespaces().iter().map(Namespace::as_str).collect();
+    names.join(",")
+}
+
+pub(in crate::store) fn scope_of(cluster: &str, namespaces: &str) -> Result<Scope, StoreError> {
+    let cluster: ClusterId = parsed(cluster, "cluster")?;
+    let names = namespaces.split(',').filter(|name| !name.is_empty());
+    let names = names.map(|name| parsed(name, "namespace")).collect::<Result<_, _>>()?;
+    Ok(Scope::new(cluster, names))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_scopes_are_equal_texts_and_come_back() {
+        let cluster = ClusterId::new();
+        let names = |list: &[&str]| list.iter().map(|n| n.parse().unwrap()).collect::<Vec<Namespace>>();
+        let scope = Scope::new(cluster, names(&["shop", "payments", "shop"]));
+        assert_eq!(namespaces_text(&scope), "payments,shop");
+        assert_eq!(
+            scope_of(&cluster.to_string(), "payments,shop").unwrap(),
+            Scope::new(cluster, names(&["payments", "shop"]))
+        );
+        assert_eq!(scope_of(&cluster.to_string(), "").unwrap(), Scope::Cluster(cluster));
+        assert!(scope_of(&cluster.to_string(), "Not A Name").is_err());
+    }
+
+    #[test]
+    fn immune_32_no_two_grantees_share_a_key() {
+        let provider = |id: &str| id.parse::<ProviderId>().unwrap();
+        let email = Grantee::Email(provider("dex"), "Bob@Example.com".parse().unwrap());
+        assert_eq!(key(&email), key(&Grantee::Email(provider("dex"), "bob@example.com".parse().unwrap())));
+        for other in [
+            Grantee::Email(provider("other"), "bob@example.com".parse().unwrap()),
+            Grantee::Group(provider("dex"), "bob@example.com".into()),
+            Grantee::Group(provider("dex"), "email:dex:bob@example.com".into()),
+        ] {
+            assert_ne!(key(&email), key(&other));
+        }
+        assert_ne!(
+            key(&Grantee::Group(provider("a"), "b:c".into())),
+            key(&Grantee::Group(provider("a-b"), "c".into()))
+        );
+    }
+
+    #[test]
+    fn origins_come_back() {
+        let link = crate::model::id::ShareLinkId::new();
+        for origin in [Origin::Manual, Origin::Owner, Origin::Link(link)] {
+            assert_eq!(origin_of(&origin_text(origin)).unwrap(), origin);
+        }
+        assert!(origin_of("link:").is_err());
+        assert!(origin_of("else").is_err());
+    }
+}

@@ -1,0 +1,267 @@
+//! Identities and what a sign-in does to them.
+//!
+//! An email is one person's at a time. It goes to whoever signed in with it last, also when the provider calls it unverified:
+//! API servers accept tokens that do not say, so the address of the one before may be another's now, and what was bound to it
+//! must go. What was granted to the one before stays theirs and does not follow the email.
+
+use super::{
+    AuditDraft, Store, StoreError,
+    audit::About,
+    db::{CHUNK, Tx, parsed, shown},
+    grants,
+};
+use crate::model::{
+    audit::Actor,
+    id::{IdentityId, WorkspaceId},
+    identity::{Identity, VerifiedClaims},
+    name::Email,
+    provider::ProviderId,
+    time::Timestamp,
+    workspace::MemberRole,
+};
+
+/// What a sign-in changed.
+#[derive(Clone, Debug)]
+pub struct SignInRecord {
+    /// The person, as they are now.
+    pub identity: Identity,
+    /// How many grants must be looked at again, since a name they bind has changed: they are `Pending` and due at once.
+    pub grants_touched: u64,
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct IdentityRow {
+    pub(super) id: String,
+    pub(super) provider: String,
+    pub(super) issuer: String,
+    pub(super) sub: String,
+    pub(super) email: Option<String>,
+    pub(super) email_verified: bool,
+    pub(super) name: Option<String>,
+    pub(super) group_list: String,
+    pub(super) last_sign_in: i64,
+}
+
+macro_rules! select_identities {
+    ($($rest:expr),+) => {
+        concat!(
+            "SELECT id, provider, issuer, sub, email, email_verified, name, group_list, last_sign_in FROM identities WHERE ",
+            $($rest),+
+        )
+    };
+}
+
+impl IdentityRow {
+    pub(super) fn identity(self) -> Result<Identity, StoreError> {
+        Ok(Identity {
+            id: parsed(&self.id, "id of a person")?,
+            provider: parsed(&self.provider, "provider of a person")?,
+            issuer: self.issuer,
+            sub: self.sub,
+            email: self.email.map(|email| parsed(&email, "email of a person")).transpose()?,
+            email_verified: self.email_verified,
+            name: self.name,
+            groups: serde_json::from_str(&self.group_list).map_err(|_| StoreError::Corrupt("groups of a person"))?,
+            last_sign_in: Timestamp::from_millis(self.last_sign_in),
+        })
+    }
+}
+
+/// The person behind (issuer, sub) as they were before this sign-in, their row locked; made where there is none.
+#[derive(sqlx::FromRow)]
+struct Before {
+    id: String,
+    provider: String,
+    email: Option<String>,
+    email_verified: bool,
+}
+
+async fn meet(tx: &mut Tx, claims: &VerifiedClaims, now: Timestamp) -> Result<Before, StoreError> {
+    // Only the time is written here, so that the rest comes back as it was.
+    const SQL: &str = "INSERT INTO identities (id, provider, issuer, sub, email_verified, group_list, last_sign_in) \
+         VALUES ($1, $2, $3, $4, FALSE, '[]', $5) \
+         ON CONFLICT (issuer, sub) DO UPDATE SET last_sign_in = excluded.last_sign_in \
+         RETURNING id, provider, email, email_verified";
+    Ok(on!(tx, |db| sqlx::query_as(SQL)
+        .bind(IdentityId::new().to_string())
+        .bind(claims.provider.as_str())
+        .bind(&claims.issuer)
+        .bind(&claims.sub)
+        .bind(now.millis())
+        .fetch_one(db)
+        .await)?)
+}
+
+/// Takes an email from whoever else has it at this provider. Returns who that was (one person at most).
+async fn take_email(
+    tx: &mut Tx,
+    claims: &VerifiedClaims,
+    email: &Email,
+    for_whom: IdentityId,
+) -> Result<Vec<IdentityId>, StoreError> {
+    const SQL: &str = "UPDATE identities SET email = NULL, email_key = NULL, email_verified = FALSE \
+         WHERE provider = $1 AND email_key = $2 AND id <> $3 RETURNING id";
+    let rows: Vec<(String,)> = on!(tx, |db| sqlx::query_as(SQL)
+        .bind(claims.provider.as_str())
+        .bind(email.normalised())
+        .bind(for_whom.to_string())
+        .fetch_all(db)
+        .await)?;
+    rows.iter().map(|(id,)| parsed(id, "id of a person")).collect()
+}
+
+/// Writes what the token said. If somebody else comes by the same email at this moment, the unique index makes one of the two
+/// sign-ins begin anew, and then it sees the other.
+async fn refresh(tx: &mut Tx, identity: &Identity) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE identities SET provider = $2, email = $3, email_key = $4, email_verified = $5, \
+         name = $6, name_key = $7, group_list = $8, last_sign_in = $9 WHERE id = $1";
+    let groups = serde_json::to_string(&identity.groups).unwrap_or_else(|_| unreachable!("texts are always JSON"));
+    on!(tx, |db| sqlx::query(SQL)
+        .bind(identity.id.to_string())
+        .bind(identity.provider.as_str())
+        .bind(identity.email.as_ref().map(Email::as_str))
+        .bind(identity.email.as_ref().map(Email::normalised))
+        .bind(identity.email_verified)
+        .bind(&identity.name)
+        .bind(identity.name.as_deref().map(str::to_ascii_lowercase))
+        .bind(groups)
+        .bind(identity.last_sign_in.millis())
+        .execute(db)
+        .await
+        .map(drop))?;
+    Ok(())
+}
+
+async fn remember_holder(tx: &mut Tx, identity: &Identity, email: &str, now: Timestamp) -> Result<(), StoreError> {
+    const SQL: &str = "INSERT INTO email_holders (provider, email_key, identity_id, first_held_at) \
+         VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+    on!(tx, |db| sqlx::query(SQL)
+        .bind(identity.provider.as_str())
+        .bind(email)
+        .bind(identity.id.to_string())
+        .bind(now.millis())
+        .execute(db)
+        .await
+        .map(drop))?;
+    Ok(())
+}
+
+fn now_known(id: IdentityId, claims: &VerifiedClaims, now: Timestamp) -> Identity {
+    Identity {
+        id,
+        provider: claims.provider.clone(),
+        issuer: claims.issuer.clone(),
+        sub: claims.sub.clone(),
+        email: claims.email.clone(),
+        email_verified: claims.email.is_some() && claims.email_verified,
+        name: claims.name.as_deref().map(shown),
+        groups: claims.groups.clone(),
+        last_sign_in: now,
+    }
+}
+
+async fn sign_in(tx: &mut Tx, claims: &VerifiedClaims, now: Timestamp) -> Result<SignInRecord, StoreError> {
+    let before = meet(tx, claims, now).await?;
+    let identity = now_known(parsed(&before.id, "id of a person")?, claims, now);
+    let mut grants_touched = 0;
+    if let Some(email) = &identity.email {
+        for loser in take_email(tx, claims, email, identity.id).await? {
+            grants_touched += grants::rename_person(tx, loser, now).await?;
+        }
+    }
+    refresh(tx, &identity).await?;
+    let renamed = before.email.as_deref() != identity.email.as_ref().map(Email::as_str)
+        || before.email_verified != identity.email_verified
+        || before.provider != identity.provider.as_str();
+    if renamed {
+        grants_touched += grants::rename_person(tx, identity.id, now).await?;
+    }
+    if let Some(email) = &identity.email {
+        let email = email.normalised();
+        remember_holder(tx, &identity, &email, now).await?;
+        if identity.email_verified {
+            grants_touched += grants::give_to_person(tx, &identity.provider, &email, identity.id, now).await?;
+        }
+    }
+    Ok(SignInRecord { identity, grants_touched })
+}
+
+impl Store {
+    /// Records a sign-in: makes or refreshes the identity of (issuer, sub). The event's actor becomes that identity, since
+    /// nobody knows its id before the first sign-in.
+    ///
+    /// In the same transaction:
+    /// * another identity of the same provider with the same email (ASCII case apart) loses it (`email = NULL`,
+    ///   `email_verified = false`), and its live grants become `Pending`: their bindings must go, the address is
+    ///   somebody else's now (an email that moves to another `sub` inherits nothing);
+    /// * live grants to this email at this provider become grants to the person, if the email is verified — but only if no
+    ///   *other* identity ever held this email at this provider (then they stay as they are);
+    /// * if this identity's email changed or came back, its live grants become `Pending`, so that bindings are rewritten.
+    pub async fn record_sign_in(
+        &self,
+        claims: &VerifiedClaims,
+        audit: AuditDraft,
+        now: Timestamp,
+    ) -> Result<SignInRecord, StoreError> {
+        transact!(self, |tx| {
+            let record = sign_in(tx, claims, now).await?;
+            let audit = AuditDraft { actor: Actor::Person(record.identity.id), ..audit.clone() };
+            audit.append(tx, About::Nothing, now).await?;
+            Ok(record)
+        })
+    }
+
+    /// One identity.
+    pub async fn identity(&self, id: IdentityId) -> Result<Identity, StoreError> {
+        const SQL: &str = select_identities!("id = $1");
+        let row: Option<IdentityRow> =
+            read!(self, |db| sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(db).await)?;
+        row.ok_or(StoreError::NotFound)?.identity()
+    }
+
+    /// Whoever holds this email (ASCII case apart) at this provider now, if the provider verified it.
+    pub async fn identity_by_email(
+        &self,
+        provider: &ProviderId,
+        email: &Email,
+    ) -> Result<Option<Identity>, StoreError> {
+        const SQL: &str = select_identities!("provider = $1 AND email_key = $2 AND email_verified = TRUE");
+        let row: Option<IdentityRow> = read!(self, |db| sqlx::query_as(SQL)
+            .bind(provider.as_str())
+            .bind(email.normalised())
+            .fetch_optional(db)
+            .await)?;
+        row.map(IdentityRow::identity).transpose()
+    }
+
+    /// Several, in no order; unknown ids are left out.
+    pub async fn identities(&self, ids: &[IdentityId]) -> Result<Vec<Identity>, StoreError> {
+        const SQL: &str = select_identities!("id IN ", id_list!());
+        let mut all: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        all.sort();
+        all.dedup();
+        let mut found = Vec::new();
+        for chunk in all.chunks(CHUNK) {
+            let rows: Vec<IdentityRow> = read!(self, |db| bind_ids!(sqlx::query_as(SQL), chunk).fetch_all(db).await)?;
+            for row in rows {
+                found.push(row.identity()?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// What somebody is in a workspace, if a member.
+    pub async fn membership(
+        &self,
+        workspace: WorkspaceId,
+        identity: IdentityId,
+    ) -> Result<Option<MemberRole>, StoreError> {
+        const SQL: &str = "SELECT role FROM workspace_members WHERE workspace_id = $1 AND identity_id = $2";
+        let row: Option<(String,)> = read!(self, |db| sqlx::query_as(SQL)
+            .bind(workspace.to_string())
+            .bind(identity.to_string())
+            .fetch_optional(db)
+            .await)?;
+        row.map(|(role,)| MemberRole::parse(&role).ok_or(StoreError::Corrupt("role of a member"))).transpose()
+    }
+}

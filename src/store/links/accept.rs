@@ -1,0 +1,116 @@
+//! Accepting a link and taking it back. Both lock the link's row first, so two who do so at the same moment follow one another,
+//! and each sees what the other did.
+
+use super::{Accepted, LinkRow};
+use crate::{
+    model::{
+        grant::{Grant, Grantee, Origin},
+        id::{IdentityId, ShareLinkId},
+        share_link::{LinkState, ShareLink},
+        time::Timestamp,
+    },
+    store::{
+        AuditDraft, NewGrant, Store, StoreError,
+        audit::About,
+        db::{Tx, parsed},
+        grants,
+    },
+};
+
+/// Locks a link's row until the transaction ends, and reads it.
+async fn lock(tx: &mut Tx, id: ShareLinkId) -> Result<ShareLink, StoreError> {
+    const SQL: &str = concat!("UPDATE share_links SET uses = uses WHERE id = $1 RETURNING ", link_columns!());
+    let row: Option<LinkRow> = on!(tx, |db| sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(db).await)?;
+    row.ok_or(StoreError::NotFound)?.link().map(|(link, _)| link)
+}
+
+/// What this person got from this link, if they accepted it before.
+async fn given_before(tx: &mut Tx, link: ShareLinkId, by: IdentityId) -> Result<Option<Grant>, StoreError> {
+    const SQL: &str = "SELECT grant_id FROM link_acceptances WHERE link_id = $1 AND identity_id = $2";
+    let row: Option<(String,)> =
+        on!(tx, |db| sqlx::query_as(SQL).bind(link.to_string()).bind(by.to_string()).fetch_optional(db).await)?;
+    match row {
+        Some((grant,)) => grants::one(tx, parsed(&grant, "grant of an acceptance")?).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn count_use(
+    tx: &mut Tx,
+    link: &ShareLink,
+    by: IdentityId,
+    grant: &Grant,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    const USE: &str = "UPDATE share_links SET uses = $2 WHERE id = $1";
+    const ACCEPTANCE: &str = "INSERT INTO link_acceptances (link_id, identity_id, grant_id, number, accepted_at) \
+         VALUES ($1, $2, $3, $4, $5)";
+    let number = link.uses + 1;
+    on!(tx, |db| {
+        sqlx::query(USE).bind(link.id.to_string()).bind(number).execute(&mut *db).await?;
+        sqlx::query(ACCEPTANCE)
+            .bind(link.id.to_string())
+            .bind(by.to_string())
+            .bind(grant.id.to_string())
+            .bind(number)
+            .bind(now.millis())
+            .execute(&mut *db)
+            .await?;
+        Ok(())
+    })
+}
+
+/// Whether a grant is what this link gives to this person; anything else under its name would be a mistake of ours.
+fn is_of_link(grant: &NewGrant, link: &ShareLink, by: IdentityId) -> bool {
+    grant.grantee == Grantee::Person(by)
+        && grant.origin == Origin::Link(link.id)
+        && grant.role == link.role
+        && grant.scope == link.scope
+}
+
+impl Store {
+    /// Accepts: checks again that the link is open, counts the use once per person, makes the grant. One transaction, first
+    /// statement writes (the link's row), so two at once follow one another.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such link; `Stale` where `grant` is not what the link gives to this person.
+    pub async fn accept_link(
+        &self,
+        link: ShareLinkId,
+        by: IdentityId,
+        grant: &NewGrant,
+        audit: AuditDraft,
+        now: Timestamp,
+    ) -> Result<Accepted, StoreError> {
+        transact!(self, |tx| {
+            let link = lock(tx, link).await?;
+            if let Some(given) = given_before(tx, link.id, by).await? {
+                return Ok(if given.is_live(now) { Accepted::Before(given) } else { Accepted::Ended });
+            }
+            // A cluster that is being removed has had its links revoked in the same transaction.
+            if link.state(now) != LinkState::Open {
+                return Ok(Accepted::Closed);
+            }
+            if !is_of_link(grant, &link, by) {
+                return Err(StoreError::Stale);
+            }
+            let given = grants::insert(tx, grant, now).await?;
+            count_use(tx, &link, by, &given, now).await?;
+            audit.append(tx, About::Cluster(link.scope.cluster()), now).await?;
+            Ok(Accepted::New(given))
+        })
+    }
+
+    /// Takes a link back; repeating it changes nothing.
+    pub async fn revoke_link(&self, id: ShareLinkId, audit: AuditDraft, now: Timestamp) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE share_links SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
+        transact!(self, |tx| {
+            let link = lock(tx, id).await?;
+            if link.revoked_at.is_some() {
+                return Ok(());
+            }
+            on!(tx, |db| sqlx::query(SQL).bind(id.to_string()).bind(now.millis()).execute(db).await.map(drop))?;
+            audit.append(tx, About::Cluster(link.scope.cluster()), now).await
+        })
+    }
+}

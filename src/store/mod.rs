@@ -1,0 +1,59 @@
+//! The only place with SQL. One file per aggregate; one method is one transaction, and a method that changes something
+//! writes the audit event of it in that same transaction.
+//!
+//! One SQL text serves SQLite and PostgreSQL: portable types alone, `$1` placeholders, times as integers. An enum of the two
+//! pools and two small macros (`db`) keep each driver's real types. Whatever writes is a writer from its first statement on,
+//! since SQLite cannot turn a reader into a writer once another has written, and since PostgreSQL must lock the row that
+//! decides before it is looked at.
+
+#[macro_use]
+mod db;
+
+mod audit;
+mod checks;
+mod clusters;
+mod grants;
+mod identities;
+mod links;
+mod open;
+mod sessions;
+mod tokens;
+
+pub use audit::AuditDraft;
+pub use checks::StoredCheck;
+pub use clusters::NewCluster;
+pub use grants::{DueGrant, GrantFilter, GrantPage, NewGrant, Outcome};
+pub use identities::SignInRecord;
+pub use links::{Acceptance, Accepted, NewLink};
+pub use sessions::SessionStore;
+
+use db::Pool;
+
+/// The database.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: Pool,
+}
+
+/// What goes wrong in the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database does not answer, or refuses.
+    #[error("the database does not answer: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The migrations cannot be applied.
+    #[error("the database cannot be brought up to date: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// The thing is not there (any more).
+    #[error("not found")]
+    NotFound,
+    /// There is one already: what clashes, in words for the person who asked.
+    #[error("{0}")]
+    Duplicate(&'static str),
+    /// Somebody else changed it in between.
+    #[error("it was changed in the meantime")]
+    Stale,
+    /// What the database holds cannot be read.
+    #[error("stored {0} cannot be read")]
+    Corrupt(&'static str),
+}

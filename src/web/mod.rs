@@ -1,0 +1,174 @@
+//! What browsers see: every route in one table, pages that work without JavaScript.
+//!
+//! From the outside in, a request passes: the log line and its id ([`requests`]), the headers ([`headers`]), the layer that makes
+//! pages of errors ([`errors`]), the session ([`session`]), and the page's handler. Who asks is an extractor
+//! ([`session::SignedIn`]), a form is one that proves where it is from ([`forms::ProtectedForm`]).
+
+pub mod api_server_setup;
+pub mod assets;
+pub mod attempts;
+pub mod errors;
+pub mod field_marks;
+pub mod forms;
+pub mod frame;
+pub mod headers;
+pub mod health;
+pub mod labels;
+pub mod pages;
+pub mod paths;
+pub mod requests;
+pub mod return_to;
+pub mod session;
+pub mod shell;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+pub mod when;
+pub mod words;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, FromRef},
+    middleware::{from_fn, from_fn_with_state},
+    routing::{get, post},
+};
+use url::Url;
+
+use crate::{
+    access::{Clusters, Gate, Grants, Kubeconfigs, Links, Observer, SignIns},
+    clock::Clock,
+    crypto::Keyring,
+    oidc::Providers,
+    store::{SessionStore, Store},
+};
+
+/// What pages are made with. Handlers take the part they use (`State<Gate>`, …), never the whole.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// Who may do what.
+    pub gate: Gate,
+    /// Signing in and out.
+    pub sign_ins: SignIns,
+    /// Clusters.
+    pub clusters: Clusters,
+    /// Share links.
+    pub links: Links,
+    /// Grants.
+    pub grants: Grants,
+    /// Kubeconfigs.
+    pub kubeconfigs: Kubeconfigs,
+    /// For display only.
+    pub store: Store,
+    /// Sessions.
+    pub sessions: SessionStore,
+    /// Providers.
+    pub providers: Providers,
+    /// For display only: foreign bindings, namespaces, rules of roles.
+    pub observer: Observer,
+    /// For the cookie of a sign-in attempt, and the session cookie's key.
+    pub keyring: Arc<Keyring>,
+    /// The time.
+    pub clock: Clock,
+    /// Settings of the pages.
+    pub settings: Arc<WebSettings>,
+}
+
+/// Settings of the pages.
+#[derive(Clone, Debug)]
+pub struct WebSettings {
+    /// Where people reach Kubelend; the only source of absolute URLs.
+    pub public_url: Url,
+    /// A session unused for so long ends.
+    pub session_idle: Duration,
+    /// A session ends after so long in any case.
+    pub session_absolute: Duration,
+}
+
+macro_rules! parts {
+    ($($field:ident: $part:ty),+ $(,)?) => {$(
+        impl FromRef<Parts> for $part {
+            fn from_ref(parts: &Parts) -> Self {
+                parts.$field.clone()
+            }
+        }
+    )+};
+}
+
+parts! {
+    gate: Gate,
+    sign_ins: SignIns,
+    clusters: Clusters,
+    links: Links,
+    grants: Grants,
+    kubeconfigs: Kubeconfigs,
+    store: Store,
+    providers: Providers,
+    observer: Observer,
+    keyring: Arc<Keyring>,
+    clock: Clock,
+    settings: Arc<WebSettings>,
+}
+
+/// Everything that browsers see.
+pub fn router(parts: Parts) -> Router {
+    let sessions = parts.sessions.clone();
+    router_on(parts, sessions)
+}
+
+/// The same with sessions in another store.
+pub fn router_on<S: tower_sessions::SessionStore + Clone>(parts: Parts, sessions: S) -> Router {
+    let sessions = session::session_layer(sessions, &parts.keyring, &parts.settings);
+    let pages = visitor_pages()
+        .merge(owner_pages())
+        .fallback(pages::errors::not_found)
+        .layer(DefaultBodyLimit::max(forms::MAX_BODY))
+        .layer(sessions)
+        .layer(from_fn_with_state(parts.clock.clone(), errors::show));
+    pages
+        .merge(health::router())
+        .merge(assets::router())
+        .layer(from_fn_with_state(Arc::clone(&parts.settings), headers::apply))
+        .layer(from_fn(requests::observe))
+        .with_state(parts)
+}
+
+/// What people see to whom something is lent.
+fn visitor_pages() -> Router<Parts> {
+    use pages::{callback, home, kubeconfig, landing, shared, sign_in, sign_out};
+    use paths::pattern;
+
+    Router::new()
+        .route(paths::HOME, get(home::get))
+        .route(paths::SIGN_IN, get(sign_in::get))
+        .route(pattern::AUTH_START, get(sign_in::start))
+        .route(pattern::AUTH_CALLBACK, get(callback::get))
+        .route(paths::SIGN_OUT, post(sign_out::post))
+        .route(paths::SIGNED_OUT, get(sign_out::get))
+        .route(pattern::LANDING, get(landing::get).post(landing::post))
+        .route(paths::SHARED, get(shared::get))
+        .route(pattern::KUBECONFIG, get(kubeconfig::get))
+        .route(pattern::KUBECONFIG_DOWNLOAD, get(kubeconfig::download))
+        .route(pattern::KUBECONFIG_COMMANDS, get(kubeconfig::commands))
+}
+
+/// What people see who lend.
+fn owner_pages() -> Router<Parts> {
+    use pages::{access, activity, add_cluster, clusters, credentials, links, overview, settings};
+    use paths::pattern;
+
+    Router::new()
+        .route(paths::CLUSTERS, get(clusters::get))
+        .route(paths::ADD_CLUSTER, get(add_cluster::get).post(add_cluster::post))
+        .route(pattern::CLUSTER, get(overview::get))
+        .route(pattern::CHECK, post(overview::check))
+        .route(pattern::ACCESS, get(access::get).post(access::post))
+        .route(pattern::REVOKE_GRANT, get(access::ask_remove).post(access::remove))
+        .route(pattern::LINKS, get(links::get).post(links::post))
+        .route(pattern::REVOKE_LINK, get(links::ask_revoke).post(links::revoke))
+        .route(pattern::CREDENTIALS, get(credentials::get).post(credentials::post))
+        .route(pattern::ACTIVITY, get(activity::get))
+        .route(pattern::SETTINGS, get(settings::get).post(settings::post))
+}

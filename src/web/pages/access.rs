@@ -1,0 +1,374 @@
+//! `/clusters/{cluster}/access`: who has access, Kubelend's grants and what others bound on the cluster; giving and taking it.
+//!
+//! A removal is one click and can be undone (“Grant again”), so it does not ask first; the address of the removal, opened by
+//! itself, asks.
+
+use askama::Template;
+use axum::{
+    extract::{FromRef, Path, Query, State},
+    http::StatusCode,
+    response::{IntoResponse, Redirect, Response},
+};
+
+use super::{
+    access_form::{AccessForm, NamedProvider, named_providers},
+    access_rows::{Filter, ForeignRow, Row, Seen, row, summary},
+    cluster::{AtCluster, Head, Tab},
+    scope,
+};
+use crate::{
+    access::{AccessError, GrantRequest, Grants, Observer},
+    model::{
+        grant::{Grant, Grantee},
+        id::GrantId,
+        identity::Identity,
+        name::Email,
+    },
+    oidc::Providers,
+    store::Store,
+    web::{
+        Parts,
+        errors::PageError,
+        forms::{FieldErrors, ProtectedForm},
+        frame::{Frame, render_with},
+        paths,
+    },
+};
+
+/// How many grants a page lists.
+const A_PAGE: u32 = 40;
+/// So many rows are found without a filter.
+const FEW: usize = 10;
+
+#[derive(Template)]
+#[template(path = "pages/access.html")]
+struct AccessPage {
+    frame: Frame,
+    head: Head,
+    here: String,
+    notice: Option<String>,
+    undo: Option<Undo>,
+    asking: Option<Asking>,
+    may_change: bool,
+    naming: String,
+    form: AccessForm,
+    errors: FieldErrors,
+    providers: Vec<NamedProvider>,
+    namespaces: Vec<String>,
+    filter: Filter,
+    rows: Vec<Row>,
+    foreign: Vec<ForeignRow>,
+    foreign_note: Option<String>,
+    next: Option<String>,
+}
+
+struct Undo {
+    what: String,
+    again: Option<GrantId>,
+}
+
+struct Asking {
+    what: String,
+    action: String,
+}
+
+/// What the page is made with.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    grants: Grants,
+    store: Store,
+    observer: Observer,
+    providers: Providers,
+}
+
+impl FromRef<Parts> for Sources {
+    fn from_ref(parts: &Parts) -> Self {
+        Self {
+            grants: parts.grants.clone(),
+            store: parts.store.clone(),
+            observer: parts.observer.clone(),
+            providers: parts.providers.clone(),
+        }
+    }
+}
+
+/// Whom a grant is for, as people call them.
+pub(super) fn grantee_name(grantee: &Grantee, who: Option<&Identity>) -> String {
+    match grantee {
+        Grantee::Person(_) => who.map_or_else(|| "somebody who is gone".into(), |p| p.display().to_owned()),
+        Grantee::Email(_, email) => Email::as_str(email).to_owned(),
+        Grantee::Group(_, group) => group.clone(),
+    }
+}
+
+/// The page.
+pub async fn get(
+    at: AtCluster,
+    Query(filter): Query<Filter>,
+    State(sources): State<Sources>,
+) -> Result<Response, PageError> {
+    sources.page(&at, Asked { filter, ..Asked::default() }).await
+}
+
+/// Gives access, gives again what was just taken, or takes back what a row's button names.
+pub async fn post(
+    at: AtCluster,
+    State(sources): State<Sources>,
+    ProtectedForm(form): ProtectedForm<AccessForm>,
+) -> Result<Response, PageError> {
+    let permit = at.manage_access()?;
+    if let Some(id) = form.remove {
+        return sources.remove(&at, id).await;
+    }
+    let mut errors = FieldErrors::default();
+    let request = match form.again {
+        Some(id) => Some(sources.again(&at, id).await?),
+        None => form.read(at.cluster(), at.now, &mut errors),
+    };
+    if let Some(request) = request {
+        match sources.grants.grant(&permit, request).await {
+            Ok((id, _)) => return Ok(to(&at, "granted", id)),
+            Err(AccessError::Invalid { field, message }) => errors.add(field, message),
+            Err(other) => return Err(other.into()),
+        }
+    }
+    sources.page(&at, Asked { form, errors, ..Asked::default() }).await
+}
+
+/// The grant of an address.
+#[derive(Clone, Copy, Debug, serde::Deserialize)]
+pub struct GrantPath {
+    grant: GrantId,
+}
+
+/// The address of a removal, opened by itself: asks first, on the access page.
+pub async fn ask_remove(at: AtCluster, Path(GrantPath { grant }): Path<GrantPath>) -> Response {
+    to(&at, "ask", grant)
+}
+
+/// Takes it back.
+pub async fn remove(
+    at: AtCluster,
+    Path(GrantPath { grant }): Path<GrantPath>,
+    State(sources): State<Sources>,
+    _: ProtectedForm<serde::de::IgnoredAny>,
+) -> Result<Response, PageError> {
+    sources.remove(&at, grant).await
+}
+
+fn to(at: &AtCluster, what: &str, id: GrantId) -> Response {
+    Redirect::to(&format!("{}?{what}={id}", paths::access(at.id()))).into_response()
+}
+
+/// What a request wants of the page.
+#[derive(Default)]
+struct Asked {
+    filter: Filter,
+    form: AccessForm,
+    errors: FieldErrors,
+}
+
+impl Sources {
+    async fn page(&self, at: &AtCluster, asked: Asked) -> Result<Response, PageError> {
+        let may_change = at.manage_access().is_ok();
+        let filter = asked.filter;
+        let wanted = filter.for_store();
+        let (listed, seen) = tokio::join!(
+            self.store.grants_of_cluster(at.id(), &wanted, filter.before, A_PAGE),
+            self.look(at, filter.before.is_none())
+        );
+        let listed = listed?;
+        let (foreign, foreign_note) = seen.foreign(&filter);
+        let status = if asked.errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+        let here = paths::access(at.id());
+        let page = AccessPage {
+            notice: self.granted(at, filter.granted).await?,
+            undo: self.undo(at, filter.removed).await?,
+            asking: self.asking(at, filter.ask).await?,
+            naming: naming(at, &self.providers),
+            providers: named_providers(at.cluster(), &self.providers, &asked.form.provider),
+            rows: listed.rows.iter().map(|(g, who)| row(g, who.as_ref(), at.cluster(), may_change, at.now)).collect(),
+            next: listed.next.map(|id| filter.page(&here, id)),
+            frame: at.frame(),
+            head: at.head(Tab::Access),
+            form: asked.form,
+            errors: asked.errors,
+            namespaces: seen.namespaces,
+            may_change,
+            filter,
+            foreign,
+            foreign_note,
+            here,
+        };
+        Ok(render_with(status, &page))
+    }
+
+    async fn remove(&self, at: &AtCluster, id: GrantId) -> Result<Response, PageError> {
+        self.of_this_cluster(at, id).await?;
+        self.grants.revoke(&at.manage_access()?, id).await?;
+        Ok(to(at, "removed", id))
+    }
+
+    /// What the cluster itself says, within 2 s.
+    async fn look(&self, at: &AtCluster, first_page: bool) -> Seen {
+        let bindings = async { if first_page { Some(self.observer.foreign_bindings(&at.seen).await) } else { None } };
+        let namespaces = async {
+            match at.manage_access() {
+                Ok(permit) => scope::known(&self.observer, &permit).await,
+                Err(_) => Vec::new(),
+            }
+        };
+        let (bindings, namespaces) = tokio::join!(bindings, namespaces);
+        Seen { bindings, namespaces }
+    }
+
+    /// A grant of this cluster.
+    async fn of_this_cluster(&self, at: &AtCluster, id: GrantId) -> Result<(Grant, Option<Identity>), PageError> {
+        let (grant, who) = self.store.grant(id).await?;
+        if grant.scope.cluster() == at.id() { Ok((grant, who)) } else { Err(PageError::not_found()) }
+    }
+
+    async fn again(&self, at: &AtCluster, id: GrantId) -> Result<GrantRequest, PageError> {
+        let (grant, _) = self.of_this_cluster(at, id).await?;
+        again(grant, at.now).ok_or_else(PageError::not_found)
+    }
+
+    async fn granted(&self, at: &AtCluster, id: Option<GrantId>) -> Result<Option<String>, PageError> {
+        let Some(id) = id else { return Ok(None) };
+        let (grant, who) = self.of_this_cluster(at, id).await?;
+        let (_, state) = crate::web::labels::grant_state(&grant, at.now);
+        Ok(Some(format!("{}: {state}.", summary(&grant, who.as_ref())).replace("..", ".")))
+    }
+
+    async fn undo(&self, at: &AtCluster, id: Option<GrantId>) -> Result<Option<Undo>, PageError> {
+        let Some(id) = id else { return Ok(None) };
+        let (grant, who) = self.of_this_cluster(at, id).await?;
+        let what = summary(&grant, who.as_ref());
+        let may = at.manage_access().is_ok() && grant.ended.is_some() && at.cluster().removing.is_none();
+        Ok(Some(Undo { what, again: again(grant, at.now).filter(|_| may).map(|_| id) }))
+    }
+
+    async fn asking(&self, at: &AtCluster, id: Option<GrantId>) -> Result<Option<Asking>, PageError> {
+        let Some(id) = id.filter(|_| at.manage_access().is_ok()) else { return Ok(None) };
+        let (grant, who) = self.of_this_cluster(at, id).await?;
+        let action = paths::revoke_grant(at.id(), id);
+        Ok(grant.ended.is_none().then(|| Asking { what: summary(&grant, who.as_ref()), action }))
+    }
+}
+
+/// The same once more; what has no role or ran out cannot be had by granting.
+fn again(grant: Grant, now: crate::model::time::Timestamp) -> Option<GrantRequest> {
+    Some(GrantRequest {
+        role: grant.role?,
+        namespaces: grant.scope.namespaces().to_vec(),
+        expires_at: match grant.expires_at {
+            Some(end) if end <= now => return None,
+            end => end,
+        },
+        grantee: grant.grantee,
+    })
+}
+
+fn naming(at: &AtCluster, providers: &Providers) -> String {
+    let trusted = named_providers(at.cluster(), providers, "");
+    let one = |p: &NamedProvider| {
+        let on = if trusted.len() > 1 { format!(" of {}", p.label) } else { String::new() };
+        format!("the group devs{on} is “{}devs” on the cluster", p.mapping.groups_prefix)
+    };
+    trusted.iter().map(one).collect::<Vec<_>>().join(", ") + "."
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::{
+        k8s::FoundBinding,
+        model::{role::Role, subject::Subject},
+        web::pages::{
+            cluster::tests::{cluster, head},
+            samples::{HOSTILE, NOW, check, frame, grant},
+        },
+    };
+
+    fn binding(n: usize) -> FoundBinding {
+        FoundBinding {
+            namespace: n.is_multiple_of(2).then(|| "shop".into()),
+            name: "cluster-admin-binding-of-somebody".into(),
+            uid: "u".into(),
+            role_kind: "ClusterRole".into(),
+            role_name: "cluster-admin".into(),
+            subjects: vec![Subject::user(if n == 0 { HOSTILE.into() } else { format!("someone-{n}") })],
+            labels: std::collections::BTreeMap::default(),
+            created_at: None,
+        }
+    }
+
+    pub(in crate::web) fn samples() -> Vec<(&'static str, String)> {
+        let staging = cluster("staging");
+        let draw = |rows: usize, seen: &Seen, form: AccessForm, errors: FieldErrors, filter: Filter| {
+            let (foreign, foreign_note) = seen.foreign(&filter);
+            AccessPage {
+                frame: frame(),
+                head: head(&staging, Some(&check(true, false)), NOW, Tab::Access),
+                here: paths::access(staging.id),
+                notice: None,
+                undo: (rows == 5).then(|| Undo { what: HOSTILE.into(), again: Some(GrantId::new()) }),
+                asking: (rows == 5).then(|| Asking { what: HOSTILE.into(), action: "/x".into() }),
+                may_change: true,
+                naming: "the group devs is “oidc:devs” on the cluster.".into(),
+                form,
+                errors,
+                providers: vec![],
+                namespaces: vec!["payments".into(), "shop".into()],
+                rows: (0..rows).map(|n| row(&grant(&staging, n), None, &staging, true, NOW)).collect(),
+                foreign,
+                foreign_note,
+                next: (rows == A_PAGE as usize).then(|| filter.page("/x", GrantId::new())),
+                filter,
+            }
+            .render()
+            .unwrap()
+        };
+        let up = |n: usize| Seen { bindings: Some(Ok((0..n).map(binding).collect())), namespaces: vec![] };
+        let down =
+            Seen { bindings: Some(Err(AccessError::Cluster(crate::k8s::K8sError::TimedOut))), namespaces: vec![] };
+        let mut errors = FieldErrors::default();
+        errors.add("name", "This is no email address as providers give them.");
+        errors.add("namespaces", HOSTILE);
+        let form = AccessForm { name: HOSTILE.into(), namespaces: HOSTILE.into(), ..AccessForm::default() };
+        let search = Filter { q: HOSTILE.into(), ..Filter::default() };
+        vec![
+            ("access", draw(8, &up(3), AccessForm::default(), FieldErrors::default(), Filter::default())),
+            (
+                "access-full",
+                draw(A_PAGE as usize, &up(200), AccessForm::default(), FieldErrors::default(), Filter::default()),
+            ),
+            ("access-wrong", draw(5, &down, form, errors, Filter::default())),
+            ("access-empty", draw(0, &up(0), AccessForm::default(), FieldErrors::default(), Filter::default())),
+            ("access-nothing-fits", draw(0, &up(0), AccessForm::default(), FieldErrors::default(), search)),
+        ]
+    }
+
+    #[test]
+    fn what_was_taken_can_be_given_again_unless_it_had_ended_or_gave_no_role() {
+        let staging = cluster("staging");
+        let mut taken = grant(&staging, 0);
+        let request = again(taken.clone(), NOW).unwrap();
+        assert_eq!((request.role, request.expires_at), (Role::View, taken.expires_at));
+        taken.expires_at = Some(NOW);
+        assert!(again(taken.clone(), NOW).is_none());
+        (taken.expires_at, taken.role) = (None, None);
+        assert!(again(taken, NOW).is_none());
+    }
+
+    #[test]
+    fn bindings_of_others_have_no_button_and_a_silent_cluster_is_named() {
+        let pages = samples();
+        let page = |name| &pages.iter().find(|(n, _)| *n == name).unwrap().1;
+        let others = page("access").split("made elsewhere").count() - 1;
+        assert!(others >= 3);
+        assert_eq!(page("access").matches(">Remove</button>").count(), 8);
+        assert!(page("access-wrong").contains("does not answer, so what others bound there cannot be listed now"));
+        assert!(page("access-full").contains("185 more are there"));
+    }
+}

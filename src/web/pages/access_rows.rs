@@ -1,0 +1,367 @@
+//! The table of the access page: its filter, a row for each grant, and rows for what others bound on the cluster.
+
+use crate::{
+    access::AccessError,
+    bindings::binding_name,
+    k8s::FoundBinding,
+    model::{
+        cluster::Cluster,
+        grant::{Grant, Grantee},
+        id::GrantId,
+        identity::Identity,
+        name::Namespace,
+        role::Role,
+        subject::{Subject, SubjectKind},
+        time::Timestamp,
+    },
+    store::GrantFilter,
+    web::{
+        forms::Choice,
+        labels::{RoleTag, grant_state, origin_words, outcome_class, role_word},
+        shell,
+        when::When,
+        words,
+    },
+};
+
+use super::access::grantee_name;
+
+/// How many rows of others a page lists.
+const FOREIGN: usize = 15;
+
+/// What the page shows, from its address.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub struct Filter {
+    /// Part of a name.
+    pub q: String,
+    /// `user` or `group`.
+    pub fkind: String,
+    /// A role.
+    pub frole: String,
+    /// A namespace.
+    pub ns: String,
+    /// Where the page begins.
+    pub before: Option<GrantId>,
+    /// What is about to be taken.
+    pub ask: Option<GrantId>,
+    /// What was just given.
+    pub granted: Option<GrantId>,
+    /// What was just taken.
+    pub removed: Option<GrantId>,
+}
+
+impl Filter {
+    pub(super) fn kinds(&self) -> Vec<Choice> {
+        choices(&[("", "any"), ("user", "users"), ("group", "groups")], &self.fkind)
+    }
+
+    pub(super) fn roles(&self) -> Vec<Choice> {
+        choices(&[("", "any"), ("view", "view"), ("edit", "edit"), ("admin", "admin")], &self.frole)
+    }
+
+    pub(super) fn is_set(&self) -> bool {
+        [&self.q, &self.fkind, &self.frole, &self.ns].iter().any(|f| !f.trim().is_empty())
+    }
+
+    pub(super) fn for_store(&self) -> GrantFilter {
+        let some = |text: &str| Some(text.trim().to_owned()).filter(|t| !t.is_empty());
+        GrantFilter {
+            text: some(&self.q),
+            people: self.people(),
+            role: self.frole.parse().ok(),
+            namespace: some(&self.ns),
+        }
+    }
+
+    fn people(&self) -> Option<bool> {
+        match self.fkind.as_str() {
+            "user" => Some(true),
+            "group" => Some(false),
+            _ => None,
+        }
+    }
+
+    pub(super) fn first_page(&self, here: &str) -> String {
+        self.address(here, None)
+    }
+
+    pub(super) fn page(&self, here: &str, before: GrantId) -> String {
+        self.address(here, Some(before))
+    }
+
+    fn address(&self, here: &str, before: Option<GrantId>) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        for (name, value) in [("q", &self.q), ("fkind", &self.fkind), ("frole", &self.frole), ("ns", &self.ns)] {
+            if !value.is_empty() {
+                query.append_pair(name, value);
+            }
+        }
+        if let Some(id) = before {
+            query.append_pair("before", &id.to_string());
+        }
+        let query = query.finish();
+        if query.is_empty() { here.to_owned() } else { format!("{here}?{query}") }
+    }
+
+    fn fits(&self, row: &ForeignRow) -> bool {
+        let wanted = self.for_store();
+        let name = row.name.to_ascii_lowercase();
+        wanted.text.is_none_or(|t| name.contains(&t.to_ascii_lowercase()))
+            && wanted
+                .people
+                .is_none_or(|people| row.subject == if people { SubjectKind::User } else { SubjectKind::Group })
+            && wanted.role.is_none_or(|role| row.role == format!("ClusterRole {role}"))
+            && wanted.namespace.is_none_or(|ns| row.namespace.as_deref() == Some(ns.as_str()))
+    }
+}
+
+fn choices(all: &[(&'static str, &'static str)], chosen: &str) -> Vec<Choice> {
+    all.iter().map(|&(value, label)| Choice { value, label, selected: value == chosen }).collect()
+}
+
+/// A grant as a row.
+#[derive(Debug)]
+pub struct Row {
+    /// `User` or `Group`.
+    pub kind: &'static str,
+    /// As people call them.
+    pub name: String,
+    /// As the cluster compares them, where that differs.
+    pub on_cluster: Option<String>,
+    /// The role.
+    pub role: RoleTag,
+    /// Where.
+    pub scope: String,
+    /// The same with kubectl.
+    pub command: Option<String>,
+    /// Until when.
+    pub expires: Option<When>,
+    /// How it came to be.
+    pub origin: &'static str,
+    /// The state's style.
+    pub class: &'static str,
+    /// The state in words.
+    pub state: String,
+    /// Set where it can be taken back.
+    pub remove: Option<GrantId>,
+}
+
+/// A grant as a row.
+pub fn row(grant: &Grant, who: Option<&Identity>, cluster: &Cluster, may_change: bool, now: Timestamp) -> Row {
+    let name = grantee_name(&grant.grantee, who);
+    let subject = subject(grant, who, cluster);
+    let (outcome, state) = grant_state(grant, now);
+    Row {
+        kind: match grant.grantee {
+            Grantee::Group(..) => "Group",
+            Grantee::Person(_) | Grantee::Email(..) => "User",
+        },
+        on_cluster: subject.as_ref().map(|s| s.name.clone()).filter(|n| *n != name),
+        role: RoleTag(grant.role),
+        scope: grant.scope.in_words(),
+        command: subject.zip(grant.role).map(|(s, role)| command(grant, &s, role)),
+        expires: grant.expires_at.map(|t| When::new(t, now)),
+        origin: origin_words(grant.origin),
+        class: outcome_class(outcome),
+        state,
+        remove: (may_change && grant.ended.is_none()).then_some(grant.id),
+        name,
+    }
+}
+
+fn subject(grant: &Grant, who: Option<&Identity>, cluster: &Cluster) -> Option<Subject> {
+    let provider = match &grant.grantee {
+        Grantee::Person(_) => &who?.provider,
+        Grantee::Email(provider, _) | Grantee::Group(provider, _) => provider,
+    };
+    grant.grantee.subject(cluster.mapping(provider)?, who).ok()
+}
+
+/// What one would type for the same: a line for each binding.
+fn command(grant: &Grant, subject: &Subject, role: Role) -> String {
+    let name = binding_name(grant.id);
+    let kind = if subject.kind == SubjectKind::Group { "group" } else { "user" };
+    let whom = shell::word(&format!("--{kind}={}", subject.name));
+    let one = |place: &str| format!("kubectl create {place} {name} --clusterrole={role} {whom}");
+    match grant.scope.namespaces() {
+        [] => one("clusterrolebinding"),
+        [only] => one("rolebinding") + &format!(" --namespace={only}"),
+        several => {
+            let names: Vec<&str> = several.iter().map(Namespace::as_str).collect();
+            format!("for n in {}; do {} --namespace=$n; done", names.join(" "), one("rolebinding"))
+        }
+    }
+}
+
+/// A grant in a few words: “bob@example.com: view on the whole cluster”.
+pub fn summary(grant: &Grant, who: Option<&Identity>) -> String {
+    let name = grantee_name(&grant.grantee, who);
+    format!("{name}: {} on {}", role_word(grant.role), grant.scope.in_words())
+}
+
+/// Somebody in a binding that others made.
+#[derive(Debug)]
+pub struct ForeignRow {
+    /// Kubernetes' word for the kind.
+    pub kind: &'static str,
+    /// The name, as the cluster compares it.
+    pub name: String,
+    /// “ClusterRole view”.
+    pub role: String,
+    /// Where.
+    pub scope: String,
+    /// The binding's name.
+    pub binding: String,
+    subject: SubjectKind,
+    namespace: Option<String>,
+}
+
+/// A row for each subject of each binding that fits.
+pub fn foreign_rows(found: &[FoundBinding], filter: &Filter) -> Vec<ForeignRow> {
+    let each = found.iter().flat_map(|b| b.subjects.iter().map(move |s| foreign_row(b, s)));
+    each.filter(|row| filter.fits(row)).collect()
+}
+
+fn foreign_row(binding: &FoundBinding, subject: &Subject) -> ForeignRow {
+    ForeignRow {
+        kind: subject.kind.as_str(),
+        name: match &subject.namespace {
+            Some(namespace) => format!("{namespace}/{}", subject.name),
+            None => subject.name.clone(),
+        },
+        role: format!("{} {}", binding.role_kind, binding.role_name),
+        scope: binding.namespace.as_ref().map_or_else(|| "the whole cluster".into(), |n| format!("namespace {n}")),
+        binding: binding.name.clone(),
+        subject: subject.kind,
+        namespace: binding.namespace.clone(),
+    }
+}
+
+/// What the cluster itself says.
+pub struct Seen {
+    /// The bindings of others; nothing on further pages.
+    pub bindings: Option<Result<Vec<FoundBinding>, AccessError>>,
+    /// Its namespaces.
+    pub namespaces: Vec<String>,
+}
+
+impl Seen {
+    /// The rows of others that fit, and a word about them.
+    pub fn foreign(&self, filter: &Filter) -> (Vec<ForeignRow>, Option<String>) {
+        match &self.bindings {
+            None => (Vec::new(), None),
+            Some(Ok(found)) => {
+                let mut rows = foreign_rows(found, filter);
+                let all = rows.len();
+                rows.truncate(FOREIGN);
+                let note = match all {
+                    0 => None,
+                    n if n > FOREIGN => Some(format!(
+                        "Rows “made elsewhere” were not made by this Kubelend: it shows them and never touches them. {} more are there; narrow the list, or see kubectl get clusterrolebindings,rolebindings -A.",
+                        n - FOREIGN
+                    )),
+                    _ => Some("Rows “made elsewhere” were not made by this Kubelend: it shows them and never touches them. Who made them can take them away with kubectl.".into()),
+                };
+                (rows, note)
+            }
+            Some(Err(AccessError::Cluster(why))) => {
+                let (title, _) = words::cluster_trouble(why);
+                (
+                    Vec::new(),
+                    Some(format!(
+                        "{title}, so what others bound there cannot be listed now. The rows above are Kubelend’s own."
+                    )),
+                )
+            }
+            Some(Err(_)) => (Vec::new(), Some("What others bound on the cluster cannot be listed now.".into())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::{
+            grant::{GrantState, Origin},
+            id::IdentityId,
+            scope::Scope,
+        },
+        web::pages::cluster::tests::cluster,
+    };
+
+    fn grant(cluster: &Cluster, grantee: Grantee, namespaces: &[&str]) -> Grant {
+        Grant {
+            id: GrantId::new(),
+            grantee,
+            role: Some(Role::Edit),
+            scope: Scope::new(cluster.id, namespaces.iter().map(|n| n.parse().unwrap()).collect()),
+            expires_at: None,
+            origin: Origin::Manual,
+            created_by: IdentityId::new(),
+            created_at: Timestamp::from_secs(0),
+            state: GrantState::Applied,
+            state_detail: None,
+            state_since: Timestamp::from_secs(0),
+            ended: None,
+        }
+    }
+
+    #[test]
+    fn a_groups_row_shows_the_name_that_the_cluster_compares() {
+        let staging = cluster("staging");
+        let devs = grant(&staging, Grantee::Group("dex".parse().unwrap(), "devs".into()), &["shop"]);
+        let row = row(&devs, None, &staging, true, Timestamp::from_secs(9));
+        assert_eq!((row.kind, row.name.as_str(), row.on_cluster.as_deref()), ("Group", "devs", Some("oidc:devs")));
+        assert_eq!(
+            row.command.unwrap(),
+            format!(
+                "kubectl create rolebinding kubelend-{} --clusterrole=edit --group=oidc:devs --namespace=shop",
+                devs.id
+            )
+        );
+        assert!(row.remove == Some(devs.id));
+    }
+
+    #[test]
+    fn immune_17_a_name_stays_one_word_of_the_command() {
+        let staging = cluster("staging");
+        let hostile = grant(&staging, Grantee::Group("dex".parse().unwrap(), "x; $(reboot) '".into()), &[]);
+        let row = row(&hostile, None, &staging, false, Timestamp::from_secs(9));
+        assert!(row.command.unwrap().ends_with(r"'--group=oidc:x; $(reboot) '\'''"));
+        assert_eq!(row.remove, None);
+    }
+
+    #[test]
+    fn bindings_of_others_are_filtered_like_ours() {
+        let found = |namespace: Option<&str>, role: &str, subjects: Vec<Subject>| FoundBinding {
+            namespace: namespace.map(Into::into),
+            name: "b".into(),
+            uid: "u".into(),
+            role_kind: "ClusterRole".into(),
+            role_name: role.into(),
+            subjects,
+            labels: std::collections::BTreeMap::default(),
+            created_at: None,
+        };
+        let all = [
+            found(None, "view", vec![Subject::user("Eve"), Subject::group("ops")]),
+            found(Some("shop"), "edit", vec![Subject::user("mallory")]),
+        ];
+        let names = |filter: Filter| foreign_rows(&all, &filter).iter().map(|r| r.name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(Filter::default()), ["Eve", "ops", "mallory"]);
+        assert_eq!(names(Filter { q: "eve".into(), ..Filter::default() }), ["Eve"]);
+        assert_eq!(names(Filter { fkind: "group".into(), ..Filter::default() }), ["ops"]);
+        assert_eq!(names(Filter { frole: "edit".into(), ..Filter::default() }), ["mallory"]);
+        assert_eq!(names(Filter { ns: "shop".into(), ..Filter::default() }), ["mallory"]);
+    }
+
+    #[test]
+    fn the_next_page_keeps_the_filter_and_encodes_it() {
+        let filter = Filter { q: "a&b=c".into(), ..Filter::default() };
+        let id = GrantId::new();
+        assert_eq!(filter.page("/x", id), format!("/x?q=a%26b%3Dc&before={id}"));
+        assert_eq!(Filter::default().first_page("/x"), "/x");
+    }
+}

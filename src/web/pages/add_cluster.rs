@@ -1,0 +1,267 @@
+//! `/clusters/add`: one command for the owner's own kubectl, and the form that takes what it printed.
+
+use askama::Template;
+use axum::{
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Redirect, Response},
+};
+
+use crate::{
+    access::{AccessError, Clusters, Gate, NewClusterRequest},
+    kubeconfig::{self, Parsed},
+    model::{claim_mapping::ClaimMapping, name::ClusterName, provider::ProviderId, role::Role},
+    oidc::{Provider, Providers},
+    web::{
+        errors::PageError,
+        forms::{FieldErrors, ProtectedMultipart},
+        frame::{Frame, Nav, render_with},
+        paths,
+        session::SignedIn,
+    },
+};
+
+#[derive(Template)]
+#[template(path = "pages/add_cluster.html")]
+struct AddClusterPage {
+    frame: Frame,
+    action: &'static str,
+    script: String,
+    manifest: String,
+    name: String,
+    kubeconfig: String,
+    providers: Vec<ProviderBox>,
+    errors: FieldErrors,
+}
+
+/// A provider that the cluster may trust, as a box to tick.
+struct ProviderBox {
+    id: ProviderId,
+    name: String,
+    names_people: String,
+    chosen: bool,
+}
+
+/// The roles that Kubelend's credential may bind.
+pub(super) fn bindable_roles() -> Vec<&'static str> {
+    Role::ALL.into_iter().map(Role::as_str).collect()
+}
+
+/// The form.
+pub async fn get(
+    who: SignedIn,
+    State(gate): State<Gate>,
+    State(providers): State<Providers>,
+) -> Result<Response, PageError> {
+    gate.add_cluster(&who.person)?;
+    let boxes = provider_boxes(&providers, |_| true);
+    Ok(page(&who, StatusCode::OK, Typed::default(), boxes, FieldErrors::default()))
+}
+
+/// Adds it; what is wrong with the form is said at its fields.
+pub async fn post(
+    who: SignedIn,
+    State(gate): State<Gate>,
+    State(clusters): State<Clusters>,
+    State(providers): State<Providers>,
+    form: ProtectedMultipart,
+) -> Result<Response, PageError> {
+    let permit = gate.add_cluster(&who.person)?;
+    let mut errors = FieldErrors::default();
+    if let Some(request) = read(&form, &providers, &mut errors) {
+        match clusters.add(&permit, request).await {
+            Ok(cluster) => return Ok(Redirect::to(&paths::cluster(cluster.id)).into_response()),
+            Err(AccessError::Invalid { field, message }) => errors.add(field, message),
+            Err(other) => return Err(other.into()),
+        }
+    }
+    let typed = Typed { name: form.get("name").to_owned(), kubeconfig: pasted(&form).to_owned() };
+    let boxes = provider_boxes(&providers, |p| chosen(&form, &providers, &p.settings().id));
+    Ok(page(&who, StatusCode::UNPROCESSABLE_ENTITY, typed, boxes, errors))
+}
+
+/// What was typed. The kubeconfig is a secret: it goes back into the form it came from (the answer is `no-store`), and nowhere else.
+#[derive(Default)]
+struct Typed {
+    name: String,
+    kubeconfig: String,
+}
+
+fn page(
+    who: &SignedIn,
+    status: StatusCode,
+    typed: Typed,
+    providers: Vec<ProviderBox>,
+    errors: FieldErrors,
+) -> Response {
+    let roles = bindable_roles();
+    let page = AddClusterPage {
+        frame: Frame::new(who, Nav::Clusters),
+        action: paths::ADD_CLUSTER,
+        script: kubeconfig::connect_script(&roles),
+        manifest: kubeconfig::least_power_manifest(&roles),
+        name: typed.name,
+        kubeconfig: typed.kubeconfig,
+        providers,
+        errors,
+    };
+    render_with(status, &page)
+}
+
+fn read(form: &ProtectedMultipart, providers: &Providers, errors: &mut FieldErrors) -> Option<NewClusterRequest> {
+    let name = errors.keep("name", form.get("name").parse::<ClusterName>());
+    let kubeconfig = read_kubeconfig(form, errors);
+    let trusts: Vec<(ProviderId, ClaimMapping)> = providers
+        .iter()
+        .map(|p| p.settings())
+        .filter(|s| chosen(form, providers, &s.id))
+        .map(|s| (s.id.clone(), s.claim_mapping.clone()))
+        .collect();
+    if trusts.is_empty() {
+        errors.add("trust", "Choose at least one provider: nobody could sign in to this cluster otherwise.");
+        return None;
+    }
+    Some(NewClusterRequest { name: name?, kubeconfig: kubeconfig?, trusts })
+}
+
+/// Reads the pasted kubeconfig, or the file in its place; all that stands against it is said at the field it came from.
+pub(super) fn read_kubeconfig(form: &ProtectedMultipart, errors: &mut FieldErrors) -> Option<Parsed> {
+    let pasted = pasted(form);
+    let file = form.get("kubeconfig_file");
+    let (field, text) = if pasted.trim().is_empty() && !file.trim().is_empty() {
+        ("kubeconfig_file", file)
+    } else {
+        ("kubeconfig", pasted)
+    };
+    if text.trim().is_empty() {
+        errors.add(field, "Paste the kubeconfig that the command printed, or choose a file.");
+        return None;
+    }
+    if field == "kubeconfig" && !file.trim().is_empty() {
+        errors.add(field, "There is a pasted kubeconfig and a file. Empty this field, or choose no file.");
+        return None;
+    }
+    kubeconfig::parse(text).map_err(|all| all.iter().for_each(|e| errors.add(field, e.to_string()))).ok()
+}
+
+/// The pasted text, as it goes back into the form.
+pub(super) fn pasted(form: &ProtectedMultipart) -> &str {
+    form.get("kubeconfig")
+}
+
+/// With a single provider there is nothing to choose.
+fn chosen(form: &ProtectedMultipart, providers: &Providers, id: &ProviderId) -> bool {
+    providers.iter().count() == 1 || !form.get(&box_name(id)).is_empty()
+}
+
+fn box_name(id: &ProviderId) -> String {
+    format!("trust-{id}")
+}
+
+fn provider_boxes(providers: &Providers, chosen: impl Fn(&Provider) -> bool) -> Vec<ProviderBox> {
+    providers
+        .iter()
+        .map(|p| ProviderBox {
+            id: p.settings().id.clone(),
+            name: p.settings().name.clone(),
+            names_people: names_people(&p.settings().claim_mapping),
+            chosen: chosen(p),
+        })
+        .collect()
+}
+
+/// How a mapping names people, as a sentence.
+pub(super) fn names_people(mapping: &ClaimMapping) -> String {
+    let user = match mapping.username_claim.as_str() {
+        "email" => format!("{}bob@example.com", mapping.username_prefix),
+        claim => format!("{}‹{claim}›", mapping.username_prefix),
+    };
+    format!("On the cluster a person is “{user}” and the group devs is “{}devs”.", mapping.groups_prefix)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::web::pages::samples::{HOSTILE, frame};
+
+    pub(in crate::web) fn samples() -> Vec<(&'static str, String)> {
+        let mut errors = FieldErrors::default();
+        errors.add("name", "Give the cluster a name.");
+        errors.add("kubeconfig", HOSTILE);
+        errors.add("kubeconfig", "users[0].user.exec: it would run a command here. Only inline credentials are taken.");
+        errors.add("trust", "Choose at least one provider.");
+        let boxes = |n: usize| {
+            (0..n)
+                .map(|n| ProviderBox {
+                    id: format!("p{n}").parse().unwrap(),
+                    name: "Dex".into(),
+                    names_people: names_people(&ClaimMapping::default()),
+                    chosen: n == 0,
+                })
+                .collect()
+        };
+        let draw = |name: &str, kubeconfig: &str, providers, errors| {
+            AddClusterPage {
+                frame: frame(),
+                action: paths::ADD_CLUSTER,
+                script: "kubectl apply -f - <<'EOF'\n…\nEOF\n".repeat(30),
+                manifest: "apiVersion: v1\nkind: Namespace\n".repeat(30),
+                name: name.into(),
+                kubeconfig: kubeconfig.into(),
+                providers,
+                errors,
+            }
+            .render()
+            .unwrap()
+        };
+        vec![
+            ("add-cluster", draw("", "", boxes(1), FieldErrors::default())),
+            ("add-cluster-wrong", draw(HOSTILE, HOSTILE, boxes(2), errors)),
+        ]
+    }
+
+    fn drawn(name: &str, kubeconfig: &str, errors: FieldErrors) -> String {
+        AddClusterPage {
+            frame: Frame::anonymous(),
+            action: paths::ADD_CLUSTER,
+            script: "kubectl apply".into(),
+            manifest: String::new(),
+            name: name.into(),
+            kubeconfig: kubeconfig.into(),
+            providers: vec![],
+            errors,
+        }
+        .render()
+        .unwrap()
+    }
+
+    #[test]
+    fn immune_17_what_was_typed_comes_back_as_text() {
+        let hostile = r#""><script>alert(1)</script></textarea><img src=x onerror=alert(1)>"#;
+        let mut errors = FieldErrors::default();
+        errors.add("kubeconfig", hostile);
+        let html = drawn(hostile, hostile, errors);
+        assert!(!html.contains("<script>alert"), "{html}");
+        assert!(!html.contains("<img src=x"), "{html}");
+        assert_eq!(html.matches("</textarea>").count(), 1);
+    }
+
+    #[test]
+    fn every_error_of_a_kubeconfig_is_said_at_its_field() {
+        let mut errors = FieldErrors::default();
+        errors.add("kubeconfig", "users[0].user.exec: runs a command");
+        errors.add("kubeconfig", "line 7: an anchor");
+        let html = drawn("staging", "x", errors);
+        assert!(html.contains("runs a command") && html.contains("line 7: an anchor"));
+        assert!(html.contains(r#"aria-invalid="true" aria-describedby="kubeconfig-error""#));
+        assert!(html.contains(r#"id="kubeconfig-error""#) && html.contains(r#"value="staging""#));
+    }
+
+    #[test]
+    fn a_mapping_is_said_as_the_names_it_makes() {
+        assert_eq!(
+            names_people(&ClaimMapping::default()),
+            "On the cluster a person is “bob@example.com” and the group devs is “oidc:devs”."
+        );
+    }
+}

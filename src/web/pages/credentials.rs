@@ -1,0 +1,177 @@
+//! `/clusters/{cluster}/credentials`: what Kubelend holds for a cluster, and how to replace or end it. The secret itself is
+//! never shown.
+
+use askama::Template;
+use axum::{
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Redirect, Response},
+};
+
+use super::{
+    add_cluster::{bindable_roles, pasted, read_kubeconfig},
+    cluster::{AtCluster, Head, Tab},
+};
+use crate::{
+    access::{AccessError, Clusters},
+    kubeconfig,
+    model::{
+        audit::Action,
+        cluster::{ConnectionCheck, Endpoint, StepOutcome},
+        id::ClusterId,
+        time::Timestamp,
+    },
+    store::Store,
+    web::{
+        errors::PageError,
+        forms::{FieldErrors, ProtectedMultipart},
+        frame::{Frame, render_with},
+        paths, shell,
+        when::When,
+    },
+};
+
+/// How many events are looked through for the last replacement.
+const LOOK_BACK: u32 = 200;
+
+#[derive(Template)]
+#[template(path = "pages/credentials.html")]
+struct CredentialsPage {
+    frame: Frame,
+    head: Head,
+    here: String,
+    server: String,
+    trust: &'static str,
+    identity: Option<String>,
+    since: When,
+    script: String,
+    revoke: String,
+    kubeconfig: String,
+    errors: FieldErrors,
+}
+
+/// The page.
+pub async fn get(at: AtCluster, State(store): State<Store>) -> Result<Response, PageError> {
+    at.manage()?;
+    page(&at, &store, StatusCode::OK, String::new(), FieldErrors::default()).await
+}
+
+/// Replaces it.
+pub async fn post(
+    at: AtCluster,
+    State(clusters): State<Clusters>,
+    State(store): State<Store>,
+    form: ProtectedMultipart,
+) -> Result<Response, PageError> {
+    let permit = at.manage()?;
+    let mut errors = FieldErrors::default();
+    if let Some(parsed) = read_kubeconfig(&form, &mut errors) {
+        match clusters.replace_credentials(&permit, parsed).await {
+            Ok(()) => return Ok(Redirect::to(&paths::cluster(at.id())).into_response()),
+            Err(AccessError::Invalid { field, message }) => errors.add(field, message),
+            Err(other) => return Err(other.into()),
+        }
+    }
+    page(&at, &store, StatusCode::UNPROCESSABLE_ENTITY, pasted(&form).to_owned(), errors).await
+}
+
+async fn page(
+    at: &AtCluster,
+    store: &Store,
+    status: StatusCode,
+    kubeconfig: String,
+    errors: FieldErrors,
+) -> Result<Response, PageError> {
+    let since = held_since(store, at.id(), at.cluster().created_at).await?;
+    let identity = at.check.as_ref().and_then(identity);
+    let page = CredentialsPage {
+        frame: at.frame(),
+        head: at.head(Tab::Credentials),
+        here: paths::credentials(at.id()),
+        server: at.cluster().endpoint.server.to_string(),
+        trust: trust(&at.cluster().endpoint),
+        since: When::new(since, at.now),
+        script: kubeconfig::connect_script(&bindable_roles()),
+        revoke: revoke(identity.as_deref()),
+        identity,
+        kubeconfig,
+        errors,
+    };
+    Ok(render_with(status, &page))
+}
+
+async fn held_since(store: &Store, cluster: ClusterId, added: Timestamp) -> Result<Timestamp, PageError> {
+    let events = store.audit_of_cluster(cluster, None, LOOK_BACK).await?;
+    Ok(events.iter().find(|e| e.action == Action::ClusterCredentialsReplaced).map_or(added, |e| e.at))
+}
+
+/// Who the API server takes Kubelend for, as the last check saw it.
+fn identity(check: &ConnectionCheck) -> Option<String> {
+    let step = check.steps.iter().find(|s| s.title == "Kubelend is known there" && s.outcome == StepOutcome::Passed)?;
+    Some(step.detail.strip_prefix("as ").unwrap_or(&step.detail).to_owned())
+}
+
+fn trust(endpoint: &Endpoint) -> &'static str {
+    if endpoint.ca_pem.is_some() {
+        "must be signed by the CA of the kubeconfig"
+    } else {
+        "must be signed by a public authority"
+    }
+}
+
+/// The command that ends the credential on the cluster: the ServiceAccount goes, and its tokens with it.
+fn revoke(identity: Option<&str>) -> String {
+    let account = identity.and_then(|i| i.strip_prefix("system:serviceaccount:")).and_then(|i| i.split_once(':'));
+    match account {
+        Some((namespace, name)) => {
+            format!("kubectl delete serviceaccount --namespace {} {}", shell::word(namespace), shell::word(name))
+        }
+        None => "kubectl delete serviceaccount --namespace kubelend kubelend".into(),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::web::pages::{
+        cluster::tests::{cluster, head},
+        samples::{HOSTILE, NOW, check, frame},
+    };
+
+    pub(in crate::web) fn samples() -> Vec<(&'static str, String)> {
+        let staging = cluster("staging");
+        let draw = |kubeconfig: &str, errors| {
+            let seen = identity(&check(true, false));
+            CredentialsPage {
+                frame: frame(),
+                head: head(&staging, Some(&check(true, false)), NOW, Tab::Credentials),
+                here: paths::credentials(staging.id),
+                server: staging.endpoint.server.to_string(),
+                trust: trust(&staging.endpoint),
+                since: When::new(staging.created_at, NOW),
+                script: "kubectl apply -f - <<'EOF'\n…\nEOF\n".repeat(30),
+                revoke: revoke(seen.as_deref()),
+                identity: seen,
+                kubeconfig: kubeconfig.into(),
+                errors,
+            }
+            .render()
+            .unwrap()
+        };
+        let mut errors = FieldErrors::default();
+        errors.add("kubeconfig", HOSTILE);
+        vec![("credentials", draw("", FieldErrors::default())), ("credentials-wrong", draw(HOSTILE, errors))]
+    }
+
+    #[test]
+    fn the_command_names_the_account_that_the_check_saw_and_quotes_it() {
+        assert_eq!(
+            revoke(Some("system:serviceaccount:infra:lender")),
+            "kubectl delete serviceaccount --namespace infra lender"
+        );
+        assert_eq!(
+            revoke(Some("system:serviceaccount:a;b:$(x)")),
+            "kubectl delete serviceaccount --namespace 'a;b' '$(x)'"
+        );
+    }
+}

@@ -1,0 +1,23 @@
+//! `/`: leads everybody to where they have something to do.
+
+use axum::{
+    extract::State,
+    response::{IntoResponse, Redirect, Response},
+};
+
+use crate::oidc::Purpose;
+use crate::{
+    store::Store,
+    web::{errors::PageError, paths, session::MaybeSignedIn},
+};
+
+/// To the clusters, for those who have or may add some; to what is shared with them, for others; to signing in, for strangers.
+pub async fn get(State(store): State<Store>, MaybeSignedIn(who): MaybeSignedIn) -> Result<Response, PageError> {
+    let Some(who) = who else {
+        return Ok(Redirect::to(&paths::sign_in(paths::HOME, Purpose::Pages)).into_response());
+    };
+    let person = &who.person;
+    let manages = person.may_add_clusters()
+        || !store.clusters_of(person.identity().id, person.is_platform_admin()).await?.is_empty();
+    Ok(Redirect::to(if manages { paths::CLUSTERS } else { paths::SHARED }).into_response())
+}

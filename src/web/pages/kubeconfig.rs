@@ -1,0 +1,404 @@
+//! The person's own kubeconfig for a cluster: tested with their own token before it is handed out, downloaded, or taken as
+//! commands.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::{
+    extract::{FromRef, Path, State},
+    http::{HeaderMap, header},
+    response::{IntoResponse, Redirect, Response},
+};
+use secrecy::ExposeSecret;
+
+use crate::{
+    access::{AccessError, ConnectionTest, Gate, Issued, Kubeconfigs, TestedRight},
+    clock::Clock,
+    k8s::K8sError,
+    model::{
+        grant::{Grant, GrantState},
+        id::{ClusterId, IdentityId},
+        provider::ProviderId,
+        time::Timestamp,
+    },
+    oidc::{Providers, Purpose},
+    policy::{Authorized, HoldKubeconfig},
+    store::Store,
+    web::{
+        Parts,
+        errors::PageError,
+        frame::{Frame, Nav, render},
+        paths,
+        session::SignedIn,
+        when::When,
+        words,
+    },
+};
+
+/// A little more than the test may take by itself.
+const TEST_WITHIN: Duration = Duration::from_millis(2_800);
+
+/// What the pages are made with.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    gate: Gate,
+    kubeconfigs: Kubeconfigs,
+    providers: Providers,
+    store: Store,
+    clock: Clock,
+}
+
+impl FromRef<Parts> for Desk {
+    fn from_ref(parts: &Parts) -> Self {
+        Self {
+            gate: parts.gate.clone(),
+            kubeconfigs: parts.kubeconfigs.clone(),
+            providers: parts.providers.clone(),
+            store: parts.store.clone(),
+            clock: parts.clock.clone(),
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "pages/kubeconfig.html")]
+struct Page {
+    frame: Frame,
+    cluster: String,
+    provider: String,
+    here: String,
+    manage: String,
+    test: Test,
+    download: String,
+    /// Whether the way to the file leads through the provider first.
+    signs_in_first: bool,
+    commands: String,
+    file_name: String,
+    example: String,
+    yaml: String,
+    lent: Lent,
+    waiting: Vec<String>,
+}
+
+/// The connection test in words.
+enum Test {
+    Works { username: String, groups: Vec<String>, rights: Vec<TestedRight>, millis: u64 },
+    Fails { title: String, text: String, message: String },
+    NoToken { sign_in: String },
+}
+
+/// How long it is theirs, and who can end it.
+struct Lent {
+    /// `None` for the people who manage the cluster and were lent nothing by others.
+    by: Option<String>,
+    until: Option<When>,
+}
+
+#[derive(Template)]
+#[template(path = "pages/kubeconfig_commands.html")]
+struct CommandsPage {
+    frame: Frame,
+    cluster: String,
+    commands: String,
+    kubeconfig: String,
+    until: When,
+    renews: bool,
+}
+
+/// The page.
+pub async fn get(
+    State(desk): State<Desk>,
+    who: SignedIn,
+    Path(cluster): Path<ClusterId>,
+) -> Result<Response, PageError> {
+    let (permit, grants) = desk.gate.hold_kubeconfig(&who.person, cluster).await?;
+    let yaml = desk.kubeconfigs.preview(&permit);
+    let (test, can_issue, lent) = tokio::join!(
+        desk.test(&permit, &grants, &who),
+        desk.kubeconfigs.can_issue(&permit, &who.token_key),
+        desk.lent(&grants, who.person.identity().id),
+    );
+    let (can_issue, name) = (can_issue?, permit.cluster().name.to_string());
+    let provider = &who.person.identity().provider;
+    Ok(render(&Page {
+        frame: Frame::new(&who, Nav::Shared),
+        provider: desk.name_of(provider),
+        here: paths::kubeconfig(cluster),
+        manage: paths::cluster(cluster),
+        test: test?,
+        download: if can_issue { paths::kubeconfig_download(cluster) } else { sign_in_for(cluster, provider) },
+        signs_in_first: !can_issue,
+        commands: if can_issue { paths::kubeconfig_commands(cluster) } else { sign_in_for(cluster, provider) },
+        file_name: format!("kubeconfig-{name}.yaml"),
+        example: example(&grants),
+        yaml: yaml?,
+        lent: lent?,
+        waiting: grants.iter().filter_map(waits).collect(),
+        cluster: name,
+    }))
+}
+
+/// The file.
+pub async fn download(
+    State(desk): State<Desk>,
+    who: SignedIn,
+    Path(cluster): Path<ClusterId>,
+    headers: HeaderMap,
+) -> Result<Response, PageError> {
+    let issued = match desk.issue(&who, cluster, &headers).await? {
+        Ok(issued) => issued,
+        Err(elsewhere) => return Ok(elsewhere),
+    };
+    let disposition = format!("attachment; filename=\"{}\"", plain_file_name(&issued.file_name));
+    let headers = [(header::CONTENT_TYPE, "application/yaml".to_owned()), (header::CONTENT_DISPOSITION, disposition)];
+    Ok((headers, issued.yaml.expose_secret().to_owned()).into_response())
+}
+
+/// The same as commands.
+pub async fn commands(
+    State(desk): State<Desk>,
+    who: SignedIn,
+    Path(cluster): Path<ClusterId>,
+    headers: HeaderMap,
+) -> Result<Response, PageError> {
+    let issued = match desk.issue(&who, cluster, &headers).await? {
+        Ok(issued) => issued,
+        Err(elsewhere) => return Ok(elsewhere),
+    };
+    let cluster_name = desk.store.cluster(cluster).await?.name.to_string();
+    Ok(render(&CommandsPage {
+        frame: Frame::new(&who, Nav::Shared),
+        cluster: cluster_name,
+        commands: issued.commands.expose_secret().to_owned(),
+        kubeconfig: paths::kubeconfig(cluster),
+        until: When::new(issued.token_expires_at, desk.clock.now()),
+        renews: issued.renews,
+    }))
+}
+
+impl Desk {
+    /// Makes the file, or says where to go instead.
+    async fn issue(
+        &self,
+        who: &SignedIn,
+        cluster: ClusterId,
+        headers: &HeaderMap,
+    ) -> Result<Result<Issued, Response>, PageError> {
+        // Handing out is written down and ends Kubelend's own use of the token, so another site must not set it off.
+        if headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
+            return Ok(Err(Redirect::to(&paths::kubeconfig(cluster)).into_response()));
+        }
+        let (permit, _) = self.gate.hold_kubeconfig(&who.person, cluster).await?;
+        match self.kubeconfigs.issue(&permit, &who.token_key).await {
+            Ok(issued) => Ok(Ok(issued)),
+            Err(AccessError::SignInAgain) => {
+                Ok(Err(Redirect::to(&sign_in_for(cluster, &who.person.identity().provider)).into_response()))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn test(
+        &self,
+        permit: &Authorized<HoldKubeconfig>,
+        grants: &[Grant],
+        who: &SignedIn,
+    ) -> Result<Test, PageError> {
+        let asked = self.kubeconfigs.test(permit, grants, &who.token_key);
+        let test = match tokio::time::timeout(TEST_WITHIN, asked).await {
+            Ok(Ok(test)) => test,
+            Ok(Err(AccessError::SignInAgain | AccessError::Provider(_))) => ConnectionTest::NoToken,
+            Ok(Err(AccessError::Cluster(error))) => ConnectionTest::Fails(error),
+            Ok(Err(error)) => return Err(error.into()),
+            Err(_) => ConnectionTest::Fails(K8sError::TimedOut),
+        };
+        Ok(self.in_words(permit, test))
+    }
+
+    fn in_words(&self, permit: &Authorized<HoldKubeconfig>, test: ConnectionTest) -> Test {
+        let (cluster, identity) = (permit.cluster(), permit.person().identity());
+        match test {
+            ConnectionTest::Works { user, rights, millis } => {
+                Test::Works { username: user.username, groups: user.groups, rights, millis }
+            }
+            ConnectionTest::Fails(error) => {
+                let (title, why) = words::cluster_trouble(&error);
+                let (who, provider) = (identity.display(), self.name_of(&identity.provider));
+                let message = format!(
+                    "Kubelend's connection test on the cluster {} fails for me ({who}, signed in with {provider}): {title}. {why}",
+                    cluster.name
+                );
+                Test::Fails { title: title.to_owned(), text: why, message }
+            }
+            ConnectionTest::NoToken => Test::NoToken { sign_in: sign_in_for(cluster.id, &identity.provider) },
+        }
+    }
+
+    async fn lent(&self, grants: &[Grant], to: IdentityId) -> Result<Lent, PageError> {
+        let Some(grant) = grants.iter().find(|grant| grant.created_by != to) else {
+            return Ok(Lent { by: None, until: None });
+        };
+        let by = self.store.identity(grant.created_by).await?.display().to_owned();
+        let now = self.clock.now();
+        Ok(Lent { by: Some(by), until: last_end(grants).map(|at| When::new(at, now)) })
+    }
+
+    fn name_of(&self, id: &ProviderId) -> String {
+        self.providers.get(id).map_or_else(|| id.to_string(), |provider| provider.settings().name.clone())
+    }
+}
+
+/// The end of the access that lasts longest; `None` if one has no end.
+fn last_end(grants: &[Grant]) -> Option<Timestamp> {
+    grants.iter().map(|grant| grant.expires_at).collect::<Option<Vec<_>>>()?.into_iter().max()
+}
+
+/// To the provider for tokens that can be handed out, and back.
+fn sign_in_for(cluster: ClusterId, provider: &ProviderId) -> String {
+    paths::auth_start(provider, &paths::kubeconfig(cluster), Purpose::Kubeconfig)
+}
+
+/// A first command that their access lets them run.
+fn example(grants: &[Grant]) -> String {
+    let whole = grants.iter().any(|grant| grant.scope.is_whole_cluster());
+    match grants.iter().flat_map(|grant| grant.scope.namespaces()).next() {
+        Some(namespace) if !whole => format!("get pods -n {namespace}"),
+        _ => "get pods -A".to_owned(),
+    }
+}
+
+/// What a grant that the cluster has not followed waits for.
+fn waits(grant: &Grant) -> Option<String> {
+    let why = match grant.state {
+        GrantState::Applied | GrantState::Removing | GrantState::Removed => return None,
+        GrantState::Pending => "Kubelend is still bringing it to the cluster; test again in a moment",
+        GrantState::Conflict => "something else on the cluster stands in its place; it is the owner's turn",
+        GrantState::Failed => "the cluster did not take it yet, and Kubelend goes on trying; it is the owner's turn",
+    };
+    let role = grant.role?;
+    Some(format!("{role} on {}: {why}.", grant.scope.in_words()))
+}
+
+/// A file name is made of a cluster's name, which holds nothing else; but this is a header.
+fn plain_file_name(name: &str) -> String {
+    name.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{
+        grant::{Grantee, Origin},
+        id::GrantId,
+        name::Namespace,
+        role::Role,
+        scope::Scope,
+    };
+
+    const NOW: Timestamp = Timestamp::from_secs(1_795_392_000);
+
+    fn grant(namespaces: &str, expires_at: Option<Timestamp>, state: GrantState) -> Grant {
+        Grant {
+            id: GrantId::new(),
+            grantee: Grantee::Person(IdentityId::new()),
+            role: Some(Role::View),
+            scope: Scope::new(ClusterId::new(), Namespace::parse_list(namespaces).unwrap_or_default()),
+            expires_at,
+            origin: Origin::Manual,
+            created_by: IdentityId::new(),
+            created_at: NOW,
+            state,
+            state_detail: Some("<b>detail</b>".into()),
+            state_since: NOW,
+            ended: None,
+        }
+    }
+
+    fn page(test: Test) -> String {
+        let frame = Frame { person: Some("bob@example.com".into()), csrf: "c".into(), ..Frame::anonymous() };
+        let page = Page {
+            frame: frame.at(Nav::Shared),
+            cluster: "staging".into(),
+            provider: "Dex".into(),
+            here: "/clusters/x/kubeconfig".into(),
+            manage: "/clusters/x".into(),
+            test,
+            download: "/clusters/x/kubeconfig/download".into(),
+            signs_in_first: false,
+            commands: "/clusters/x/kubeconfig/commands".into(),
+            file_name: "kubeconfig-staging.yaml".into(),
+            example: "get pods -A".into(),
+            yaml: "apiVersion: v1\nkind: Config\nid-token: <hidden>\n".into(),
+            lent: Lent {
+                by: Some("alice@example.com".into()),
+                until: Some(When::new(NOW.plus(Duration::from_hours(2160)), NOW)),
+            },
+            waiting: vec![],
+        };
+        page.render().unwrap()
+    }
+
+    #[test]
+    fn immune_17_what_a_cluster_says_is_text_on_the_page() {
+        let evil = "<script>alert(1)</script>".to_owned();
+        let right = TestedRight { what: evil.clone(), allowed: true };
+        let works =
+            page(Test::Works { username: evil.clone(), groups: vec![evil.clone()], rights: vec![right], millis: 84 });
+        let (title, text) = words::cluster_trouble(&K8sError::Nonsense(evil.clone()));
+        let fails = page(Test::Fails { title: title.into(), text, message: evil });
+        for html in [works, fails] {
+            assert!(!html.contains("<script>alert"), "{html}");
+            assert!(html.contains("&#60;script&#62;alert"), "{html}");
+        }
+    }
+
+    #[test]
+    fn the_names_that_programs_look_for_are_there() {
+        let html = page(Test::Works {
+            username: "bob@example.com".into(),
+            groups: vec!["oidc:devs".into(), "system:authenticated".into()],
+            rights: vec![TestedRight { what: "list pods in all namespaces".into(), allowed: true }],
+            millis: 84,
+        });
+        for wanted in [
+            "<section class=\"block\" aria-labelledby=\"test-title\" id=\"connection-test\">",
+            "<h2 id=\"test-title\">Connection test</h2>",
+            "href=\"/clusters/x/kubeconfig/download\">Download kubeconfig</a>",
+            "<fieldset><legend>Format</legend>",
+            "you are <code>bob@example.com</code>",
+            "list pods in all namespaces",
+            "in 90 days",
+        ] {
+            assert!(html.contains(wanted), "{wanted}: {html}");
+        }
+    }
+
+    #[test]
+    fn the_first_command_is_one_that_the_access_allows() {
+        let (whole, some) = (grant("", None, GrantState::Applied), grant("shop, web", None, GrantState::Applied));
+        assert_eq!(example(std::slice::from_ref(&some)), "get pods -n shop");
+        assert_eq!(example(&[some, whole]), "get pods -A");
+        assert_eq!(example(&[]), "get pods -A");
+    }
+
+    #[test]
+    fn the_last_end_counts_and_no_end_outlasts_all() {
+        let ends = |at| grant("", at, GrantState::Applied);
+        let (soon, late) = (NOW, NOW.plus(Duration::from_mins(1)));
+        assert_eq!(last_end(&[ends(Some(late)), ends(Some(soon))]), Some(late));
+        assert_eq!(last_end(&[ends(Some(late)), ends(None)]), None);
+    }
+
+    #[test]
+    fn access_that_the_cluster_has_not_followed_says_what_it_waits_for() {
+        assert_eq!(waits(&grant("", None, GrantState::Applied)), None);
+        for state in [GrantState::Pending, GrantState::Conflict, GrantState::Failed] {
+            assert!(waits(&grant("shop", None, state)).unwrap().starts_with("view on namespace shop: "));
+        }
+    }
+
+    #[test]
+    fn a_file_name_cannot_break_out_of_its_header() {
+        assert_eq!(plain_file_name("kubeconfig-a\"; x=\r\ny.yaml"), "kubeconfig-axy.yaml");
+    }
+}

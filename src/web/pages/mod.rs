@@ -1,0 +1,28 @@
+//! The pages, a file each.
+
+pub mod accept;
+pub mod access;
+pub mod access_form;
+pub mod access_rows;
+pub mod activity;
+pub mod add_cluster;
+pub mod callback;
+pub mod cluster;
+pub mod clusters;
+pub mod credentials;
+pub mod errors;
+pub mod home;
+pub mod kubeconfig;
+pub mod landing;
+pub mod links;
+pub mod overview;
+pub mod scope;
+pub mod settings;
+pub mod settings_form;
+pub mod share_form;
+pub mod shared;
+pub mod sign_in;
+pub mod sign_out;
+
+#[cfg(test)]
+mod samples;

@@ -1,0 +1,209 @@
+//! Choosing a provider, and being sent there.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    extract::{Path, Query, State},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Redirect, Response},
+};
+use serde::Deserialize;
+use url::Url;
+
+use crate::{
+    crypto::Keyring,
+    model::provider::ProviderId,
+    oidc::{OidcError, Provider, ProviderHealth, Providers, Purpose},
+    web::{
+        WebSettings, attempts,
+        errors::{NextStep, PageError},
+        frame::{Frame, Nav, render},
+        paths,
+        return_to::ReturnTo,
+        session::MaybeSignedIn,
+    },
+};
+
+/// What both pages are asked with.
+#[derive(Debug, Default, Deserialize)]
+pub struct Wish {
+    next: Option<String>,
+    purpose: Option<String>,
+}
+
+impl Wish {
+    fn purpose(&self) -> Purpose {
+        if self.purpose.as_deref() == Some("kubeconfig") { Purpose::Kubeconfig } else { Purpose::Pages }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "pages/sign_in.html")]
+struct Page {
+    frame: Frame,
+    choices: Vec<Choice>,
+    why: Why,
+}
+
+/// What somebody is asked to sign in for.
+enum Why {
+    /// Nothing in particular.
+    Pages,
+    /// To see what a share link offers.
+    Lent,
+    /// Once more, for tokens that can be handed out.
+    Again,
+}
+
+struct Choice {
+    name: String,
+    href: String,
+    down: bool,
+}
+
+/// The choice of providers.
+pub async fn get(
+    State(providers): State<Providers>,
+    State(settings): State<Arc<WebSettings>>,
+    MaybeSignedIn(who): MaybeSignedIn,
+    Query(wish): Query<Wish>,
+) -> Response {
+    let next = ReturnTo::parse_or_home(wish.next.as_deref(), &settings.public_url);
+    if who.is_some() && wish.purpose() == Purpose::Pages {
+        return Redirect::to(next.as_str()).into_response();
+    }
+    let choice = |provider: &Arc<Provider>| Choice {
+        name: provider.settings().name.clone(),
+        href: paths::auth_start(&provider.settings().id, next.as_str(), wish.purpose()),
+        down: matches!(provider.health(), ProviderHealth::Down(..)),
+    };
+    let choices = providers.iter().map(choice).collect();
+    let why = match (wish.purpose(), &who) {
+        (Purpose::Pages, _) => Why::Pages,
+        (Purpose::Kubeconfig, None) => Why::Lent,
+        (Purpose::Kubeconfig, Some(_)) => Why::Again,
+    };
+    let frame = who.map_or_else(Frame::anonymous, |who| Frame::new(&who, Nav::Nowhere));
+    render(&Page { frame, choices, why })
+}
+
+/// Sends the browser to a provider, and remembers that it did.
+pub async fn start(
+    State(providers): State<Providers>,
+    State(keyring): State<Arc<Keyring>>,
+    State(settings): State<Arc<WebSettings>>,
+    Path(provider): Path<ProviderId>,
+    Query(wish): Query<Wish>,
+    headers: HeaderMap,
+) -> Result<Response, PageError> {
+    let provider = providers.get(&provider).ok_or_else(PageError::not_found)?;
+    let next = ReturnTo::parse_or_home(wish.next.as_deref(), &settings.public_url);
+    // Another site must not make somebody sign in: for a kubeconfig that can end the renewing of the one they have.
+    if headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
+        return Ok(Redirect::to(&paths::sign_in(next.as_str(), wish.purpose())).into_response());
+    }
+    let back = callback_url(&settings.public_url, &provider.settings().id)?;
+    match provider.begin(&back, wish.purpose(), next.as_str()).await {
+        Ok((there, attempt)) => {
+            Ok((attempts::remember(&headers, &keyring, &attempt), Redirect::to(there.as_str())).into_response())
+        }
+        Err(error) => Err(trouble(provider, &error, &next, wish.purpose())),
+    }
+}
+
+/// Where a provider sends its answer; the provider knows exactly this address.
+pub(super) fn callback_url(public_url: &Url, provider: &ProviderId) -> Result<Url, PageError> {
+    public_url.join(&paths::auth_callback(provider)).map_err(PageError::internal)
+}
+
+/// What stands in the way of signing in, whose turn it is, and the way to try again without losing where one was going.
+pub(in crate::web) fn trouble(provider: &Provider, error: &OidcError, next: &ReturnTo, purpose: Purpose) -> PageError {
+    let name = &provider.settings().name;
+    let (status, title, text, button) = words(name, error);
+    let again = paths::auth_start(&provider.settings().id, next.as_str(), purpose);
+    PageError::new(status, title, text).with_next(NextStep::new(button, again)).with_cause(error)
+}
+
+fn words(name: &str, error: &OidcError) -> (StatusCode, String, String, &'static str) {
+    const AGAIN: &str = "Sign in again";
+    match error {
+        OidcError::Unreachable(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("{name} does not answer"),
+            format!(
+                "Kubelend is fine, but it cannot reach {name}, where you sign in. It is the turn of the people who run \
+                 {name}. Try again in a moment; you will get to where you were going."
+            ),
+            "Try again",
+        ),
+        OidcError::Nonsense(_) => (
+            StatusCode::BAD_GATEWAY,
+            format!("{name} answers something that makes no sense"),
+            format!(
+                "What answers in place of {name} is no OpenID Connect provider, or is set up wrong. It is the turn of \
+                 whoever runs {name} or this Kubelend; its log says more."
+            ),
+            "Try again",
+        ),
+        OidcError::Refused { code, description } => refused(name, code, description.as_deref()),
+        OidcError::WrongState => (
+            StatusCode::BAD_REQUEST,
+            "This answer does not belong to a sign-in in this browser".to_owned(),
+            "It was used before, or the sign-in was begun in another browser. Nothing was done. Begin again here.".to_owned(),
+            AGAIN,
+        ),
+        OidcError::TooLate => (
+            StatusCode::BAD_REQUEST,
+            "That took too long".to_owned(),
+            "A sign-in has to be finished within 15 minutes. Nothing is lost: sign in again, and you will get to where you \
+             were going."
+                .to_owned(),
+            AGAIN,
+        ),
+        OidcError::CodeRefused(_) => (
+            StatusCode::BAD_REQUEST,
+            format!("{name} did not accept the sign-in"),
+            "Its one-time code was used before or is too old; this happens after going back in the browser. Sign in again."
+                .to_owned(),
+            AGAIN,
+        ),
+        OidcError::BadToken(_) => (
+            StatusCode::BAD_GATEWAY,
+            format!("What {name} said of you could not be believed"),
+            format!(
+                "The token that came with your sign-in did not pass Kubelend's checks, so you were not signed in. If it \
+                 stays so, it is the turn of whoever runs {name} or this Kubelend; its log says more."
+            ),
+            AGAIN,
+        ),
+    }
+}
+
+fn refused(name: &str, code: &str, description: Option<&str>) -> (StatusCode, String, String, &'static str) {
+    let said = description.filter(|d| !d.is_empty()).map_or_else(|| code.to_owned(), |d| format!("{code}: {d}"));
+    match code {
+        "access_denied" => (
+            StatusCode::FORBIDDEN,
+            "You were not signed in".to_owned(),
+            format!(
+                "You or {name} declined (“{said}”). Nothing was done, and you can sign in again whenever you like."
+            ),
+            "Sign in again",
+        ),
+        "server_error" | "temporarily_unavailable" => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("{name} has trouble of its own"),
+            format!("It says “{said}”. It is the turn of the people who run {name}. Try again in a moment."),
+            "Try again",
+        ),
+        _ => (
+            StatusCode::BAD_REQUEST,
+            format!("{name} refused the sign-in"),
+            format!(
+                "It says “{said}”. If signing in again does not help, it is the turn of whoever runs {name} or this Kubelend."
+            ),
+            "Sign in again",
+        ),
+    }
+}

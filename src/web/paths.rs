@@ -1,0 +1,173 @@
+//! Every address of ours, once: the router takes the patterns, redirects and templates the functions that fill them.
+
+use url::form_urlencoded::byte_serialize;
+
+use crate::{
+    model::{
+        id::{ClusterId, GrantId, ShareLinkId},
+        provider::ProviderId,
+    },
+    oidc::Purpose,
+};
+
+/// Where everybody begins: leads on to clusters, to what is shared, or to signing in.
+pub const HOME: &str = "/";
+/// The choice of providers.
+pub const SIGN_IN: &str = "/sign-in";
+/// Ends the session (POST).
+pub const SIGN_OUT: &str = "/sign-out";
+/// After the session has ended.
+pub const SIGNED_OUT: &str = "/signed-out";
+/// What others lend to the person.
+pub const SHARED: &str = "/shared";
+/// The clusters that the person manages.
+pub const CLUSTERS: &str = "/clusters";
+/// The form that adds one.
+pub const ADD_CLUSTER: &str = "/clusters/add";
+/// Is the process alive?
+pub const HEALTHZ: &str = "/healthz";
+/// Can it serve?
+pub const READYZ: &str = "/readyz";
+
+/// Patterns for the router.
+pub mod pattern {
+    /// Sends the browser to a provider.
+    pub const AUTH_START: &str = "/auth/start/{provider}";
+    /// Takes a provider's answer.
+    pub const AUTH_CALLBACK: &str = "/auth/callback/{provider}";
+    /// A share link; POST accepts it.
+    pub const LANDING: &str = "/s/{token}";
+    /// A cluster's overview.
+    pub const CLUSTER: &str = "/clusters/{cluster}";
+    /// Begins a connection check (POST).
+    pub const CHECK: &str = "/clusters/{cluster}/check";
+    /// Its access page; POST grants.
+    pub const ACCESS: &str = "/clusters/{cluster}/access";
+    /// Takes a grant back (POST; GET asks first).
+    pub const REVOKE_GRANT: &str = "/clusters/{cluster}/access/{grant}/remove";
+    /// Its share links; POST makes one.
+    pub const LINKS: &str = "/clusters/{cluster}/links";
+    /// Takes a link back (POST; GET asks first).
+    pub const REVOKE_LINK: &str = "/clusters/{cluster}/links/{link}/revoke";
+    /// How Kubelend signs in there; POST replaces it.
+    pub const CREDENTIALS: &str = "/clusters/{cluster}/credentials";
+    /// What happened there.
+    pub const ACTIVITY: &str = "/clusters/{cluster}/activity";
+    /// Its name, what it trusts, its removal.
+    pub const SETTINGS: &str = "/clusters/{cluster}/settings";
+    /// The person's own kubeconfig for it.
+    pub const KUBECONFIG: &str = "/clusters/{cluster}/kubeconfig";
+    /// The file itself.
+    pub const KUBECONFIG_DOWNLOAD: &str = "/clusters/{cluster}/kubeconfig/download";
+    /// The same as commands.
+    pub const KUBECONFIG_COMMANDS: &str = "/clusters/{cluster}/kubeconfig/commands";
+    /// Files that never change under their address.
+    pub const STATIC: &str = "/static/{hash}/{file}";
+}
+
+fn fill(pattern: &str, values: &[(&str, String)]) -> String {
+    values.iter().fold(pattern.to_owned(), |path, (name, value)| path.replace(&format!("{{{name}}}"), value))
+}
+
+fn encode(text: &str) -> String {
+    byte_serialize(text.as_bytes()).collect()
+}
+
+/// The choice of providers; `next` is where to go afterwards.
+pub fn sign_in(next: &str, purpose: Purpose) -> String {
+    with_next(SIGN_IN, next, purpose)
+}
+
+/// Straight to one provider.
+pub fn auth_start(provider: &ProviderId, next: &str, purpose: Purpose) -> String {
+    with_next(&fill(pattern::AUTH_START, &[("provider", provider.to_string())]), next, purpose)
+}
+
+fn with_next(path: &str, next: &str, purpose: Purpose) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    if next != HOME {
+        query.append_pair("next", next);
+    }
+    if purpose == Purpose::Kubeconfig {
+        query.append_pair("purpose", "kubeconfig");
+    }
+    let query = query.finish();
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+}
+
+/// Where a provider sends its answer, as a path.
+pub fn auth_callback(provider: &ProviderId) -> String {
+    fill(pattern::AUTH_CALLBACK, &[("provider", provider.to_string())])
+}
+
+/// After signing out; names the provider, so that its own sign-out can be offered.
+pub fn signed_out(provider: Option<&ProviderId>) -> String {
+    provider.map_or_else(|| SIGNED_OUT.to_owned(), |p| format!("{SIGNED_OUT}?provider={p}"))
+}
+
+/// A share link.
+pub fn landing(token: &str) -> String {
+    fill(pattern::LANDING, &[("token", encode(token))])
+}
+
+/// Takes a grant back.
+pub fn revoke_grant(cluster: ClusterId, grant: GrantId) -> String {
+    fill(pattern::REVOKE_GRANT, &[("cluster", cluster.to_string()), ("grant", grant.to_string())])
+}
+
+/// Takes a link back.
+pub fn revoke_link(cluster: ClusterId, link: ShareLinkId) -> String {
+    fill(pattern::REVOKE_LINK, &[("cluster", cluster.to_string()), ("link", link.to_string())])
+}
+
+/// A file that never changes under its address.
+pub fn asset(hash: &str, file: &str) -> String {
+    fill(pattern::STATIC, &[("hash", hash.to_owned()), ("file", file.to_owned())])
+}
+
+macro_rules! of_cluster {
+    ($($(#[$doc:meta])* $name:ident => $pattern:ident),+ $(,)?) => {$(
+        $(#[$doc])*
+        pub fn $name(cluster: ClusterId) -> String {
+            fill(pattern::$pattern, &[("cluster", cluster.to_string())])
+        }
+    )+};
+}
+
+of_cluster! {
+    /// A cluster's overview.
+    cluster => CLUSTER,
+    /// Begins a connection check.
+    check => CHECK,
+    /// Its access page.
+    access => ACCESS,
+    /// Its share links.
+    links => LINKS,
+    /// How Kubelend signs in there.
+    credentials => CREDENTIALS,
+    /// What happened there.
+    activity => ACTIVITY,
+    /// Its name, what it trusts, its removal.
+    settings => SETTINGS,
+    /// The person's own kubeconfig for it.
+    kubeconfig => KUBECONFIG,
+    /// The file itself.
+    kubeconfig_download => KUBECONFIG_DOWNLOAD,
+    /// The same as commands.
+    kubeconfig_commands => KUBECONFIG_COMMANDS,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filled_patterns_hold_no_placeholder_and_what_comes_from_outside_is_encoded() {
+        let id = ClusterId::new();
+        assert_eq!(kubeconfig_download(id), format!("/clusters/{id}/kubeconfig/download"));
+        assert!(!revoke_grant(id, GrantId::new()).contains('{'));
+        assert_eq!(landing("a/../b?c"), "/s/a%2F..%2Fb%3Fc");
+        assert_eq!(sign_in("/", Purpose::Pages), "/sign-in");
+        assert_eq!(sign_in("/s/x?y=1&z", Purpose::Kubeconfig), "/sign-in?next=%2Fs%2Fx%3Fy%3D1%26z&purpose=kubeconfig");
+    }
+}

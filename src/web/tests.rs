@@ -1,0 +1,396 @@
+//! What strangers and signed-in people meet, page by page, on a real database.
+
+use std::time::Duration;
+
+use axum::{Router, body::Body, http::Request, middleware::from_fn_with_state, routing::get};
+use tower::ServiceExt;
+
+use super::testing::{NOW, TestApp};
+use crate::{
+    crypto::{self, PlainToken, SHARE_LINK_PREFIX},
+    model::{
+        audit::{Action, Actor},
+        claim_mapping::ClaimMapping,
+        cluster::{Cluster, Endpoint},
+        id::{ClusterId, ShareLinkId},
+        identity::Identity,
+        role::Role,
+        scope::Scope,
+        time::Timestamp,
+    },
+    oidc::{Attempt, OidcError, Purpose},
+    store::{AuditDraft, NewCluster, NewLink},
+};
+
+fn audit() -> AuditDraft {
+    AuditDraft {
+        actor: Actor::Kubelend,
+        actor_name: "test".into(),
+        action: Action::LinkCreated,
+        target: String::new(),
+        request_id: None,
+    }
+}
+
+/// A cluster that cannot be reached, which trusts `dex`.
+async fn cluster(app: &TestApp, owner: &Identity) -> Cluster {
+    let id = ClusterId::new();
+    let new = NewCluster {
+        id,
+        name: "staging".parse().unwrap(),
+        endpoint: Endpoint { server: "https://staging.invalid/".parse().unwrap(), ca_pem: None, tls_server_name: None },
+        credential: app.parts.keyring.seal(&format!("cluster:{id}:credential"), b"x"),
+        trusts: vec![("dex".parse().unwrap(), ClaimMapping::default())],
+        owner_grant: None,
+    };
+    app.parts.store.add_cluster(&new, "Workspace", owner.id, audit(), NOW).await.unwrap()
+}
+
+async fn link(app: &TestApp, cluster: &Cluster, role: Option<Role>, expires_at: Timestamp) -> PlainToken {
+    let (id, token) = (ShareLinkId::new(), PlainToken::generate(SHARE_LINK_PREFIX));
+    let new = NewLink {
+        id,
+        token_hash: token.hash(),
+        sealed_token: app.parts.keyring.seal("x", token.expose().as_bytes()),
+        role,
+        scope: Scope::new(cluster.id, Vec::new()),
+        access_lasts: Some(Duration::from_hours(24)),
+        expires_at,
+        created_by: cluster.created_by,
+    };
+    app.parts.store.add_link(&new, audit(), NOW).await.unwrap();
+    token
+}
+
+fn later() -> Timestamp {
+    NOW.plus(Duration::from_hours(24))
+}
+
+#[tokio::test]
+async fn immune_29_before_sign_in_every_share_link_is_the_same_page_and_names_nobody() {
+    let app = TestApp::with_providers(&["dex"]).await;
+    let (alice, _) = app.sign_in("alice@example.com", "dex").await;
+    let cluster = cluster(&app, &alice).await;
+    let good = link(&app, &cluster, Some(Role::View), later()).await;
+    let expired = link(&app, &cluster, Some(Role::View), NOW).await;
+    let unknown = PlainToken::generate(SHARE_LINK_PREFIX);
+    let mut pages = Vec::new();
+    for token in [good.expose(), expired.expose(), unknown.expose(), "mistyped", "kls_x"] {
+        let page = app.get(&format!("/s/{token}"), "").await;
+        assert_eq!(page.status, 200);
+        assert!(page.body.contains(">Sign in to accept</a>"), "{}", page.body);
+        assert!(!page.body.contains("staging") && !page.body.contains("alice"), "{}", page.body);
+        assert!(page.cookies().is_empty(), "nothing is begun by looking");
+        assert_eq!(page.headers["referrer-policy"], "no-referrer");
+        assert_eq!(page.headers["cache-control"], "no-store");
+        pages.push(page.body.replace(token, "TOKEN"));
+    }
+    assert!(pages.iter().all(|page| *page == pages[0]));
+    assert!(pages[0].contains("/auth/start/dex?next=%2Fs%2FTOKEN&#38;purpose=kubeconfig"), "{}", pages[0]);
+}
+
+#[tokio::test]
+async fn with_several_providers_accepting_begins_with_a_choice() {
+    let app = TestApp::with_providers(&["dex", "corp"]).await;
+    let page = app.get("/s/kls_x", "").await;
+    assert!(page.body.contains("/sign-in?next=%2Fs%2Fkls_x&#38;purpose=kubeconfig"), "{}", page.body);
+    let page = app.get("/sign-in?next=%2Fs%2Fkls_x&purpose=kubeconfig", "").await;
+    for id in ["dex", "corp"] {
+        assert!(
+            page.body.contains(&format!("/auth/start/{id}?next=%2Fs%2Fkls_x&#38;purpose=kubeconfig")),
+            "{}",
+            page.body
+        );
+    }
+    assert!(page.body.contains("Sign in with DEX&#60;i&#62;</a>"), "{}", page.body);
+}
+
+#[tokio::test]
+async fn immune_16_signing_in_leads_nowhere_else() {
+    let app = TestApp::with_providers(&["dex"]).await;
+    for bad in ["https://evil.example", "//evil.example", "/\\evil.example", "/%5c%5cevil.example", "/%09/evil.example"]
+    {
+        let bad: String = url::form_urlencoded::byte_serialize(bad.as_bytes()).collect();
+        let page = app.get(&format!("/sign-in?next={bad}"), "").await;
+        assert!(page.body.contains("href=\"/auth/start/dex\""), "{}", page.body);
+        assert!(!page.body.contains("evil"), "{}", page.body);
+    }
+    let (_, cookie) = app.sign_in("bob@example.com", "dex").await;
+    assert_eq!(app.get("/sign-in?next=https://evil.example", &cookie).await.location(), "/");
+    assert_eq!(app.get("/sign-in?next=/shared", &cookie).await.location(), "/shared");
+}
+
+#[tokio::test]
+async fn a_provider_that_is_down_is_a_page_that_says_whose_turn_it_is() {
+    let app = TestApp::with_providers(&["dex"]).await;
+    let page = app.get("/auth/start/dex?next=/shared&purpose=kubeconfig", "").await;
+    assert_eq!(page.status, 503, "{}", page.body);
+    assert!(page.body.contains("DEX&#60;i&#62; does not answer"), "{}", page.body);
+    assert!(
+        page.body.contains("/auth/start/dex?next=%2Fshared&#38;purpose=kubeconfig\">Try again</a>"),
+        "{}",
+        page.body
+    );
+    assert_eq!(app.get("/auth/start/nobody", "").await.status, 404);
+}
+
+#[tokio::test]
+async fn another_site_makes_nobody_sign_in() {
+    let app = TestApp::with_providers(&["dex"]).await;
+    let answer = app
+        .ask("GET", "/auth/start/dex?next=/shared&purpose=kubeconfig", &[("sec-fetch-site", "cross-site")], "")
+        .await;
+    assert_eq!(answer.location(), "/sign-in?next=%2Fshared&purpose=kubeconfig");
+    assert!(answer.cookies().is_empty());
+}
+
+#[tokio::test]
+async fn immune_13_an_answer_that_this_browser_did_not_ask_for_signs_nobody_in() {
+    let app = TestApp::with_providers(&["dex", "corp"]).await;
+    for path in [
+        format!("/auth/callback/dex?code=x&state={}", crypto::random_text()),
+        "/auth/callback/dex".to_owned(),
+        "/auth/callback/dex?error=access_denied&error_description=%3Cscript%3E&state=x".to_owned(),
+    ] {
+        let page = app.get(&path, "").await;
+        assert_eq!(page.status, 400, "{path}");
+        assert!(page.body.contains(">Sign in again</a>"), "{}", page.body);
+        assert!(page.cookies().is_empty() && !page.body.contains("<script>"), "{path}");
+    }
+    let (_, cookie) = app.sign_in("bob@example.com", "dex").await;
+    assert_eq!(app.get("/auth/callback/dex?code=x&state=replayed", &cookie).await.location(), "/");
+    // An attempt at one provider is no attempt at another.
+    let (headers, state) = attempt(&app, NOW);
+    let page = app.get(&format!("/auth/callback/corp?code=x&state={state}"), &headers).await;
+    assert_eq!((page.status.as_u16(), page.cookies().len()), (400, 0));
+}
+
+/// An attempt at `dex` that this browser began then: its cookie and its state.
+fn attempt(app: &TestApp, begun_at: Timestamp) -> (String, String) {
+    let attempt = Attempt {
+        provider: "dex".parse().unwrap(),
+        purpose: Purpose::Kubeconfig,
+        state: crypto::random_text(),
+        nonce: crypto::random_text(),
+        verifier: crypto::random_text(),
+        begun_at,
+        return_to: "/s/kls_x".into(),
+    };
+    let headers = super::attempts::remember(&axum::http::HeaderMap::new(), &app.parts.keyring, &attempt);
+    let cookie = headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    (cookie, attempt.state)
+}
+
+#[tokio::test]
+async fn immune_17_what_a_provider_says_of_a_refusal_is_shown_as_text() {
+    let app = TestApp::with_providers(&["dex"]).await;
+    let provider = app.parts.providers.iter().next().unwrap().clone();
+    let next = super::return_to::ReturnTo::parse("/s/kls_x", &app.parts.settings.public_url).unwrap();
+    for (code, status) in
+        [("access_denied", 403), ("invalid_scope", 400), ("temporarily_unavailable", 503), ("<script>alert(1)", 400)]
+    {
+        let error = OidcError::Refused { code: code.into(), description: Some("<script>alert(1)</script>".into()) };
+        let page = super::pages::sign_in::trouble(&provider, &error, &next, Purpose::Kubeconfig);
+        let router = Router::new()
+            .route("/", get(async move || page))
+            .layer(from_fn_with_state(app.parts.clock.clone(), super::errors::show));
+        let (head, body) = router.oneshot(Request::new(Body::empty())).await.unwrap().into_parts();
+        let html = String::from_utf8(axum::body::to_bytes(body, 1 << 20).await.unwrap().to_vec()).unwrap();
+        assert_eq!(head.status, status, "{code}");
+        assert!(html.contains(": &#60;script&#62;alert(1)&#60;/script&#62;”"), "{html}");
+        assert!(!html.contains("<script>alert"), "{html}");
+        assert!(html.contains("/auth/start/dex?next=%2Fs%2Fkls_x&#38;purpose=kubeconfig\">"), "{html}");
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_is_over_whatever_came_of_it() {
+    let app = TestApp::with_providers(&["dex"]).await;
+    let (cookie, state) = attempt(&app, NOW);
+    let page = app.get(&format!("/auth/callback/dex?error=access_denied&state={state}"), &cookie).await;
+    assert!(page.status.is_client_error() || page.status == 503, "{}", page.status);
+    let name = cookie.split('=').next().unwrap();
+    assert_eq!(page.cookies(), [format!("{name}=")]);
+}
+
+#[tokio::test]
+async fn who_takes_twenty_minutes_signs_in_again_and_gets_where_they_were_going() {
+    let app = TestApp::with_providers(&["dex"]).await;
+    let (cookie, state) = attempt(&app, NOW.minus(Duration::from_mins(20)));
+    let page = app.get(&format!("/auth/callback/dex?code=x&state={state}"), &cookie).await;
+    assert_eq!(page.status, 400);
+    assert!(page.body.contains("That took too long"), "{}", page.body);
+    assert!(page.body.contains("next=%2Fs%2Fkls_x&#38;purpose=kubeconfig\">Sign in again</a>"), "{}", page.body);
+}
+
+#[tokio::test]
+async fn strangers_are_sent_to_sign_in_and_come_back_and_their_forms_are_not_done() {
+    let app = TestApp::with_providers(&["dex"]).await;
+    assert_eq!(app.get("/", "").await.location(), "/sign-in");
+    assert_eq!(app.get("/shared?x=1", "").await.location(), "/sign-in?next=%2Fshared%3Fx%3D1");
+    let page = app.post("/s/kls_x", "", "csrf=x").await;
+    assert_eq!(page.status, 401);
+    assert!(page.body.contains("/sign-in?next=%2Fs%2Fkls_x\">Sign in again</a>"), "{}", page.body);
+    assert_eq!(app.post("/sign-out", "", "").await.location(), "/signed-out");
+}
+
+#[tokio::test]
+async fn a_visitor_sees_who_lends_what_and_accepts_once() {
+    let app = TestApp::with_providers(&["dex", "corp"]).await;
+    let (alice, _) = app.sign_in("alice@example.com", "dex").await;
+    let cluster = cluster(&app, &alice).await;
+    // Without a role nothing has to be made on the cluster, which cannot be reached here.
+    let path = format!("/s/{}", link(&app, &cluster, None, later()).await.expose());
+    let (_, cookie) = app.sign_in("bob@example.com", "dex").await;
+    let page = app.get(&path, &cookie).await;
+    for wanted in
+        ["alice@example.com lends you staging", "bob@example.com", "2026-11-24", ">Accept</button>", "Not now"]
+    {
+        assert!(page.body.contains(wanted), "{wanted}: {}", page.body);
+    }
+    let form = format!("csrf={}", page.csrf());
+    let kubeconfig = format!("/clusters/{}/kubeconfig", cluster.id);
+    assert_eq!(app.post(&path, &cookie, &form).await.location(), kubeconfig);
+    // Back, and once more.
+    assert_eq!(app.post(&path, &cookie, &form).await.location(), kubeconfig);
+    assert!(app.get(&path, &cookie).await.body.contains("yours to use already"));
+    let shared = app.get("/shared", &cookie).await;
+    assert_eq!(shared.body.matches(&format!("class=\"name\" href=\"{kubeconfig}\"")).count(), 1, "{}", shared.body);
+
+    let (_, elsewhere) = app.sign_in("eve@example.com", "corp").await;
+    let page = app.get(&path, &elsewhere).await;
+    assert_eq!(page.status, 403);
+    assert!(page.body.contains("sign in elsewhere") && !page.body.contains("staging"), "{}", page.body);
+}
+
+#[tokio::test]
+async fn immune_29_after_sign_in_closed_links_are_one_page_too() {
+    let app = TestApp::with_providers(&["dex"]).await;
+    let (alice, _) = app.sign_in("alice@example.com", "dex").await;
+    let cluster = cluster(&app, &alice).await;
+    let expired = link(&app, &cluster, Some(Role::View), NOW).await;
+    let unknown = PlainToken::generate(SHARE_LINK_PREFIX);
+    let (_, cookie) = app.sign_in("bob@example.com", "dex").await;
+    let strip = |body: String| body.split("<p class=\"small muted\">").next().unwrap().to_owned();
+    let mut pages = Vec::new();
+    for token in [expired.expose(), unknown.expose(), "mistyped"] {
+        let page = app.get(&format!("/s/{token}"), &cookie).await;
+        assert_eq!(page.status, 404);
+        assert!(page.body.contains("for a new one"), "{}", page.body);
+        pages.push(strip(page.body));
+    }
+    assert!(pages.iter().all(|page| *page == pages[0]));
+}
+
+#[tokio::test]
+async fn a_form_without_this_sessions_token_does_nothing() {
+    let app = TestApp::with_providers(&["dex"]).await;
+    let (alice, _) = app.sign_in("alice@example.com", "dex").await;
+    let cluster = cluster(&app, &alice).await;
+    let path = format!("/s/{}", link(&app, &cluster, None, later()).await.expose());
+    let (bob, cookie) = app.sign_in("bob@example.com", "dex").await;
+    let (_, others) = app.sign_in("mallory@example.com", "dex").await;
+    let (own, foreign) = (app.get(&path, &cookie).await.csrf(), app.get(&path, &others).await.csrf());
+    for form in
+        [String::new(), "csrf=".into(), "csrf=x".into(), format!("csrf={foreign}"), format!("csrf=x&csrf={own}")]
+    {
+        let page = app.post(&path, &cookie, &form).await;
+        assert_eq!(page.status, 403, "{form}");
+        assert!(page.body.contains("reload the page"), "{}", page.body);
+    }
+    let headers = [
+        ("cookie", cookie.as_str()),
+        ("origin", "https://evil.example"),
+        ("content-type", "application/x-www-form-urlencoded"),
+    ];
+    assert_eq!(app.ask("POST", &path, &headers, &format!("csrf={own}")).await.status, 403);
+    assert!(app.parts.store.grants_reaching(&bob, None, NOW).await.unwrap().is_empty());
+    let giant = format!("csrf={own}&x={}", "a".repeat(300_000));
+    assert_eq!(app.post(&path, &cookie, &giant).await.status, 413);
+}
+
+#[tokio::test]
+async fn immune_19_a_session_is_over_with_signing_out_and_with_its_time() {
+    let app = TestApp::with_providers(&["dex"]).await;
+    let (_, cookie) = app.sign_in("bob@example.com", "dex").await;
+    let form = format!("csrf={}", app.get("/shared", &cookie).await.csrf());
+    assert_eq!(app.post("/sign-out", &cookie, "csrf=x").await.status, 403);
+    assert_eq!(app.get("/shared", &cookie).await.status, 200);
+    let answer = app.post("/sign-out", &cookie, &form).await;
+    assert_eq!(answer.location(), "/signed-out?provider=dex");
+    assert_eq!(answer.cookies(), ["__Host-kubelend="], "the browser forgets it");
+    assert_eq!(app.get("/shared", &cookie).await.location(), "/sign-in?next=%2Fshared", "and so does Kubelend");
+    assert!(app.get("/signed-out?provider=dex", "").await.body.contains("You are signed out"));
+
+    let (bob, cookie) = app.sign_in("bob@example.com", "dex").await;
+    app.parts.store.end_sessions_of(bob.id).await.unwrap();
+    assert_eq!(app.get("/shared", &cookie).await.status, 303);
+
+    let (_, cookie) = app.sign_in("bob@example.com", "dex").await;
+    let (name, value) = cookie.split_once('=').unwrap();
+    for bent in [format!("{name}=x"), format!("{name}={}", &value[1..]), "kubelend=x".into()] {
+        assert_eq!(app.get("/shared", &bent).await.status, 303, "{bent}");
+    }
+    app.parts.clock.set(NOW.plus(Duration::from_hours(10)));
+    assert_eq!(app.get("/shared", &cookie).await.status, 303);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_a_page_in_the_frame_of_whoever_asks() {
+    let app = TestApp::with_providers(&["dex"]).await;
+    let (_, cookie) = app.sign_in("bob@example.com", "dex").await;
+    for path in ["/nowhere", "/clusters/not-an-id/kubeconfig", &format!("/clusters/{}/kubeconfig", ClusterId::new())] {
+        let page = app.get(path, &cookie).await;
+        assert!(matches!(page.status.as_u16(), 400 | 404), "{path}: {}", page.status);
+        assert!(page.body.contains("bob@example.com") && page.body.contains(">Sign out</button>"), "{path}");
+        let id = page.headers["x-request-id"].to_str().unwrap();
+        assert!(page.body.contains(id), "{path}");
+    }
+    assert!(!app.get("/nowhere", "").await.body.contains("Sign out"));
+}
+
+#[tokio::test]
+async fn nobody_takes_a_kubeconfig_that_nobody_lent_them() {
+    let app = TestApp::with_providers(&["dex"]).await;
+    let (alice, _) = app.sign_in("alice@example.com", "dex").await;
+    let cluster = cluster(&app, &alice).await;
+    let (_, cookie) = app.sign_in("mallory@example.com", "dex").await;
+    for page in ["kubeconfig", "kubeconfig/download", "kubeconfig/commands"] {
+        let page = app.get(&format!("/clusters/{}/{page}", cluster.id), &cookie).await;
+        assert!(matches!(page.status.as_u16(), 403 | 404), "{}", page.status);
+        assert!(!page.body.contains("staging"), "{}", page.body);
+    }
+}
+
+#[tokio::test]
+async fn the_kubeconfig_page_stands_while_the_cluster_does_not_answer() {
+    let app = TestApp::with_providers(&["dex"]).await;
+    let (alice, cookie) = app.sign_in("alice@example.com", "dex").await;
+    let cluster = cluster(&app, &alice).await;
+    let path = format!("/clusters/{}/kubeconfig", cluster.id);
+    let page = app.get(&path, &cookie).await;
+    assert_eq!(page.status, 200, "{}", page.body);
+    for wanted in ["Connection test", "<legend>Format</legend>", ">Download kubeconfig</a>", "Not tested"] {
+        assert!(page.body.contains(wanted), "{wanted}: {}", page.body);
+    }
+    let start = format!("/auth/start/dex?next=%2Fclusters%2F{}%2Fkubeconfig&purpose=kubeconfig", cluster.id);
+    assert!(page.body.contains(&format!("href=\"{}\">Download", start.replace('&', "&#38;"))), "{}", page.body);
+    assert_eq!(app.get(&format!("{path}/download"), &cookie).await.location(), start);
+    let headers = [("cookie", cookie.as_str()), ("sec-fetch-site", "cross-site")];
+    assert_eq!(app.ask("GET", &format!("{path}/download"), &headers, "").await.location(), path);
+}
+
+#[tokio::test]
+async fn health_is_plain_and_ready_while_the_database_answers() {
+    let app = TestApp::with_providers(&[]).await;
+    assert_eq!(app.get("/healthz", "").await.body, "ok\n");
+    assert_eq!(app.get("/readyz", "").await.status, 200);
+    app.parts.store.close().await;
+    let answer = app.get("/readyz", "").await;
+    assert_eq!((answer.status.as_u16(), answer.body.as_str()), (503, "the database does not answer\n"));
+    assert_eq!(app.get("/healthz", "").await.status, 200);
+    let page = app.get("/sign-in", "").await;
+    assert!(page.body.contains("No sign-in provider"), "a stranger's page needs no database: {}", page.body);
+    let page = app.get("/shared", "__Host-kubelend=x").await;
+    assert!(matches!(page.status.as_u16(), 303 | 503));
+}

@@ -1,0 +1,82 @@
+//! Words for what can stand in the way, the same wherever it is met: what happened and whose turn it is.
+
+use crate::{k8s::K8sError, policy::Forbidden};
+
+/// A title and a paragraph.
+pub type Words = (&'static str, String);
+
+/// What an API server's trouble means to whoever stands before it.
+pub fn cluster_trouble(error: &K8sError) -> Words {
+    let owner = "It is the turn of the people who run the cluster.";
+    match error {
+        K8sError::Unreachable(why) => ("The cluster cannot be reached", format!("Kubelend got no connection: {why}. {owner}")),
+        K8sError::TimedOut => {
+            ("The cluster does not answer", format!("Its API server did not answer in time. {owner} Try again in a moment."))
+        }
+        K8sError::Tls(why) => (
+            "The cluster shows a certificate that is not the expected one",
+            format!("Nothing was sent there. It says: {why}. {owner}"),
+        ),
+        K8sError::Unauthorized => (
+            "The cluster does not accept the credential",
+            "An API server never says why. Its settings for this sign-in provider may differ from what Kubelend was told \
+             (issuer, client, claims), it may not have fetched the provider's keys yet, or the clocks differ. It is the turn \
+             of the people who run the cluster."
+                .to_owned(),
+        ),
+        K8sError::Forbidden(why) => {
+            ("The cluster does not allow that", format!("It says: {why}. Its owner can grant the right."))
+        }
+        K8sError::NotFound => ("The cluster does not have that", "It may have been removed there.".to_owned()),
+        K8sError::Conflict(why) => {
+            ("On the cluster it was changed in the meantime", format!("It says: {why}. Nothing was overwritten; try again."))
+        }
+        K8sError::Refused(status, why) => {
+            ("The cluster refused", format!("It answered {status}: {why}. {owner}"))
+        }
+        K8sError::Nonsense(why) => (
+            "What answers there is no Kubernetes API server",
+            format!("{why}. Perhaps a proxy or a login page stands in between. {owner}"),
+        ),
+        K8sError::Unusable(why) => (
+            "Kubelend cannot use what it has stored for this cluster",
+            format!("{why}. The cluster's owner can replace the credentials."),
+        ),
+    }
+}
+
+/// Why somebody may not, and who can change that.
+pub fn forbidden(why: Forbidden) -> Words {
+    match why {
+        Forbidden::AddsNoClusters => (
+            "Adding clusters is kept to a few people",
+            "A cluster that is added here sees everybody's sign-ins, so only platform admins and the people they list add \
+             one. Whoever runs this Kubelend can put you on that list (“cluster_adders” in its configuration)."
+                .to_owned(),
+        ),
+        Forbidden::NotYours => (
+            "Only the people who manage this cluster can do that",
+            "An owner of the cluster's workspace or a platform admin can do it for you. If somebody lent you the cluster, you \
+             find it under Shared with me."
+                .to_owned(),
+        ),
+        Forbidden::NothingLent => (
+            "You have no access to this cluster",
+            "Nobody has lent it to you, or the access has ended or was taken back. Whoever lent it can send you a new share \
+             link or grant you access."
+                .to_owned(),
+        ),
+        Forbidden::LinkClosed(_) => (
+            "This link is not open any more",
+            "Ask the person who sent it to you for a new one.".to_owned(),
+        ),
+        Forbidden::ProviderNotTrusted => (
+            "The cluster does not know the provider that you sign in at",
+            "Sign out and sign in at the provider that your host uses, or ask them to let the cluster trust yours.".to_owned(),
+        ),
+        Forbidden::BeingRemoved => (
+            "This cluster is being removed",
+            "Nothing new is granted on it. Its owner can tell you where to go instead.".to_owned(),
+        ),
+    }
+}

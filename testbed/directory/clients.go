@@ -1,0 +1,41 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/dexidp/dex/api/v2"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+)
+
+// setClient makes the public client, or replaces the redirect URIs of the one that is there.
+func setClient(dex, id, name string, redirectURIs []string) error {
+	connection, err := grpc.NewClient(dex, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return err
+	}
+	defer connection.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+
+	clients := api.NewDexClient(connection)
+	created, err := clients.CreateClient(ctx, &api.CreateClientReq{
+		Client: &api.Client{Id: id, Name: name, Public: true, RedirectUris: redirectURIs},
+	}, grpc.WaitForReady(true))
+	if err != nil {
+		return fmt.Errorf("create client %s: %w", id, err)
+	}
+	if !created.GetAlreadyExists() {
+		return nil
+	}
+	updated, err := clients.UpdateClient(ctx, &api.UpdateClientReq{Id: id, Name: name, RedirectUris: redirectURIs})
+	if err != nil {
+		return fmt.Errorf("update client %s: %w", id, err)
+	}
+	if updated.GetNotFound() {
+		return fmt.Errorf("client %s went away", id)
+	}
+	return nil
+}

@@ -1,0 +1,129 @@
+//! Which requests an [`super::HttpFault`] interferes with, and how a test learns of it.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use hyper::{Method, StatusCode, body::Bytes};
+use tokio::{sync::watch, time::timeout};
+
+/// When a request is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// Before the server sees it.
+    BeforeForwarding,
+    /// After the server did its work, before the caller learns of it.
+    AfterAnswer,
+}
+
+/// A request that a test has stopped. Dropping it lets all requests go on.
+#[derive(Debug)]
+pub struct Hold {
+    held: watch::Receiver<u32>,
+    released: watch::Sender<bool>,
+}
+
+impl Hold {
+    /// Waits until a request is held.
+    pub async fn held(&self) -> Result<()> {
+        let mut held = self.held.clone();
+        let waited = timeout(Duration::from_secs(20), held.wait_for(|count| *count > 0)).await;
+        waited.context("no request came to be held")?.context("the proxy is gone").map(drop)
+    }
+
+    /// How many requests have been held.
+    pub fn count(&self) -> u32 {
+        *self.held.borrow()
+    }
+
+    /// Lets held requests go on, and holds no more.
+    pub fn release(&self) {
+        self.released.send_replace(true);
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct Nonsense {
+    pub(super) status: StatusCode,
+    pub(super) content_type: String,
+    pub(super) body: Bytes,
+}
+
+#[derive(Clone)]
+enum Act {
+    Hold { moment: Moment, held: Arc<watch::Sender<u32>>, released: watch::Receiver<bool> },
+    Answer(Nonsense),
+}
+
+#[derive(Clone)]
+struct Rule {
+    method: Option<Method>,
+    prefix: String,
+    act: Act,
+}
+
+/// The rules in force, and the requests that came.
+#[derive(Default)]
+pub(super) struct Rules {
+    rules: Mutex<Vec<Rule>>,
+    seen: Mutex<Vec<(Method, String)>>,
+}
+
+impl Rules {
+    pub(super) fn hold(&self, method: Method, prefix: &str, moment: Moment) -> Hold {
+        let (counter, held) = watch::channel(0);
+        let (released, release) = watch::channel(false);
+        let act = Act::Hold { moment, held: Arc::new(counter), released: release };
+        lock(&self.rules).push(Rule { method: Some(method), prefix: prefix.to_owned(), act });
+        Hold { held, released }
+    }
+
+    pub(super) fn answer(&self, method: Option<Method>, prefix: &str, nonsense: Nonsense) {
+        lock(&self.rules).push(Rule { method, prefix: prefix.to_owned(), act: Act::Answer(nonsense) });
+    }
+
+    pub(super) fn clear(&self) {
+        lock(&self.rules).clear();
+    }
+
+    pub(super) fn note(&self, method: &Method, path: &str) {
+        lock(&self.seen).push((method.clone(), path.to_owned()));
+    }
+
+    pub(super) fn seen(&self) -> Vec<(Method, String)> {
+        lock(&self.seen).clone()
+    }
+
+    pub(super) fn nonsense(&self, method: &Method, path: &str) -> Option<Nonsense> {
+        self.matching(method, path).into_iter().find_map(|rule| match rule.act {
+            Act::Answer(nonsense) => Some(nonsense),
+            Act::Hold { .. } => None,
+        })
+    }
+
+    /// Waits while a rule holds this request at this moment.
+    pub(super) async fn pause(&self, now: Moment, method: &Method, path: &str) {
+        for rule in self.matching(method, path) {
+            if let Act::Hold { moment, held, mut released } = rule.act
+                && moment == now
+                && !*released.borrow()
+            {
+                held.send_modify(|count| *count += 1);
+                // An error says that the test dropped its hold, which releases too.
+                drop(released.wait_for(|released| *released).await);
+            }
+        }
+    }
+
+    fn matching(&self, method: &Method, path: &str) -> Vec<Rule> {
+        let applies =
+            |rule: &&Rule| rule.method.as_ref().is_none_or(|wanted| wanted == method) && path.starts_with(&rule.prefix);
+        lock(&self.rules).iter().filter(applies).cloned().collect()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,123 @@
+//! kubectl, the one that the testbed built, as a person uses it with a kubeconfig.
+//!
+//! Its environment is clean and its home is a folder of its own: a kubectl or a kubeconfig that happens to be on the
+//! machine changes nothing.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, anyhow, ensure};
+
+use crate::{
+    process::{Command, Exit},
+    programs::Programs,
+    run,
+};
+
+/// What a program printed and how it ended.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// The exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Output {
+    /// Did it end with code 0?
+    pub fn success(&self) -> bool {
+        self.code == Some(0)
+    }
+
+    /// Standard output, or an error with all that was said.
+    pub fn ok(self) -> Result<String> {
+        ensure!(self.success(), "ended with {:?}: {}{}", self.code, self.stderr, self.stdout);
+        Ok(self.stdout)
+    }
+}
+
+/// kubectl with a kubeconfig file.
+#[derive(Debug, Clone)]
+pub struct Kubectl {
+    kubeconfig: PathBuf,
+    home: PathBuf,
+}
+
+impl Kubectl {
+    /// With this file, which kubectl may write to (new tokens).
+    pub fn new(kubeconfig: &Path) -> Result<Self> {
+        Ok(Self { kubeconfig: kubeconfig.to_owned(), home: run::folder("home")? })
+    }
+
+    /// With a kubeconfig's text, kept in a file of its own.
+    pub fn with_text(kubeconfig: &str) -> Result<Self> {
+        let home = run::folder("home")?;
+        let file = home.join("kubeconfig");
+        fs::write(&file, kubeconfig)?;
+        Ok(Self { kubeconfig: file, home })
+    }
+
+    /// The kubeconfig file.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// The kubeconfig's text as it is now.
+    pub fn kubeconfig_text(&self) -> Result<String> {
+        fs::read_to_string(&self.kubeconfig).context("read the kubeconfig")
+    }
+
+    /// Runs kubectl with arguments, one minute at most.
+    pub async fn run<S: AsRef<str>>(&self, args: &[S]) -> Result<Output> {
+        self.run_with_input(args, "").await
+    }
+
+    /// Runs kubectl and gives it something to read (`apply -f -`).
+    pub async fn run_with_input<S: AsRef<str>>(&self, args: &[S], input: &str) -> Result<Output> {
+        let command = Command::new(Programs::get()?.path("kubectl")).args(args.iter().map(AsRef::as_ref));
+        self.finish(command, input).await
+    }
+
+    /// Runs a shell script in which `kubectl` is this kubectl: for commands as a page shows them.
+    pub async fn shell(&self, script: &str) -> Result<Output> {
+        self.finish(Command::new("/bin/bash").args(["-euo", "pipefail", "-c", script]), "").await
+    }
+
+    /// Runs kubelogin, the plugin `kubectl oidc-login`, by itself.
+    pub async fn kubelogin<S: AsRef<str>>(&self, args: &[S]) -> Result<Output> {
+        let command = Command::new(Programs::get()?.path("kubelogin")).args(args.iter().map(AsRef::as_ref));
+        self.finish(command, "").await
+    }
+
+    async fn finish(&self, command: Command, input: &str) -> Result<Output> {
+        let folder = run::folder("kubectl")?;
+        let (stdin, stdout) = (folder.join("stdin"), folder.join("stdout"));
+        fs::write(&stdin, input)?;
+        let plugins = Programs::get()?.commands();
+        let child = command
+            .env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", plugins.display()))
+            .env("HOME", &self.home)
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env("KUBECACHEDIR", self.home.join("cache"))
+            .dir(&self.home)
+            .stdin(&stdin)
+            .stdout(&stdout)
+            .spawn("kubectl")?;
+        let code = match child.wait(Duration::from_mins(1)).await? {
+            Exit::Code(code) => Some(code),
+            Exit::Signal(_) => None,
+            Exit::Lost => return Err(child.explain(anyhow!("kubectl's keeper went away"))),
+        };
+        let stdout = fs::read(&stdout).context("read kubectl's output")?;
+        Ok(Output {
+            code,
+            stdout: String::from_utf8_lossy(&stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&fs::read(child.log())?).into_owned(),
+        })
+    }
+}

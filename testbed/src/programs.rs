@@ -1,0 +1,201 @@
+//! The programs of the testbed, built from their sources at the versions that `go.sum` fixes.
+//!
+//! They are kept outside the working tree, keyed by what they are made of, so that only the first `make demo` or
+//! `make test` on a machine builds them. Parallel processes wait for one build, and a build that was interrupted leaves
+//! nothing that looks finished: the folder gets its name when it is complete.
+
+use std::{
+    env,
+    fmt::Write as _,
+    fs::{self, File},
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+    time::Instant,
+};
+
+use anyhow::{Context, Result, anyhow, bail};
+use sha2::{Digest, Sha256};
+
+use crate::system;
+
+/// Where the Go module and the npm package of the testbed are.
+const SOURCES: &str = env!("CARGO_MANIFEST_DIR");
+/// What a build says of itself: without it kubectl refuses some commands.
+const KUBERNETES: &str = "v1.36.3";
+
+/// All programs, ready to run.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    tools: PathBuf,
+    ours: PathBuf,
+    node: PathBuf,
+}
+
+impl Programs {
+    /// The programs; what is missing is built first, which takes minutes on a machine that never did.
+    pub fn get() -> Result<&'static Self> {
+        static PROGRAMS: OnceLock<Result<Programs, String>> = OnceLock::new();
+        PROGRAMS
+            .get_or_init(|| Self::ensure().map_err(|error| format!("{error:#}")))
+            .as_ref()
+            .map_err(|error| anyhow!("{error}"))
+    }
+
+    /// Path of a program: `etcd`, `kube-apiserver`, `kube-controller-manager`, `kubectl`, `kubelogin`, `dex`,
+    /// `directory` or `keeper`.
+    pub fn path(&self, name: &str) -> PathBuf {
+        match name {
+            "etcd" => self.tools.join("server"), // the package's name in its own module
+            "directory" | "keeper" => self.ours.join(name),
+            _ => self.tools.join(name),
+        }
+    }
+
+    /// A folder for the PATH, with `kubectl` and its plugin `kubectl oidc-login`.
+    pub fn commands(&self) -> &Path {
+        &self.tools
+    }
+
+    /// axe-core's script.
+    pub fn axe(&self) -> PathBuf {
+        self.node.join("node_modules/axe-core/axe.min.js")
+    }
+
+    fn ensure() -> Result<Self> {
+        let cache = cache()?;
+        let tools = Build {
+            name: "tools",
+            what: "etcd, Kubernetes, Dex and kubelogin (8 minutes on two cores the first time)",
+            made_of: &["go.mod", "go.sum"],
+            run: |folder| {
+                go_install(folder, &["tool"])?;
+                // The name under which kubectl finds the plugin `kubectl oidc-login`.
+                Ok(symlink("kubelogin", folder.join("kubectl-oidc_login"))?)
+            },
+        };
+        let ours = Build {
+            name: "ours",
+            what: "the testbed's own Go programs (1 minute)",
+            made_of: &["go.mod", "go.sum", "directory", "keeper"],
+            run: |folder| go_install(folder, &["./directory", "./keeper"]),
+        };
+        let node = Build {
+            name: "node",
+            what: "axe-core (seconds)",
+            made_of: &["package.json", "package-lock.json"],
+            run: npm_install,
+        };
+        Ok(Self { tools: tools.ensure(&cache)?, ours: ours.ensure(&cache)?, node: node.ensure(&cache)? })
+    }
+}
+
+struct Build {
+    name: &'static str,
+    what: &'static str,
+    made_of: &'static [&'static str],
+    run: fn(&Path) -> Result<()>,
+}
+
+impl Build {
+    fn ensure(&self, cache: &Path) -> Result<PathBuf> {
+        let done = cache.join(format!("{}-{}", self.name, hash(self.made_of)?));
+        if done.exists() {
+            return Ok(done);
+        }
+        fs::create_dir_all(cache).with_context(|| format!("make {}", cache.display()))?;
+        let lock = File::create(cache.join(format!("{}.lock", self.name)))?;
+        if lock.try_lock().is_err() {
+            say(&format!("testbed: another process builds {}; waiting for it", self.name));
+            lock.lock()?;
+        }
+        if done.exists() {
+            return Ok(done);
+        }
+        say(&format!("testbed: building {}", self.what));
+        let started = Instant::now();
+        let partial = cache.join(format!("{}.partial", self.name));
+        if partial.exists() {
+            fs::remove_dir_all(&partial)?;
+        }
+        fs::create_dir_all(&partial)?;
+        (self.run)(&partial)?;
+        fs::rename(&partial, &done)?;
+        say(&format!("testbed: built {} in {} s", self.name, started.elapsed().as_secs()));
+        Ok(done)
+    }
+}
+
+fn go_install(folder: &Path, packages: &[&str]) -> Result<()> {
+    let version = [
+        format!("k8s.io/component-base/version.gitVersion={KUBERNETES}"),
+        "k8s.io/component-base/version.gitMajor=1".to_owned(),
+        "k8s.io/component-base/version.gitMinor=36".to_owned(),
+        "k8s.io/component-base/version.gitTreeState=clean".to_owned(),
+        "k8s.io/component-base/version.buildDate=1970-01-01T00:00:00Z".to_owned(),
+        format!("k8s.io/client-go/pkg/version.gitVersion={KUBERNETES}"),
+    ];
+    let flags = version.iter().fold("-s -w".to_owned(), |mut flags, set| {
+        let _ = write!(flags, " -X {set}");
+        flags
+    });
+    let mut command = Command::new(system::builder("go", "Go 1.26.4 or later (https://go.dev/dl)")?);
+    command.args(["install", "-trimpath", "-ldflags", &flags]).args(packages).current_dir(SOURCES);
+    command.env("GOBIN", folder).env("CGO_ENABLED", "0").env("GOFLAGS", "-buildvcs=false").env("GOWORK", "off");
+    run(&mut command)
+}
+
+fn npm_install(folder: &Path) -> Result<()> {
+    for file in ["package.json", "package-lock.json"] {
+        fs::copy(Path::new(SOURCES).join(file), folder.join(file)).with_context(|| format!("copy {file}"))?;
+    }
+    let npm = system::builder("npm", "npm (Debian: apt-get install npm)")?;
+    run(Command::new(npm).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(folder))
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("run {}", command.get_program().display()))?;
+    if !status.success() {
+        bail!("{} ended with {status}", command.get_program().display());
+    }
+    Ok(())
+}
+
+fn cache() -> Result<PathBuf> {
+    if let Some(folder) = env::var_os("KUBELEND_TESTBED_CACHE") {
+        return Ok(folder.into());
+    }
+    let base = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    Ok(base.or_else(home).context("neither HOME nor KUBELEND_TESTBED_CACHE is set")?.join("kubelend-testbed"))
+}
+
+/// The hash of files and of all files in folders, names and contents.
+fn hash(paths: &[&str]) -> Result<String> {
+    let mut files = Vec::new();
+    for path in paths {
+        let path = Path::new(SOURCES).join(path);
+        if path.is_dir() {
+            let entries: Result<Vec<_>, _> = path.read_dir()?.map(|entry| entry.map(|entry| entry.path())).collect();
+            files.extend(entries?);
+        } else {
+            files.push(path);
+        }
+    }
+    files.sort_unstable();
+    let mut hash = Sha256::new();
+    for file in files {
+        hash.update(file.file_name().unwrap_or_default().as_encoded_bytes());
+        hash.update(fs::read(&file).with_context(|| format!("read {}", file.display()))?);
+    }
+    Ok(hash.finalize().iter().take(8).fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    }))
+}
+
+#[allow(clippy::print_stderr, reason = "who waits for minutes wants to know what for")]
+fn say(line: &str) {
+    eprintln!("{line}");
+}

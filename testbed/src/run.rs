@@ -1,0 +1,118 @@
+//! Where one process of the testbed keeps its servers' data and logs.
+//!
+//! Data goes when the process goes, however it goes; logs stay for a day, because the test that failed is over when
+//! somebody wants to read them. The folder is in the system's temporary directory and not below `target/`, since
+//! PostgreSQL, which refuses to run as root, has to reach its part as another user.
+
+use std::{
+    fs::{self, DirBuilder, File},
+    io::ErrorKind,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context, Result, anyhow};
+
+use crate::programs::Programs;
+
+/// Ended runs keep their logs this long.
+const KEEP_LOGS: Duration = Duration::from_hours(24);
+
+struct Run {
+    data: PathBuf,
+    logs: PathBuf,
+    _lock: File,
+    /// Removes `data` once this process is gone. Never waited for: it outlives us by design.
+    _janitor: Child,
+}
+
+/// The testbed's folder for all runs of this user. Names are short here and below: a browser puts a socket at the end of a
+/// long path in it, and the path of a socket has 107 bytes at most.
+pub fn root() -> PathBuf {
+    std::env::temp_dir().join(format!("kubelend-{}", nix::unistd::getuid()))
+}
+
+/// A new empty folder for one server's data, readable by this user alone.
+pub fn folder(name: &str) -> Result<PathBuf> {
+    let path = current()?.data.join(format!("{name}-{}", next()));
+    make(&path, 0o700)?;
+    Ok(path)
+}
+
+/// A new log file's path.
+pub fn log_file(name: &str) -> Result<PathBuf> {
+    Ok(current()?.logs.join(format!("{name}-{}.log", next())))
+}
+
+/// The folder with all logs of this process.
+pub fn logs() -> Result<PathBuf> {
+    Ok(current()?.logs.clone())
+}
+
+fn next() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+fn current() -> Result<&'static Run> {
+    static RUN: OnceLock<Result<Run, String>> = OnceLock::new();
+    RUN.get_or_init(|| create().map_err(|error| format!("{error:#}"))).as_ref().map_err(|error| anyhow!("{error}"))
+}
+
+fn create() -> Result<Run> {
+    let root = root();
+    make(&root, 0o711)?;
+    sweep(&root);
+    let started = now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis() & 0xffff;
+    let run = root.join(format!("{}-{started:04x}", std::process::id()));
+    let (data, logs) = (run.join("data"), run.join("logs"));
+    make(&run, 0o711)?;
+    make(&data, 0o711)?;
+    make(&logs, 0o700)?;
+    let lock = File::create(run.join("lock"))?;
+    lock.lock()?;
+    let janitor = Command::new(Programs::get()?.path("keeper"))
+        .arg("-remove")
+        .arg(&data)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .context("start the process that cleans up after this one")?;
+    Ok(Run { data, logs, _lock: lock, _janitor: janitor })
+}
+
+fn make(path: &Path, mode: u32) -> Result<()> {
+    match DirBuilder::new().mode(mode).create(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        other => other.with_context(|| format!("make the folder {}", path.display())),
+    }
+}
+
+/// Removes what earlier runs left, but for recent logs. A run that still lives holds its lock.
+fn sweep(root: &Path) {
+    for entry in fs::read_dir(root).into_iter().flatten().flatten() {
+        let run = entry.path();
+        let Ok(lock) = File::open(run.join("lock")) else { continue };
+        if lock.try_lock().is_err() {
+            continue;
+        }
+        let age = lock.metadata().and_then(|file| file.modified()).ok();
+        let age = age.and_then(|modified| now().duration_since(modified).ok());
+        if age.is_some_and(|age| age > KEEP_LOGS) {
+            drop(fs::remove_dir_all(&run));
+        } else {
+            drop(fs::remove_dir_all(run.join("data")));
+        }
+    }
+}
+
+fn now() -> SystemTime {
+    SystemTime::now()
+}

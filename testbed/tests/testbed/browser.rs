@@ -1,0 +1,98 @@
+//! The browser helpers do what the browser tests of Kubelend rely on: on pages of Dex, and on pages made for this.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use testbed::{Browser, BrowserOptions, ColorScheme, Testbed};
+
+type Test = Result<()>;
+
+const PAGE: &str = "data:text/html;charset=utf-8,<!doctype html><html lang=en><title>A page</title><main><h1>Hello</h1>
+<p id=p>no script</p><script>document.getElementById('p').textContent='script ran'</script>
+<style>@media (prefers-color-scheme: dark) { h1::after { content: ' dark' } }</style>
+<form><label>Role <select><option>view</option><option>edit on all</option></select></label>
+<label>Name <input name=name value=old></label>
+<label><input type=radio name=where value=a> Everywhere</label>
+<button type=button onclick='document.title=1'>Press</button></form>
+<a hidden href='about:blank'>Hidden</a><a href='about:blank'>Go on</a></main></html>";
+
+fn page() -> String {
+    PAGE.replace('%', "%25").replace('#', "%23").replace('\n', " ")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn things_are_found_by_role_and_name() -> Test {
+    let began = Instant::now();
+    let browser = Browser::start().await?;
+    println!("a browser after {:?}", began.elapsed());
+    browser.goto(&page()).await?;
+    assert_eq!(browser.title().await?, "A page");
+    browser.see("script ran").await?;
+    browser.find("heading", "Hello").await?;
+    browser.select("Role", "edit on all").await?;
+    assert_eq!(browser.find("combobox", "Role").await?.value().await?, "edit on all");
+    assert_eq!(browser.find("combobox", "Role").await?.options().await?, ["view", "edit on all"]);
+    browser.fill("Name", "new value").await?;
+    assert_eq!(browser.find("textbox", "Name").await?.value().await?, "new value");
+    browser.click("radio", "Everywhere").await?;
+    assert!(browser.find("radio", "Everywhere").await?.is_checked().await?);
+    assert!(!browser.has("link", "Hidden").await?, "what is hidden has no role");
+    browser.click("button", "Press").await?;
+    assert_eq!(browser.title().await?, "1");
+    let size = browser.execute("return [innerWidth, innerHeight]", vec![]).await?;
+    assert_eq!(size, serde_json::json!([1440, 900]));
+    browser.set_viewport(360, 640).await?;
+    assert_eq!(browser.execute("return innerWidth", vec![]).await?, 360);
+    browser.set_color_scheme(ColorScheme::Dark).await?;
+    let dark = "return matchMedia('(prefers-color-scheme: dark)').matches";
+    assert_eq!(browser.execute(dark, vec![]).await?, true);
+    let picture = browser.screenshot().await?;
+    assert!(picture.starts_with(b"\x89PNG"));
+    assert_eq!(u32::from_be_bytes(picture[16..20].try_into()?), 360, "as wide as the viewport");
+    browser.click("link", "Go on").await?;
+    browser.wait_for_url(|url| url == "about:blank").await?;
+    browser.back().await?;
+    browser.find("heading", "Hello dark").await?; // what styles add is heard too
+    let violations = browser.axe().await?;
+    assert!(violations.is_empty(), "{violations:?}");
+    browser.goto("data:text/html,<title>x</title><img src=x>").await?;
+    let rules: Vec<String> = browser.axe().await?.into_iter().map(|violation| violation.id).collect();
+    assert!(rules.contains(&"image-alt".to_owned()), "{rules:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_javascript_pages_still_work() -> Test {
+    let browser = Browser::with(BrowserOptions::without_javascript()).await?;
+    browser.goto(&page()).await?;
+    browser.see("no script").await?;
+    browser.select("Role", "edit on all").await?;
+    browser.fill("Name", "new value").await?;
+    assert_eq!(browser.find("textbox", "Name").await?.value().await?, "new value");
+    browser.click("button", "Press").await?;
+    assert_eq!(browser.title().await?, "A page", "the button's script must not run");
+    browser.click("link", "Go on").await?;
+    browser.wait_for_url(|url| url == "about:blank").await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_sign_in_at_dex() -> Test {
+    let testbed = Testbed::shared().await?;
+    let dex = testbed.dex().await?;
+    for options in [BrowserOptions::default(), BrowserOptions::without_javascript()] {
+        let browser = Browser::with(options).await?;
+        let authorize = format!(
+            "{}/auth?response_type=code&client_id=kubelend&scope=openid&state=s&redirect_uri={}",
+            dex.issuer(),
+            testbed::dex::LOOPBACK_REDIRECT
+        );
+        browser.goto(&authorize).await?;
+        browser.sign_in_at_dex_with("bob@example.com", "wrong").await?;
+        browser.see("Invalid Email and password").await?;
+        browser.sign_in_at_dex("bob@example.com").await?;
+        let url = browser.wait_for_url(|url| url.contains("code=")).await?;
+        assert!(url.starts_with(testbed::dex::LOOPBACK_REDIRECT), "{url}");
+    }
+    Ok(())
+}

@@ -1,0 +1,235 @@
+//! A walk past every page in every state that people meet, with a house, a Dex and a cluster of its own, so that the pictures
+//! show the same on every day.
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::{Context, Result};
+use testbed::{Browser, BrowserOptions, ControlPlane, Dex, FaultProxy, Person, Testbed, eventually, fault::Fault};
+
+use super::{grant, open_link, owner, pages::Studio, row, share, turn};
+use crate::flows::house::{Database, House, connect};
+
+/// An email that is nearly as long as they get.
+const LONG_EMAIL: &str = "wilhelmina.van-der-westhuizen+contractor@platform-engineering.subsidiary.acme.example";
+/// As long as a cluster's name may be.
+const LONG_NAME: &str = "payments-platform-production-europe-west-3-blue-standby-cluster";
+
+struct Walk {
+    studio: Studio,
+    house: House,
+    dex: Dex,
+    staging: ControlPlane,
+    /// In front of a cluster that answers when it is told to.
+    proxy: FaultProxy,
+    alice: Browser,
+    bob: Browser,
+    /// The link to staging.
+    link: String,
+}
+
+async fn person(name: &str, groups: &[&str]) -> Result<Person> {
+    let email = if name.contains('@') { name.to_owned() } else { format!("{name}@acme.example") };
+    let person = Person::new(&email, name, groups);
+    Testbed::shared().await?.directory().await?.put(person.clone())?;
+    Ok(person)
+}
+
+impl Walk {
+    async fn begin() -> Result<Self> {
+        let bed = Testbed::shared().await?;
+        let dex = bed.new_dex(Dex::builder()).await?;
+        let builder = ControlPlane::builder("staging").jwt(dex.jwt_issuer());
+        let staging = builder.start(bed.etcd().await?).await?;
+        for namespace in ["shop", "payments", "payments-batch-processing-of-the-night"] {
+            staging.kubectl()?.run(&["create", "namespace", namespace]).await?.ok()?;
+        }
+        let foreign =
+            ["create", "clusterrolebinding", "legacy-oncall", "--clusterrole=cluster-admin", "--group=oncall"];
+        staging.kubectl()?.run(&foreign).await?.ok()?;
+        let upstream: SocketAddr = url::Url::parse(staging.server_url())?.socket_addrs(|| None)?[0];
+        let proxy = FaultProxy::start(upstream)?;
+        let house = House::of(person("alice", &[]).await?, Database::Sqlite, &dex, "").await?;
+        let (alice, bob) = tokio::try_join!(async { Browser::with(BrowserOptions::default()).await }, async {
+            Browser::with(BrowserOptions::default()).await
+        })?;
+        Ok(Self { studio: Studio::new()?, house, dex, staging, proxy, alice, bob, link: String::new() })
+    }
+
+    fn address(&self, path: &str) -> String {
+        format!("{}{path}", self.house.kubelend.url())
+    }
+
+    async fn add_cluster(&self, name: &str, kubeconfig: &str) -> Result<()> {
+        self.alice.goto(&self.address("/clusters/add")).await?;
+        self.alice.fill("Name", name).await?;
+        self.alice.fill("Kubeconfig", kubeconfig).await?;
+        self.alice.click("button", "Add cluster").await?;
+        self.alice.find("heading", name).await.map(drop)
+    }
+
+    /// Before anybody has signed in.
+    async fn outside(&mut self) -> Result<()> {
+        self.alice.goto(&self.house.kubelend.url()).await?;
+        self.studio.look(&self.alice, "sign-in").await?;
+        self.alice.goto(&self.address("/no/such/page")).await?;
+        self.studio.look(&self.alice, "not-found").await?;
+        self.alice.goto(&self.address("/s/klsl_mistyped")).await?;
+        self.studio.look(&self.alice, "landing").await
+    }
+
+    async fn clusters(&mut self) -> Result<()> {
+        self.alice = owner(&self.house, BrowserOptions::default()).await?;
+        self.studio.look(&self.alice, "clusters-empty").await?;
+        self.alice.click("link", "Add cluster").await?;
+        self.studio.look(&self.alice, "add-cluster").await?;
+        self.alice.fill("Name", "Staging (EU)").await?;
+        let refused = "apiVersion: v1\nkind: Config\nusers:\n- name: me\n  user:\n    exec:\n      command: aws\n";
+        self.alice.fill("Kubeconfig", refused).await?;
+        self.alice.click("button", "Add cluster").await?;
+        self.alice.find("alert", "").await?;
+        self.studio.look(&self.alice, "add-cluster-errors").await?;
+
+        let kubeconfig = connect(&self.staging).await?;
+        self.proxy.set(Fault::BlackHole);
+        let dead = kubeconfig.replace(self.staging.server_url(), &format!("https://127.0.0.1:{}", self.proxy.port()));
+        self.add_cluster(LONG_NAME, &dead).await?;
+        self.studio.look(&self.alice, "overview-checking").await?;
+        self.alice.see_within("failed", Duration::from_secs(30)).await?;
+        self.studio.look(&self.alice, "overview-failed").await?;
+        self.add_cluster("production", &connect(self.house.bed.production().await?).await?).await?;
+        self.alice.see("Kubernetes v1.36").await?;
+        self.add_cluster("staging", &kubeconfig).await?;
+        self.alice.see("Kubernetes v1.36").await
+    }
+
+    async fn access(&mut self) -> Result<()> {
+        self.alice.click("link", "Access").await?;
+        self.alice.fill("Name", "bob@acme.example").await?;
+        self.alice.find("combobox", "Namespaces").await?.fill("Not a namespace!").await?;
+        self.alice.click("button", "Grant").await?;
+        self.studio.look(&self.alice, "access-errors").await?;
+        self.alice.click("link", "Access").await?;
+        for (kind, name, role, namespaces, expires) in [
+            ("User", "carol@acme.example", "edit", "payments, shop", "30 days"),
+            ("Group", "devs", "view", "", "no end"),
+            ("Group", "sre", "admin", "", "1 year"),
+        ] {
+            grant(&self.alice, kind, name, role, namespaces, expires).await.with_context(|| name.to_owned())?;
+        }
+        Ok(())
+    }
+
+    /// The share link's way through its maker's and its visitor's hands.
+    async fn lending(&mut self) -> Result<()> {
+        self.alice.click("link", "Share links").await?;
+        self.studio.look(&self.alice, "links-empty").await?;
+        let link = share(&self.alice, "view").await?;
+        self.studio.look(&self.alice, "link-made").await?;
+        let bob = person("bob", &["platform"]).await?.email;
+        self.bob.goto(&self.house.kubelend.url()).await?;
+        self.bob.click("link", "Sign in with Dex").await?;
+        self.bob.sign_in_at_dex(&bob).await?;
+        self.bob.find("heading", "Shared with me").await?;
+        self.studio.look(&self.bob, "shared-empty").await?;
+        self.bob.click("link", "Clusters").await?;
+        self.studio.look(&self.bob, "clusters-guest").await?;
+        self.bob.click("button", "Sign out").await?;
+        // An address typed before the answer to a form has come would be overtaken by it.
+        self.bob.find("heading", "You are signed out").await?;
+        open_link(&self.bob, &link, &bob).await?;
+        self.studio.look(&self.bob, "accept").await?;
+        self.bob.click("button", "Accept").await?;
+        self.bob.find("region", "Connection test").await?;
+        self.bob.see("It works").await?;
+        self.studio.look(&self.bob, "kubeconfig").await?;
+        self.accept(&link, person("carol", &["sre"]).await?).await?;
+        self.link = link;
+        Ok(())
+    }
+
+    async fn accept(&self, link: &str, who: Person) -> Result<()> {
+        let mut visitor = self.house.visitor()?;
+        self.house.open_link(&mut visitor, link, &who.email).await?;
+        visitor.press("Accept", &[]).await.map(drop)
+    }
+
+    /// What a visitor meets besides.
+    async fn guest(&mut self) -> Result<()> {
+        self.alice.goto(&self.address("/clusters")).await?;
+        self.alice.click("link", "production").await?;
+        let link = share(&self.alice, "edit").await?;
+        self.bob.goto(&link).await?;
+        self.bob.click("button", "Accept").await?;
+        // This cluster trusts another Dex.
+        self.bob.see("does not accept").await?;
+        self.studio.look(&self.bob, "kubeconfig-failed").await?;
+        self.bob.click("link", "Shared with me").await?;
+        self.studio.look(&self.bob, "shared").await?;
+        self.bob.goto(&self.address("/clusters/add")).await?;
+        self.studio.look(&self.bob, "forbidden").await?;
+        self.bob.goto(&self.address("/s/klsl_mistyped")).await?;
+        self.studio.look(&self.bob, "link-closed").await?;
+        self.bob.click("button", "Sign out").await?;
+        self.bob.find("heading", "You are signed out").await?;
+        self.studio.look(&self.bob, "signed-out").await
+    }
+
+    async fn managing(&mut self) -> Result<()> {
+        self.alice.goto(&self.address("/clusters")).await?;
+        self.studio.look(&self.alice, "clusters").await?;
+        self.alice.click("link", "staging").await?;
+        self.studio.look(&self.alice, "overview").await?;
+        self.alice.click("link", "Access").await?;
+        self.studio.look(&self.alice, "access").await?;
+        self.accept(&self.link, person(LONG_EMAIL, &[]).await?).await?;
+        for (tab, name) in [
+            ("Share links", "links"),
+            ("Credentials", "credentials"),
+            ("Activity", "activity"),
+            ("Settings", "settings"),
+        ] {
+            self.alice.click("link", tab).await?;
+            self.studio.look(&self.alice, name).await?;
+        }
+        self.alice.click("link", "Share links").await?;
+        self.alice.click("button", "Revoke").await?;
+        self.alice.find("heading", "Revoke this link?").await?;
+        self.studio.look(&self.alice, "link-revoke").await?;
+        self.alice.click("link", "Access").await?;
+        row(&self.alice, "devs").await?.find("button", "Remove").await?.click().await?;
+        self.alice.find("button", "Grant again").await?;
+        grant(&self.alice, "User", LONG_EMAIL, "edit", "payments-batch-processing-of-the-night, shop", "7 days")
+            .await?;
+        self.studio.look(&self.alice, "access-long").await
+    }
+
+    /// When the provider is gone.
+    async fn provider_down(&mut self) -> Result<()> {
+        self.dex.stop().await?;
+        self.house.kubelend.restart().await?;
+        self.bob.goto(&self.address("/sign-in")).await?;
+        self.bob.click("link", "Sign in with Dex").await?;
+        self.studio.look(&self.bob, "provider-down").await?;
+        eventually("the hint", Duration::from_secs(10), async || {
+            self.bob.goto(&self.address("/sign-in")).await?;
+            anyhow::ensure!(self.bob.text().await?.contains("did not answer"), "no hint");
+            Ok(())
+        })
+        .await?;
+        self.studio.look(&self.bob, "sign-in-down").await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_is_accessible_small_and_narrow() -> Result<()> {
+    let _turn = turn().await?;
+    let mut walk = Walk::begin().await?;
+    walk.outside().await?;
+    walk.clusters().await.context("clusters")?;
+    walk.access().await.context("access")?;
+    walk.lending().await.context("lending")?;
+    walk.guest().await.context("guest")?;
+    walk.managing().await.context("managing")?;
+    walk.provider_down().await.context("a provider that is down")?;
+    walk.studio.verdict()
+}

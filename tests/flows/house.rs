@@ -1,0 +1,204 @@
+//! A Kubelend of the test's own on the shared servers, with people of its own: Dex keeps one refresh token for each person and
+//! client, and tests run side by side.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::{Context, Result};
+use testbed::{ControlPlane, Dex, Kubectl, Kubelend, Person, Testbed, eventually, kubelend::Place};
+
+use super::visitor::Visitor;
+
+/// Which database Kubelend runs on.
+#[derive(Clone, Copy, Debug)]
+pub enum Database {
+    Sqlite,
+    Postgres,
+}
+
+/// The program under test.
+pub fn binary() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_kubelend"))
+}
+
+/// A running Kubelend with its platform admin.
+pub struct House {
+    pub bed: &'static Testbed,
+    pub kubelend: Kubelend,
+    pub alice: Person,
+    pub database_url: String,
+}
+
+impl House {
+    /// On this database, with the shared Dex as provider `dex`.
+    pub async fn open(database: Database) -> Result<Self> {
+        let bed = Testbed::shared().await?;
+        Self::with_provider(database, bed.dex().await?, "").await
+    }
+
+    /// The same with another Dex, and with more configuration behind.
+    pub async fn with_provider(database: Database, dex: &Dex, more: &str) -> Result<Self> {
+        let alice = Testbed::shared().await?.hire("alice", &[]).await?;
+        Self::of(alice, database, dex, more).await
+    }
+
+    /// The same for somebody in particular as platform admin.
+    pub async fn of(alice: Person, database: Database, dex: &Dex, more: &str) -> Result<Self> {
+        let bed = Testbed::shared().await?;
+        let place = Place::new(bed.ca())?;
+        dex.add_redirect_uri(&place.callback("dex")).await?;
+        let database_url = match database {
+            Database::Sqlite => place.sqlite(),
+            Database::Postgres => bed.postgres().await?.create_database().await?,
+        };
+        let configuration = configuration(&place, &database_url, dex, &alice.email) + more;
+        let kubelend = Kubelend::start(binary(), place, &configuration).await?;
+        Ok(Self { bed, kubelend, alice, database_url })
+    }
+
+    /// Runs SQL on the house's own PostgreSQL database.
+    pub async fn sql(&self, sql: &str) -> Result<String> {
+        let name = self.database_url.rsplit('/').next().context("a database URL has a name")?;
+        self.bed.postgres().await?.sql(name, sql).await
+    }
+
+    /// Locks a table of the PostgreSQL database: whoever wants to write to it waits.
+    pub async fn lock(&self, table: &str) -> Result<Lock> {
+        let (bed, url) = (self.bed, self.database_url.clone());
+        let name = url.rsplit('/').next().context("a database URL has a name")?.to_owned();
+        let sql = format!("BEGIN; LOCK TABLE {table} IN EXCLUSIVE MODE; SELECT pg_sleep(60)");
+        let (held, database) = (sql.clone(), name.clone());
+        let task = tokio::spawn(async move { bed.postgres().await?.sql(&database, &held).await.map(drop) });
+        let lock = Lock { bed, name, task };
+        eventually("the lock", Duration::from_secs(10), async || {
+            let count = lock.sql("SELECT count(*) FROM pg_locks WHERE mode = 'ExclusiveLock' AND granted AND relation IS NOT NULL AND database = (SELECT oid FROM pg_database WHERE datname = current_database())").await?;
+            anyhow::ensure!(count.trim() != "0", "not yet");
+            Ok(())
+        })
+        .await?;
+        Ok(lock)
+    }
+
+    /// Resolves once a connection to this house's database waits for a lock.
+    pub fn somebody_waits(&self) -> impl Future<Output = Result<()>> + use<> {
+        let (bed, url) = (self.bed, self.database_url.clone());
+        async move {
+            let name = url.rsplit('/').next().context("a database URL has a name")?;
+            eventually("somebody to wait for the lock", Duration::from_secs(10), async || {
+                let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+                let count = bed.postgres().await?.sql(name, waiting).await?;
+                anyhow::ensure!(count.trim() != "0", "nobody waits");
+                Ok(())
+            })
+            .await
+        }
+    }
+
+    /// A fresh browser.
+    pub fn visitor(&self) -> Result<Visitor> {
+        Visitor::new(&self.kubelend.url(), self.bed.ca().pem())
+    }
+
+    /// A fresh browser in which the platform admin has signed in.
+    pub async fn owner(&self) -> Result<Visitor> {
+        let mut alice = self.visitor()?;
+        alice.sign_in(&self.alice.email).await?;
+        Ok(alice)
+    }
+
+    /// Adds a cluster through its page, with the command that the page shows, run by real kubectl; waits until it is checked.
+    /// Leaves the owner on the cluster's page and returns its path.
+    pub async fn add_cluster(&self, owner: &mut Visitor, cluster: &ControlPlane, name: &str) -> Result<String> {
+        self.add_kubeconfig(owner, name, &connect(cluster).await?).await
+    }
+
+    /// Adds a cluster by this kubeconfig.
+    pub async fn add_kubeconfig(&self, owner: &mut Visitor, name: &str, kubeconfig: &str) -> Result<String> {
+        owner.open("/clusters").await?;
+        owner.follow("Add cluster").await?;
+        owner.press("Add cluster", &[("Name", name), ("Kubeconfig", kubeconfig)]).await?;
+        let path = owner.page.url.path().to_owned();
+        owner.page.sees(name).context("the cluster's page")?;
+        Ok(path)
+    }
+
+    /// Makes a share link through its page and returns the link.
+    pub async fn share(&self, owner: &mut Visitor, cluster: &str, answers: &[(&str, &str)]) -> Result<String> {
+        owner.open(cluster).await?;
+        owner.follow("Share links").await?;
+        if owner.page.field("Link expires").is_err() {
+            owner.follow("Share").await?;
+        }
+        owner.press("Create link", answers).await?;
+        owner.page.field("Share link")
+    }
+
+    /// Opens a link in this browser and signs in; the next page is the one to accept on.
+    pub async fn open_link(&self, visitor: &mut Visitor, link: &str, email: &str) -> Result<()> {
+        visitor.open(link).await?;
+        visitor.follow("Sign in to accept").await?;
+        visitor.sign_in_as(&testbed::Credentials::of(email)).await?;
+        Ok(())
+    }
+
+    /// Opens a link, signs in, accepts, and downloads the kubeconfig.
+    pub async fn accept(&self, visitor: &mut Visitor, link: &str, email: &str) -> Result<Kubectl> {
+        self.open_link(visitor, link, email).await?;
+        visitor.press("Accept", &[]).await?;
+        download(visitor).await
+    }
+}
+
+/// A table that is locked until this is released.
+pub struct Lock {
+    bed: &'static Testbed,
+    name: String,
+    task: tokio::task::JoinHandle<Result<()>>,
+}
+
+impl Lock {
+    async fn sql(&self, sql: &str) -> Result<String> {
+        self.bed.postgres().await?.sql(&self.name, sql).await
+    }
+
+    /// Lets the waiting go on, and waits until the lock is gone.
+    pub async fn release(self) -> Result<()> {
+        self.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'BEGIN; LOCK%'").await?;
+        // It ends with an error, since its connection was cut: that is how it is released.
+        let _ = self.task.await?;
+        Ok(())
+    }
+}
+
+/// Downloads the kubeconfig from the kubeconfig page that the visitor is on.
+pub async fn download(visitor: &mut Visitor) -> Result<Kubectl> {
+    let here = visitor.page.clone();
+    let file = visitor.follow("Download kubeconfig").await?.clone();
+    visitor.page = here;
+    anyhow::ensure!(
+        file.body.starts_with("apiVersion"),
+        "no kubeconfig but {} at {}: {}",
+        file.status,
+        file.url,
+        file.text()
+    );
+    Kubectl::with_text(&file.body)
+}
+
+/// Runs the command that connects a cluster, with its owner's kubectl, and returns what it prints.
+pub async fn connect(cluster: &ControlPlane) -> Result<String> {
+    let roles = kubelend::model::role::Role::ALL.map(kubelend::model::role::Role::as_str);
+    cluster.kubectl()?.shell(&kubelend::kubeconfig::connect_script(&roles)).await?.ok()
+}
+
+fn configuration(place: &Place, database_url: &str, dex: &Dex, admin: &str) -> String {
+    use testbed::kubelend::quoted;
+    let ca = dex.ca_file().to_string_lossy();
+    format!(
+        "{}\n[[providers]]\nid = \"dex\"\nname = \"Dex\"\nissuer = {}\nclient_id = \"kubelend\"\nca_file = {}\n\n\
+         [[platform_admins]]\nprovider = \"dex\"\nemail = {}\n",
+        place.configuration(database_url),
+        quoted(dex.issuer()),
+        quoted(&ca),
+        quoted(admin),
+    )
+}

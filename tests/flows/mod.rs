@@ -1,0 +1,8 @@
+//! Flows on real servers, as people walk them.
+
+mod crashes;
+pub(crate) mod house;
+mod main_job;
+mod outages;
+mod refusals;
+pub(crate) mod visitor;

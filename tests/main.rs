@@ -1,0 +1,11 @@
+//! Kubelend as a whole, tried from outside: one binary, so that it is linked once and its tests share their servers.
+#![allow(unreachable_pub, reason = "nothing imports a test binary; `pub` says what its own rooms use")]
+
+mod browser;
+mod config;
+mod flows;
+mod house;
+mod k8s;
+mod kubeconfig;
+mod oidc;
+mod store;

@@ -1,0 +1,83 @@
+//! Refreshing.
+
+use std::time::{Duration, Instant};
+
+use kubelend::oidc::{Purpose, RefreshError};
+use secrecy::{ExposeSecret, SecretString};
+use testbed::{Dex, FaultProxy, Port, Testbed, fault::Fault};
+
+use super::bed::{PAGE, provider, sign_in};
+
+#[tokio::test]
+async fn a_refresh_gives_new_tokens_with_fresh_groups_for_the_same_person() {
+    let bed = Testbed::shared().await.unwrap();
+    let dex = bed.new_dex(Dex::builder().reuse_interval(Duration::ZERO)).await.unwrap();
+    let provider = provider(&dex);
+    let person = bed.hire("rita", &["devs"]).await.unwrap();
+    let signed_in = sign_in(&provider, Purpose::Kubeconfig, &person).await.unwrap();
+    let old = signed_in.tokens.refresh_token.unwrap();
+    let fresh = provider.refresh(&old, &signed_in.claims.sub).await.unwrap();
+    assert_ne!(fresh.id_token.expose_secret(), signed_in.tokens.id_token.expose_secret());
+    assert!(fresh.expires_at >= signed_in.tokens.expires_at);
+    let new = fresh.refresh_token.unwrap();
+    assert_ne!(new.expose_secret(), old.expose_secret());
+
+    // Spent: 400 invalid_request at Dex.
+    let spent = provider.refresh(&old, &signed_in.claims.sub).await.unwrap_err();
+    assert!(matches!(spent, RefreshError::Ended(_)), "{spent}");
+}
+
+#[tokio::test]
+async fn a_refresh_for_another_person_ends_it() {
+    let bed = Testbed::shared().await.unwrap();
+    let provider = provider(bed.dex().await.unwrap());
+    let person = bed.hire("rita", &[]).await.unwrap();
+    let signed_in = sign_in(&provider, Purpose::Kubeconfig, &person).await.unwrap();
+    let token = signed_in.tokens.refresh_token.unwrap();
+    let error = provider.refresh(&token, "somebody else").await.unwrap_err();
+    assert!(matches!(error, RefreshError::Ended(_)), "{error}");
+}
+
+#[tokio::test]
+async fn immune_19_somebody_who_left_is_refreshed_no_more() {
+    let bed = Testbed::shared().await.unwrap();
+    let dex = bed.new_dex(Dex::builder().reuse_interval(Duration::ZERO)).await.unwrap();
+    let provider = provider(&dex);
+    let person = bed.hire("rita", &[]).await.unwrap();
+    let signed_in = sign_in(&provider, Purpose::Kubeconfig, &person).await.unwrap();
+    let token = signed_in.tokens.refresh_token.unwrap();
+    bed.directory().await.unwrap().remove(&person.id).unwrap();
+    let error = provider.refresh(&token, &signed_in.claims.sub).await.unwrap_err();
+    assert!(matches!(error, RefreshError::Ended(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_made_up_token_ends_it() {
+    let bed = Testbed::shared().await.unwrap();
+    let provider = provider(bed.dex().await.unwrap());
+    for token in ["", "x", "ChlrZXkSBm5vbmNl"] {
+        let error = provider.refresh(&SecretString::from(token), "s").await.unwrap_err();
+        assert!(matches!(error, RefreshError::Ended(_)), "{token}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_dex_that_is_silent_loses_nothing() {
+    let bed = Testbed::shared().await.unwrap();
+    let port = Port::free().unwrap();
+    let proxy = FaultProxy::start(port.address()).unwrap();
+    let dex = bed.new_dex(Dex::builder().port(port).issuer_port(proxy.port())).await.unwrap();
+    let provider = provider(&dex);
+    let person = bed.hire("rita", &[]).await.unwrap();
+    let signed_in = sign_in(&provider, Purpose::Kubeconfig, &person).await.unwrap();
+    let token = signed_in.tokens.refresh_token.unwrap();
+    for fault in [Fault::BlackHole, Fault::Refuse] {
+        proxy.set(fault);
+        let begun = Instant::now();
+        let error = provider.refresh(&token, &signed_in.claims.sub).await.unwrap_err();
+        assert!(matches!(error, RefreshError::Unavailable(_)), "{fault:?}: {error}");
+        assert!(begun.elapsed() < PAGE, "{fault:?}: {:?}", begun.elapsed());
+    }
+    proxy.set(Fault::Pass);
+    provider.refresh(&token, &signed_in.claims.sub).await.unwrap();
+}

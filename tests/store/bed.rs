@@ -1,0 +1,289 @@
+//! A database for one test, with what tests begin from: people, a cluster, drafts of events.
+
+use std::{path::PathBuf, time::Duration};
+
+use kubelend::{
+    crypto::{self, HashedToken},
+    model::{
+        audit::{Action, Actor},
+        claim_mapping::ClaimMapping,
+        cluster::{Cluster, Endpoint},
+        grant::{Grant, Grantee, Origin},
+        id::{ClusterId, GrantId, IdentityId, ShareLinkId},
+        identity::{Identity, VerifiedClaims},
+        provider::ProviderId,
+        role::Role,
+        scope::Scope,
+        share_link::ShareLink,
+        time::Timestamp,
+    },
+    store::{AuditDraft, NewCluster, NewGrant, NewLink, Store},
+};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
+use testbed::Testbed;
+
+/// When tests happen.
+pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+pub(crate) const MINUTE: Duration = Duration::from_mins(1);
+
+/// A moment after [`NOW`].
+pub(crate) fn later(secs: u64) -> Timestamp {
+    NOW.plus(Duration::from_secs(secs))
+}
+
+/// A database of the test's own.
+pub(crate) struct Bed {
+    pub(crate) store: Store,
+    pub(crate) url: String,
+    folder: Option<PathBuf>,
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        if let Some(folder) = &self.folder {
+            drop(std::fs::remove_dir_all(folder));
+        }
+    }
+}
+
+/// An empty PostgreSQL database.
+async fn postgres_url() -> String {
+    Testbed::shared().await.unwrap().postgres().await.unwrap().create_database().await.unwrap()
+}
+
+/// A folder that is not there yet, and the URL of a SQLite database in it.
+fn sqlite_url() -> (PathBuf, String) {
+    let name = u64::from_be_bytes(crypto::random());
+    let folder = std::env::temp_dir().join(format!("kubelend-store-{name:016x}"));
+    let url = format!("sqlite://{}", folder.join("kubelend.db").display());
+    (folder, url)
+}
+
+/// A database that nobody has opened yet: its URL, and the folder to delete afterwards.
+pub(crate) async fn unopened(postgres: bool) -> (String, Option<PathBuf>) {
+    if postgres {
+        (postgres_url().await, None)
+    } else {
+        let (folder, url) = sqlite_url();
+        (url, Some(folder))
+    }
+}
+
+impl Bed {
+    /// On SQLite, in a folder that goes with the test.
+    pub(crate) async fn sqlite() -> Self {
+        Self::on(false).await
+    }
+
+    /// On PostgreSQL.
+    pub(crate) async fn postgres() -> Self {
+        Self::on(true).await
+    }
+
+    async fn on(postgres: bool) -> Self {
+        let (url, folder) = unopened(postgres).await;
+        Self { store: Store::open(&url).await.unwrap(), url, folder }
+    }
+
+    pub(crate) fn is_sqlite(&self) -> bool {
+        self.folder.is_some()
+    }
+
+    /// The same database, as another process opens it.
+    pub(crate) async fn again(&self) -> Store {
+        Store::open(&self.url).await.unwrap()
+    }
+
+    /// Runs SQL beside the store and returns the numbers of its first column.
+    pub(crate) async fn numbers(&self, sql: &str) -> Vec<i64> {
+        let sql = AssertSqlSafe(sql.to_owned());
+        if self.is_sqlite() {
+            let mut db = SqliteConnection::connect(&self.url).await.unwrap();
+            sqlx::query_scalar(sql).fetch_all(&mut db).await.unwrap()
+        } else {
+            let mut db = PgConnection::connect(&self.url).await.unwrap();
+            sqlx::query_scalar(sql).fetch_all(&mut db).await.unwrap()
+        }
+    }
+
+    /// The same for one number.
+    pub(crate) async fn number(&self, sql: &str) -> i64 {
+        self.numbers(sql).await[0]
+    }
+
+    /// Runs SQL beside the store.
+    pub(crate) async fn run(&self, sql: &str) {
+        let sql = AssertSqlSafe(sql.to_owned());
+        if self.is_sqlite() {
+            let mut db = SqliteConnection::connect(&self.url).await.unwrap();
+            sqlx::raw_sql(sql).execute(&mut db).await.unwrap();
+        } else {
+            let mut db = PgConnection::connect(&self.url).await.unwrap();
+            sqlx::raw_sql(sql).execute(&mut db).await.unwrap();
+        }
+    }
+
+    /// Another replica runs `sql` in a transaction of its own; `task` begins while that is under way, and must wait for it.
+    pub(crate) async fn meanwhile<T: Send + 'static>(
+        &self,
+        sql: &str,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        let sql = AssertSqlSafe(sql.to_owned());
+        if self.is_sqlite() {
+            let mut db = SqliteConnection::connect(&self.url).await.unwrap();
+            let mut tx = db.begin_with("BEGIN IMMEDIATE").await.unwrap();
+            sqlx::raw_sql(sql).execute(&mut *tx).await.unwrap();
+            let task = waiting(task).await;
+            tx.commit().await.unwrap();
+            task.await.unwrap()
+        } else {
+            let mut db = PgConnection::connect(&self.url).await.unwrap();
+            let mut tx = db.begin().await.unwrap();
+            sqlx::raw_sql(sql).execute(&mut *tx).await.unwrap();
+            let task = waiting(task).await;
+            tx.commit().await.unwrap();
+            task.await.unwrap()
+        }
+    }
+
+    /// The values of a BYTEA column.
+    pub(crate) async fn bytes(&self, sql: &'static str) -> Vec<Vec<u8>> {
+        if self.is_sqlite() {
+            let mut db = SqliteConnection::connect(&self.url).await.unwrap();
+            sqlx::query_scalar(sql).fetch_all(&mut db).await.unwrap()
+        } else {
+            let mut db = PgConnection::connect(&self.url).await.unwrap();
+            sqlx::query_scalar(sql).fetch_all(&mut db).await.unwrap()
+        }
+    }
+
+    /// How many events of this kind there are.
+    pub(crate) async fn events(&self, action: Action) -> i64 {
+        self.number(&format!("SELECT COUNT(*) FROM audit_events WHERE action = '{}'", action.as_str())).await
+    }
+
+    /// Somebody who has signed in at Dex with the verified email `NAME@example.com`.
+    pub(crate) async fn person(&self, name: &str) -> Identity {
+        self.signs_in(&claims(name)).await
+    }
+
+    /// Signs somebody in.
+    pub(crate) async fn signs_in(&self, claims: &VerifiedClaims) -> Identity {
+        self.store.record_sign_in(claims, draft(Action::SignedIn), NOW).await.unwrap().identity
+    }
+
+    /// A cluster of a new owner's that trusts Dex and `other`.
+    pub(crate) async fn cluster(&self) -> Cluster {
+        let owner = self.person(&format!("owner-{}", ClusterId::new())).await;
+        self.cluster_of(&owner, "staging").await
+    }
+
+    pub(crate) async fn cluster_of(&self, owner: &Identity, name: &str) -> Cluster {
+        let audit = draft(Action::ClusterAdded);
+        self.store.add_cluster(&new_cluster(name), "Home", owner.id, audit, NOW).await.unwrap()
+    }
+
+    /// Grants *view* on the whole cluster.
+    pub(crate) async fn grant(&self, cluster: &Cluster, grantee: Grantee) -> Grant {
+        self.store.add_grant(&new_grant(cluster, grantee), draft(Action::GrantAdded), NOW).await.unwrap()
+    }
+
+    /// The grant as it stands.
+    pub(crate) async fn look(&self, grant: &Grant) -> Grant {
+        self.store.grant(grant.id).await.unwrap().0
+    }
+
+    /// A link to *view* on the whole cluster, open for an hour, for access of a day.
+    pub(crate) async fn link(&self, cluster: &Cluster) -> ShareLink {
+        self.store.add_link(&new_link(cluster), draft(Action::LinkCreated), NOW).await.unwrap()
+    }
+}
+
+/// Begins a task that must wait for something.
+async fn waiting<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> tokio::task::JoinHandle<T> {
+    let task = tokio::spawn(task);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!task.is_finished(), "it did not wait");
+    task
+}
+
+pub(crate) fn provider(id: &str) -> ProviderId {
+    id.parse().unwrap()
+}
+
+/// What Dex says of `NAME@example.com`, who is in the groups `devs` and `NAME-team`.
+pub(crate) fn claims(name: &str) -> VerifiedClaims {
+    VerifiedClaims {
+        provider: provider("dex"),
+        issuer: "https://dex.example.com".into(),
+        sub: format!("sub-{name}"),
+        email: Some(format!("{name}@example.com").parse().unwrap()),
+        email_verified: true,
+        name: Some(format!("{name} Example")),
+        groups: vec!["devs".into(), format!("{name}-team")],
+    }
+}
+
+pub(crate) fn draft(action: Action) -> AuditDraft {
+    AuditDraft {
+        actor: Actor::Kubelend,
+        actor_name: "somebody".into(),
+        action,
+        target: "something".into(),
+        request_id: Some("request".into()),
+    }
+}
+
+pub(crate) fn new_cluster(name: &str) -> NewCluster {
+    NewCluster {
+        id: ClusterId::new(),
+        name: name.parse().unwrap(),
+        endpoint: Endpoint {
+            server: "https://api.example.com:6443/".parse().unwrap(),
+            ca_pem: Some("-----BEGIN CERTIFICATE-----".into()),
+            tls_server_name: None,
+        },
+        credential: vec![0, 255, 1, 254],
+        trusts: vec![(provider("other"), ClaimMapping::default()), (provider("dex"), ClaimMapping::default())],
+        owner_grant: None,
+    }
+}
+
+pub(crate) fn new_grant(cluster: &Cluster, grantee: Grantee) -> NewGrant {
+    NewGrant {
+        id: GrantId::new(),
+        grantee,
+        role: Some(Role::View),
+        scope: Scope::Cluster(cluster.id),
+        expires_at: None,
+        origin: Origin::Manual,
+        created_by: cluster.created_by,
+    }
+}
+
+pub(crate) fn new_link(cluster: &Cluster) -> NewLink {
+    NewLink {
+        id: ShareLinkId::new(),
+        token_hash: HashedToken(crypto::random()),
+        sealed_token: vec![7, 0, 7],
+        role: Some(Role::View),
+        scope: Scope::Cluster(cluster.id),
+        access_lasts: Some(Duration::from_hours(24)),
+        expires_at: later(3600),
+        created_by: cluster.created_by,
+    }
+}
+
+/// What accepting this link gives to somebody.
+pub(crate) fn grant_of_link(link: &ShareLink, by: IdentityId, now: Timestamp) -> NewGrant {
+    NewGrant {
+        id: GrantId::new(),
+        grantee: Grantee::Person(by),
+        role: link.role,
+        scope: link.scope.clone(),
+        expires_at: link.access_until(now),
+        origin: Origin::Link(link.id),
+        created_by: link.created_by,
+    }
+}

@@ -1,0 +1,31 @@
+//! The store's conformance suite: whatever the store promises, tried on SQLite and on PostgreSQL alike.
+//!
+//! A test is a function over a [`Bed`]; `both!` makes two tests of it, `NAME::on_sqlite` and `NAME::on_postgres`. Every test has a
+//! database of its own.
+
+/// Makes a test for each database out of functions over a [`Bed`].
+macro_rules! both {
+    ($($test:ident),+ $(,)?) => {$(
+        mod $test {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn on_sqlite() {
+                super::$test(crate::store::bed::Bed::sqlite().await).await;
+            }
+            #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn on_postgres() {
+                super::$test(crate::store::bed::Bed::postgres().await).await;
+            }
+        }
+    )+};
+}
+
+mod bed;
+mod clusters;
+mod grants;
+mod identities;
+mod links;
+mod opening;
+mod pages;
+mod sessions;
+mod tokens;
+mod work;

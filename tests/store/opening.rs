@@ -1,0 +1,86 @@
+//! Opening the database, bringing it up to date, and what belongs to the installation as a whole.
+
+use kubelend::{
+    model::audit::Action,
+    store::{Store, StoreError},
+};
+
+use super::bed::{Bed, unopened};
+
+both!(
+    several_processes_open_an_empty_database_at_once,
+    a_filled_database_is_opened_again_and_keeps_what_it_holds,
+    the_instance_id_is_drawn_once,
+    a_newer_database_is_refused,
+);
+
+async fn open_at_once(postgres: bool) {
+    let (url, folder) = unopened(postgres).await;
+    let opened = futures_util::future::join_all((0..6).map(|_| {
+        let url = url.clone();
+        tokio::spawn(async move { Store::open(&url).await })
+    }))
+    .await;
+    for store in opened {
+        let store = store.unwrap().unwrap();
+        store.ping().await.unwrap();
+        store.close().await;
+    }
+    if let Some(folder) = folder {
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}
+
+async fn several_processes_open_an_empty_database_at_once(bed: Bed) {
+    open_at_once(!bed.is_sqlite()).await;
+}
+
+async fn a_filled_database_is_opened_again_and_keeps_what_it_holds(bed: Bed) {
+    let cluster = bed.cluster().await;
+    bed.store.close().await;
+    let again = bed.again().await;
+    assert_eq!(again.cluster(cluster.id).await.unwrap(), cluster);
+    assert_eq!(bed.events(Action::ClusterAdded).await, 1);
+}
+
+async fn the_instance_id_is_drawn_once(bed: Bed) {
+    let asked = futures_util::future::join_all((0..8).map(|_| async {
+        let store = bed.again().await;
+        store.instance_id().await.unwrap()
+    }))
+    .await;
+    let id = bed.store.instance_id().await.unwrap();
+    assert!(asked.iter().all(|asked| *asked == id), "{asked:?}");
+    assert!(id.len() == 8 && id.chars().all(|c| c.is_ascii_hexdigit()), "{id}");
+    assert_eq!(bed.number("SELECT COUNT(*) FROM settings").await, 1);
+}
+
+async fn a_newer_database_is_refused(bed: Bed) {
+    bed.run(
+        "INSERT INTO _sqlx_migrations (version, description, installed_on, success, checksum, execution_time) \
+         SELECT 9999, 'of the future', installed_on, success, checksum, execution_time FROM _sqlx_migrations",
+    )
+    .await;
+    assert!(matches!(Store::open(&bed.url).await.unwrap_err(), StoreError::Migration(_)));
+}
+
+#[tokio::test]
+async fn a_sqlite_file_is_made_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let bed = Bed::sqlite().await;
+    bed.cluster().await;
+    let path = std::path::PathBuf::from(bed.url.strip_prefix("sqlite://").unwrap());
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(path.parent().unwrap()), 0o700);
+    for file in std::fs::read_dir(path.parent().unwrap()).unwrap() {
+        let file = file.unwrap().path();
+        assert_eq!(mode(&file), 0o600, "{}", file.display());
+    }
+}
+
+#[tokio::test]
+async fn another_url_is_refused_and_a_server_that_is_down_is_said_so() {
+    for url in ["mysql://localhost/x", "sqlite::memory:", "kubelend.db", "", "postgres://127.0.0.1:1/none"] {
+        assert!(matches!(Store::open(url).await.unwrap_err(), StoreError::Database(_)), "{url}");
+    }
+}
