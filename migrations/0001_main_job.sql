@@ -27,6 +27,13 @@ CREATE UNIQUE INDEX identities_subject ON identities (issuer, sub);
 -- At one provider an email is one person's at a time.
 CREATE UNIQUE INDEX identities_email ON identities (provider, email_key);
 
+-- The emails seen at each provider. A sign-in takes its email's row first, so that sign-ins with one email come one by one.
+CREATE TABLE emails (
+    provider TEXT NOT NULL,
+    email_key TEXT NOT NULL,
+    PRIMARY KEY (provider, email_key)
+);
+
 -- Who ever held an email at a provider. Never deleted: a grant to an email is not given to its second holder.
 CREATE TABLE email_holders (
     provider TEXT NOT NULL,

@@ -92,6 +92,17 @@ async fn meet(tx: &mut Tx, claims: &VerifiedClaims, now: Timestamp) -> Result<Be
         .await)?)
 }
 
+/// Waits until no other sign-in with this email is under way, and keeps others waiting until this one has ended.
+///
+/// Without it, of many at once one wins, the others clash with the unique index and begin anew, and the last of them may run
+/// out of tries.
+async fn queue_for(tx: &mut Tx, provider: &ProviderId, email: &str) -> Result<(), StoreError> {
+    const SQL: &str = "INSERT INTO emails (provider, email_key) VALUES ($1, $2) \
+         ON CONFLICT (provider, email_key) DO UPDATE SET email_key = excluded.email_key";
+    on!(tx, |db| sqlx::query(SQL).bind(provider.as_str()).bind(email).execute(db).await.map(drop))?;
+    Ok(())
+}
+
 /// Takes an email from whoever else has it at this provider. Returns who that was (one person at most).
 async fn take_email(
     tx: &mut Tx,
@@ -110,8 +121,7 @@ async fn take_email(
     rows.iter().map(|(id,)| parsed(id, "id of a person")).collect()
 }
 
-/// Writes what the token said. If somebody else comes by the same email at this moment, the unique index makes one of the two
-/// sign-ins begin anew, and then it sees the other.
+/// Writes what the token said.
 async fn refresh(tx: &mut Tx, identity: &Identity) -> Result<(), StoreError> {
     const SQL: &str = "UPDATE identities SET provider = $2, email = $3, email_key = $4, email_verified = $5, \
          name = $6, name_key = $7, group_list = $8, last_sign_in = $9 WHERE id = $1";
@@ -161,6 +171,9 @@ fn now_known(id: IdentityId, claims: &VerifiedClaims, now: Timestamp) -> Identit
 }
 
 async fn sign_in(tx: &mut Tx, claims: &VerifiedClaims, now: Timestamp) -> Result<SignInRecord, StoreError> {
+    if let Some(email) = &claims.email {
+        queue_for(tx, &claims.provider, &email.normalised()).await?;
+    }
     let before = meet(tx, claims, now).await?;
     let identity = now_known(parsed(&before.id, "id of a person")?, claims, now);
     let mut grants_touched = 0;

@@ -2,9 +2,9 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
-use testbed::{Browser, directory::PASSWORD};
+use testbed::{Browser, browser::PATIENCE, directory::PASSWORD, eventually};
 
-use super::{owner, share, turn};
+use super::{checked, owner, share, turn};
 use crate::flows::house::{Database, House, connect};
 
 /// More stops than any page on the way has.
@@ -28,6 +28,12 @@ async fn focused(browser: &Browser) -> Result<String> {
         if (e === document.body) return '';
         const ring = s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) >= 2 && r.width > 1 && r.bottom > 0;
         return (ring ? '' : 'invisible: ') + (e.innerText || e.getAttribute('aria-label') || e.name || e.tagName).trim();";
+    Ok(browser.execute(script, vec![]).await?.as_str().unwrap_or_default().to_owned())
+}
+
+/// The type of the field that has the focus.
+async fn focused_field(browser: &Browser) -> Result<String> {
+    let script = "return document.activeElement.type || '';";
     Ok(browser.execute(script, vec![]).await?.as_str().unwrap_or_default().to_owned())
 }
 
@@ -59,6 +65,7 @@ async fn from_a_link_to_the_kubeconfig_by_keyboard() -> Result<()> {
     alice.fill("Name", "staging").await?;
     alice.fill("Kubeconfig", &connect(house.bed.staging().await?).await?).await?;
     alice.click("button", "Add cluster").await?;
+    checked(&alice).await?;
     let link = share(&alice, "view").await?;
     drop(alice);
 
@@ -71,8 +78,15 @@ async fn from_a_link_to_the_kubeconfig_by_keyboard() -> Result<()> {
     enter(&browser).await?;
     // Dex puts the focus into its first field; its own marks of focus are not ours to judge.
     browser.find("textbox", "email").await?;
+    eventually("the first field to have the focus", PATIENCE, async || {
+        let at = focused_field(&browser).await?;
+        ensure!(at == "text", "the focus is on {at:?}");
+        Ok(())
+    })
+    .await?;
     browser.cdp("Input.insertText", json!({ "text": bob })).await?;
     press(&browser, "Tab", 9, "").await?;
+    ensure!(focused_field(&browser).await? == "password", "Tab leads from the email to the password");
     browser.cdp("Input.insertText", json!({ "text": PASSWORD })).await?;
     enter(&browser).await?;
     browser.find("button", "Accept").await?;

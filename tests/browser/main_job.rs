@@ -1,11 +1,9 @@
 //! The main job as people do it: alice lends a cluster, bob uses it with kubectl, alice takes it back and binds a group.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
-use testbed::{Browser, BrowserOptions, ControlPlane, Kubectl, Testbed, eventually};
+use testbed::{Browser, BrowserOptions, ControlPlane, Kubectl, Testbed, browser::PATIENCE, eventually};
 
-use super::{download, grant, open_link, owner, row, share, turn};
+use super::{checked, download, grant, open_link, owner, row, share, turn};
 use crate::flows::house::{Database, House};
 
 /// A house, the cluster that it lends, and its owner before a browser.
@@ -35,7 +33,8 @@ impl Story {
         self.alice.click("button", "Add cluster").await?;
         self.alice.find("heading", "short").await?;
         // The first check is shown as it goes, also where no script runs.
-        self.alice.see("Kubernetes v1.36").await
+        self.alice.see("Kubernetes v1.36").await?;
+        checked(&self.alice).await
     }
 
     /// Opens the link as a person who has never been here.
@@ -68,7 +67,7 @@ async fn refused(kubectl: &Kubectl, args: &[&str]) -> Result<()> {
 /// kubectl goes on when the ID token in its file has expired, and writes new ones there.
 async fn renews(kubectl: &Kubectl) -> Result<()> {
     let before = kubectl.kubeconfig_text()?;
-    eventually("kubectl to renew its token", Duration::from_secs(40), async || {
+    eventually("kubectl to renew its token", PATIENCE, async || {
         kubectl.run(&["get", "pods", "-A"]).await?.ok()?;
         ensure!(kubectl.kubeconfig_text()? != before, "still the first token");
         Ok(())
@@ -89,7 +88,8 @@ async fn the_main_job(database: Database, options: BrowserOptions) -> Result<()>
     refused(&kubectl, &["create", "namespace", "x"]).await?;
     renews(&kubectl).await?;
     story.take_back(&bob).await?;
-    eventually("bob to be refused", Duration::from_secs(2), async || refused(&kubectl, &["get", "pods"]).await).await?;
+    // How fast is the benchmark's to say (under 2 s): here a busy machine takes that long to start a kubectl.
+    eventually("bob to be refused", PATIENCE, async || refused(&kubectl, &["get", "pods"]).await).await?;
 
     let n = bed.unique();
     let (here, there, group) = (format!("pay-{n}"), format!("shop-{n}"), format!("devs-{n}"));

@@ -18,7 +18,7 @@ use crate::flows::house::House;
 
 /// Waits for a turn: a browser is as hungry as a cluster, and a starved one is slow to no purpose.
 async fn turn() -> Result<SemaphorePermit<'static>> {
-    static TURNS: Semaphore = Semaphore::const_new(2);
+    static TURNS: Semaphore = Semaphore::const_new(1);
     Ok(TURNS.acquire().await?)
 }
 
@@ -38,6 +38,17 @@ async fn open_link(browser: &Browser, link: &str, email: &str) -> Result<()> {
     browser.click("link", "Sign in to accept").await?;
     browser.sign_in_at_dex(email).await?;
     browser.find("button", "Accept").await.map(drop)
+}
+
+/// Waits until a cluster's first check is over: until then its page loads itself again where no script runs, and a click may
+/// fall between two pages.
+async fn checked(browser: &Browser) -> Result<()> {
+    eventually("the first check to end", PATIENCE, async || {
+        let again = browser.find("button", "Test again").await?;
+        anyhow::ensure!(again.is_enabled().await?, "the check goes on");
+        Ok(())
+    })
+    .await
 }
 
 /// Downloads the kubeconfig from its page.

@@ -27,6 +27,11 @@ impl std::fmt::Display for DriverError {
 
 impl std::error::Error for DriverError {}
 
+/// Whether the thing was gone from the page before anything was done to it.
+pub(super) fn is_stale(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<DriverError>().is_some_and(|e| e.kind == "stale element reference")
+}
+
 impl Driver {
     pub(super) async fn new_session(port: u16, capabilities: Value) -> Result<Self> {
         let client = http::plain()?;

@@ -37,7 +37,7 @@ impl<'a> Element<'a> {
     pub async fn find_all(&self, role: &str, name: Option<&str>) -> Result<Vec<Element<'a>>> {
         let (prefix, number) = self.id.rsplit_once('.').context("the form of an element's id")?;
         let number: i64 = number.parse().context("an element has a number")?;
-        self.browser.below(prefix, &number.into(), role, name).await
+        self.browser.below(prefix, number, role, name).await
     }
 
     /// Clicks it as a person does: scrolled into view, in its middle, and not when something lies over it. Waits for the page

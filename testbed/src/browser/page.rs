@@ -1,12 +1,14 @@
 //! Finding things on a page by role and accessible name, and using them.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{
     Browser, PATIENCE,
+    driver::is_stale,
     element::{Element, reference},
 };
 use crate::{directory::PASSWORD, eventually};
@@ -35,27 +37,52 @@ impl Browser {
         // What asks the browser past WebDriver must not meet a page that is on its way: WebDriver's own command comes first,
         // since it waits for that.
         let prefix = self.prefix().await?;
-        let document = self.cdp("DOM.getDocument", json!({ "depth": 0 })).await?;
-        let found = self.below(&prefix, &document["root"]["backendNodeId"], role, name).await?;
+        let tree = self.tree().await?;
         ensure!(self.prefix().await? == prefix, "the page went while it was looked at");
-        Ok(found)
+        Ok(self.elements(&prefix, tree.iter(), role, name))
     }
 
     /// All things with this role (and name) below a node, by the number that the browser's protocol has for it.
     pub(super) async fn below(
         &self,
         prefix: &str,
-        node: &Value,
+        number: i64,
         role: &str,
         name: Option<&str>,
     ) -> Result<Vec<Element<'_>>> {
-        let mut query = json!({ "backendNodeId": node, "role": role });
-        if let Some(name) = name {
-            query["accessibleName"] = name.into();
+        let tree = self.tree().await?;
+        let by_id: HashMap<&str, &Value> =
+            tree.iter().filter_map(|node| Some((node["nodeId"].as_str()?, node))).collect();
+        let children = |node: &Value| -> Vec<String> {
+            let ids = node["childIds"].as_array().into_iter().flatten();
+            ids.rev().filter_map(|id| id.as_str().map(str::to_owned)).collect()
+        };
+        let top = tree.iter().find(|node| node["backendDOMNodeId"].as_i64() == Some(number));
+        let mut waiting = children(top.context("the element is no longer on the page")?);
+        let mut inside = Vec::new();
+        while let Some(node) = waiting.pop().and_then(|id| by_id.get(id.as_str()).copied()) {
+            inside.push(node);
+            waiting.extend(children(node));
         }
-        let answer = self.cdp("Accessibility.queryAXTree", query).await?;
-        let nodes = answer["nodes"].as_array().into_iter().flatten();
-        let visible = nodes.filter(|node| node["ignored"] != Value::Bool(true));
+        Ok(self.elements(prefix, inside.into_iter(), role, name))
+    }
+
+    /// The accessibility tree, whole. The protocol's own search in it (`queryAXTree`) waits for the next frame, and is never
+    /// answered when the page goes before that; this is answered at once.
+    async fn tree(&self) -> Result<Vec<Value>> {
+        let mut answer = self.cdp("Accessibility.getFullAXTree", json!({})).await?;
+        let Value::Array(nodes) = answer["nodes"].take() else { bail!("an accessibility tree has nodes") };
+        Ok(nodes)
+    }
+
+    fn elements<'n>(
+        &self,
+        prefix: &str,
+        nodes: impl Iterator<Item = &'n Value>,
+        role: &str,
+        name: Option<&str>,
+    ) -> Vec<Element<'_>> {
+        let visible = nodes.filter(|node| node["ignored"] != Value::Bool(true) && node["role"]["value"] == role);
         let elements = visible.filter_map(|node| {
             Some(Element {
                 browser: self,
@@ -64,7 +91,7 @@ impl Browser {
                 role: role.to_owned(),
             })
         });
-        Ok(elements.collect())
+        elements.filter(|element| name.is_none_or(|name| element.name == name)).collect()
     }
 
     /// An element's id in WebDriver ends in the number that the browser's protocol has for its node. The root's id shows what
@@ -92,17 +119,29 @@ impl Browser {
 
     /// Finds and clicks.
     pub async fn click(&self, role: &str, name: &str) -> Result<()> {
-        self.find(role, name).await?.click().await
+        self.use_current(role, name, async |found| found.click().await).await
     }
 
     /// Fills the text field with this label.
     pub async fn fill(&self, label: &str, text: &str) -> Result<()> {
-        self.find("textbox", label).await?.fill(text).await
+        self.use_current("textbox", label, async |found| found.fill(text).await).await
     }
 
     /// Chooses an option of the select with this label.
     pub async fn select(&self, label: &str, option: &str) -> Result<()> {
-        self.find("combobox", label).await?.select(option).await
+        self.use_current("combobox", label, async |found| found.select(option).await).await
+    }
+
+    /// Finds a thing and uses it; once more where the page put another in its place in between, since then nothing was done.
+    async fn use_current(&self, role: &str, name: &str, act: impl AsyncFn(&Element<'_>) -> Result<()>) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let done = act(&self.find(role, name).await?).await;
+            match done {
+                Err(error) if is_stale(&error) && Instant::now() < deadline => {}
+                done => return done,
+            }
+        }
     }
 
     /// The text that is visible on the page.
