@@ -201,8 +201,6 @@ CREATE TABLE token_sets (
     identity_id TEXT NOT NULL,
     sealed BYTEA NOT NULL,
     handed_out_at BIGINT,
-    version BIGINT NOT NULL,
-    refresh_leased_until BIGINT,
     expires_at BIGINT NOT NULL
 );
 CREATE INDEX token_sets_identity ON token_sets (identity_id);

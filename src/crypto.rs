@@ -224,6 +224,8 @@ impl HashedToken {
 
 /// The prefix of share links' tokens.
 pub const SHARE_LINK_PREFIX: &str = "kls_";
+/// Begins every device's token.
+pub const DEVICE_PREFIX: &str = "kld_";
 
 impl PlainToken {
     /// Draws one.

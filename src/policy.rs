@@ -108,6 +108,9 @@ pub struct AcceptLink {
     link: ShareLink,
     cluster: Cluster,
 }
+/// May look after their own things: their devices and sessions.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnThings;
 /// May hold a kubeconfig for this cluster.
 #[derive(Clone, Debug)]
 pub struct HoldKubeconfig(Cluster);
@@ -173,6 +176,11 @@ impl Policy {
 /// [`Forbidden::AddsNoClusters`].
 pub fn add_cluster(person: &Person) -> Result<Authorized<AddCluster>, Forbidden> {
     if person.may_add_clusters() { Ok(authorized(person, AddCluster)) } else { Err(Forbidden::AddsNoClusters) }
+}
+
+/// Everybody may look after their own things.
+pub fn own_things(person: &Person) -> Authorized<OwnThings> {
+    authorized(person, OwnThings)
 }
 
 /// May they look at this cluster's pages? Members of its workspace and platform admins may.

@@ -28,6 +28,26 @@ document.addEventListener('input', (event) => {
   if (where && event.target.value.trim()) where.value = 'namespaces';
 });
 
+// <form data-choose="ID">: what is chosen is shown at once, in the element of that id; without this, its button does that.
+document.addEventListener('change', async (event) => {
+  const form = event.target.closest('form[data-choose]');
+  if (!form) return;
+  const { name, value } = event.target;
+  const there = `${form.action}?${new URLSearchParams(new FormData(form))}`;
+  try {
+    const answer = await fetch(there, { redirect: 'error' });
+    if (!answer.ok) throw new Error(answer.status);
+    const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
+    const [old, fresh] = [document, page].map((where) => where.getElementById(form.dataset.choose));
+    old.replaceWith(fresh);
+    ready(fresh);
+    fresh.querySelector(`input[name="${name}"][value="${value}"]`)?.focus();
+    history.replaceState(null, '', there);
+  } catch {
+    form.requestSubmit();
+  }
+});
+
 // <section id="x" data-live>: asks for the page again every 1.5 seconds (or data-live="MILLISECONDS") and takes over the
 // element of the same id, until it comes back without data-live. Elements with data-along and an id come with it.
 const refresh = (id, pause, misses) => setTimeout(async () => {
@@ -55,6 +75,7 @@ const refresh = (id, pause, misses) => setTimeout(async () => {
 
 const ready = (root) => {
   for (const button of root.querySelectorAll('[data-copy][hidden]')) button.hidden = false;
+  for (const button of root.querySelectorAll('form[data-choose] button')) button.hidden = true;
 };
 ready(document);
 for (const live of document.querySelectorAll('[data-live][id]')) refresh(live.id, Number(live.dataset.live) || 1500, 0);

@@ -40,6 +40,9 @@ impl From<StoreError> for AccessError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::NotFound => Self::NotFound,
+            StoreError::Full(most) => {
+                Self::Invalid { field: "name", message: format!("There are too many already: {most} is the most.") }
+            }
             other => Self::Store(other),
         }
     }

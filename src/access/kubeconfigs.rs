@@ -1,26 +1,28 @@
 //! Kubeconfigs for people: tested with their own token, then handed out.
 //!
-//! The provider's refresh token may be used by one holder alone. Until the file leaves Kubelend, Kubelend is that holder and
-//! keeps the tokens fresh; once it has left, only kubectl may refresh, so Kubelend does not touch the token again: the same
-//! file is handed out again while its ID token lives (no copy can have refreshed yet), and after that a new sign-in makes a
-//! new one.
+//! Who may renew the tokens depends on the format. In a relayed file stands a token of the device's own, and Kubelend alone
+//! renews at the provider. A file that talks to the provider by itself is made of a sign-in of its own, at a client of its own:
+//! its refresh token leaves Kubelend with the file and is never used here, so the same file is handed out again while its ID
+//! token lives (no copy can have renewed yet), and after that a new sign-in makes a new one. A file for kubelogin holds no
+//! token at all.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 
-use super::{AccessError, audit, living::Living};
+use super::{AccessError, Relay, Upstreams, audit, upstream::UpstreamError};
 use crate::{
     clock::Clock,
-    crypto::Keyring,
+    crypto::{DEVICE_PREFIX, Keyring, PlainToken},
     k8s::{ClusterClient, Connector, K8sError, ResourceQuestion, Shown, UserInfo},
-    kubeconfig::{ProviderKubeconfig, safe_commands},
+    kubeconfig::{Credential, Entry, Kubelogin, Tokens, safe_commands, to_yaml, to_yaml_without_tokens},
     model::{
-        audit::Action, grant::Grant, provider::KubeconfigIssuer, role::Role, time::Timestamp, token_set::TokenSet,
+        audit::Action, cluster::Cluster, device::Format, grant::Grant, id::DeviceId, provider::KubeconfigIssuer,
+        role::Role, time::Timestamp, token_set::TokenSet,
     },
-    oidc::Providers,
+    oidc::{Provider, Providers},
     policy::{Authorized, Forbidden, HoldKubeconfig},
-    store::{Store, StoreError},
+    store::{NewDevice, Store, StoreError},
 };
 
 /// How long the connection test may take, the wait for the API server's RBAC cache included.
@@ -29,6 +31,8 @@ const TEST_BOUND: Duration = Duration::from_millis(2_300);
 const SETTLE: Duration = Duration::from_millis(1_500);
 /// Between two of these questions.
 const PAUSE: Duration = Duration::from_millis(120);
+/// The longest name of a device, in characters.
+const MAX_NAME: usize = 60;
 
 /// One thing that was asked: may they?
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +61,17 @@ pub enum ConnectionTest {
     NoToken,
 }
 
+/// What kind of file is wanted, and for where.
+#[derive(Clone, Debug)]
+pub struct IssueRequest {
+    /// How it shows who they are.
+    pub format: Format,
+    /// What its owner will call it.
+    pub device: String,
+    /// From where it is fetched.
+    pub from: IpAddr,
+}
+
 /// A kubeconfig to hand out.
 #[derive(Debug)]
 pub struct Issued {
@@ -66,11 +81,9 @@ pub struct Issued {
     pub file_name: String,
     /// The same as `kubectl config` commands.
     pub commands: SecretString,
-    /// The same without tokens, to be shown.
-    pub yaml_without_tokens: String,
-    /// When the ID token inside ends.
-    pub token_expires_at: Timestamp,
-    /// Whether kubectl can renew it by itself.
+    /// When the ID token inside ends, if there is one inside.
+    pub token_expires_at: Option<Timestamp>,
+    /// Whether it can be renewed without a new file.
     pub renews: bool,
 }
 
@@ -78,17 +91,70 @@ pub struct Issued {
 #[derive(Clone, Debug)]
 pub struct Kubeconfigs {
     store: Store,
-    living: Living,
+    keyring: Arc<Keyring>,
+    upstreams: Upstreams,
+    relay: Relay,
     connector: Connector,
     providers: Providers,
     clock: Clock,
 }
 
+/// A person's way into one cluster, ready to be written into a file.
+struct Way {
+    cluster: Cluster,
+    person: String,
+    issuer: KubeconfigIssuer,
+    kind: Kind,
+}
+
+enum Kind {
+    Tokens { id_token: SecretString, expires_at: Timestamp, refresh_token: Option<SecretString>, empty_secret: bool },
+    Kubelogin { scopes: Vec<String> },
+}
+
+impl Way {
+    fn entry(&self) -> Entry<'_> {
+        let issuer = &self.issuer;
+        let credential = match &self.kind {
+            Kind::Tokens { id_token, refresh_token, empty_secret, .. } => Credential::Tokens(Tokens {
+                issuer,
+                id_token,
+                refresh_token: refresh_token.as_ref(),
+                empty_secret: *empty_secret,
+            }),
+            Kind::Kubelogin { scopes } => Credential::Kubelogin(Kubelogin { issuer, scopes }),
+        };
+        Entry { name: &self.cluster.name, endpoint: &self.cluster.endpoint, person: &self.person, credential }
+    }
+
+    fn issued(&self) -> Issued {
+        let entry = [self.entry()];
+        let (token_expires_at, renews) = match &self.kind {
+            Kind::Tokens { expires_at, refresh_token, .. } => (Some(*expires_at), refresh_token.is_some()),
+            Kind::Kubelogin { .. } => (None, true),
+        };
+        Issued {
+            yaml: to_yaml(&entry),
+            file_name: format!("kubeconfig-{}.yaml", self.cluster.name),
+            commands: safe_commands(&entry[0]),
+            token_expires_at,
+            renews,
+        }
+    }
+}
+
 impl Kubeconfigs {
     /// With these parts.
-    pub fn new(store: Store, keyring: Arc<Keyring>, connector: Connector, providers: Providers, clock: Clock) -> Self {
-        let living = Living::new(store.clone(), keyring, providers.clone(), clock.clone());
-        Self { store, living, connector, providers, clock }
+    pub fn new(
+        store: Store,
+        keyring: Arc<Keyring>,
+        relay: Relay,
+        connector: Connector,
+        providers: Providers,
+        clock: Clock,
+    ) -> Self {
+        let upstreams = relay.upstreams().clone();
+        Self { store, keyring, upstreams, relay, connector, providers, clock }
     }
 
     /// Asks the cluster with the person's own token who they are and what they may do. At most about 2.5 s.
@@ -99,13 +165,14 @@ impl Kubeconfigs {
         token_key: &str,
     ) -> Result<ConnectionTest, AccessError> {
         let begun = self.clock.now();
-        let set = match self.own_tokens(permit, token_key).await {
-            Ok(set) => set,
-            Err(AccessError::SignInAgain | AccessError::Provider(_)) => return Ok(ConnectionTest::NoToken),
-            Err(e) => return Err(e),
+        let id_token = match tokio::time::timeout(TEST_BOUND, self.own_id_token(permit, token_key)).await {
+            Ok(Ok(token)) => token,
+            Ok(Err(AccessError::SignInAgain | AccessError::Provider(_))) | Err(_) => {
+                return Ok(ConnectionTest::NoToken);
+            }
+            Ok(Err(e)) => return Err(e),
         };
-        let shown = Shown::IdToken(set.tokens.id_token);
-        let client = match self.connector.client(&permit.cluster().endpoint, shown, TEST_BOUND) {
+        let client = match self.connector.client(&permit.cluster().endpoint, Shown::IdToken(id_token), TEST_BOUND) {
             Ok(client) => client,
             Err(e) => return Ok(ConnectionTest::Fails(e)),
         };
@@ -118,95 +185,217 @@ impl Kubeconfigs {
         })
     }
 
-    /// Whether [`issue`](Self::issue) would succeed now, without asking the provider.
-    pub async fn can_issue(&self, permit: &Authorized<HoldKubeconfig>, token_key: &str) -> Result<bool, AccessError> {
-        match self.living.look(token_key).await {
-            Ok(set) => {
-                let offline = set.tokens.refresh_token.is_some() || set.asked_offline;
-                Ok(self.is_theirs(permit, &set) && offline && self.living.can_live(&set))
-            }
-            Err(AccessError::SignInAgain) => Ok(false),
-            Err(e) => Err(e),
-        }
+    /// The formats that this person can have for this cluster, the usual one first.
+    pub fn formats(&self, permit: &Authorized<HoldKubeconfig>) -> Vec<Format> {
+        self.provider(permit).map(|provider| provider.settings().formats()).unwrap_or_default()
     }
 
-    /// The file without tokens, to be shown before it is fetched; changes nothing.
-    pub fn preview(&self, permit: &Authorized<HoldKubeconfig>) -> Result<String, AccessError> {
-        let nothing = SecretString::from(String::new());
-        let issuer = self.issuer(permit)?;
-        Ok(file(permit, &issuer, &nothing, Some(&nothing)).to_yaml_without_tokens())
-    }
-
-    /// Makes the file and writes down that it left.
-    ///
-    /// # Errors
-    /// [`AccessError::SignInAgain`] where the session's tokens cannot make one (any more).
-    pub async fn issue(&self, permit: &Authorized<HoldKubeconfig>, token_key: &str) -> Result<Issued, AccessError> {
-        // Tokens of a plain sign-in would make a file that dies with its ID token: sign in for a kubeconfig then. But where
-        // even that gave no refresh token (the provider offers none), the short file is all there is, and the page says so.
-        for _ in 0..3 {
-            let set = self.own_tokens(permit, token_key).await?;
-            if set.tokens.refresh_token.is_none() && !set.asked_offline {
-                return Err(AccessError::SignInAgain);
+    /// Whether [`issue`](Self::issue) would succeed now, without asking the provider; if not, a sign-in comes first.
+    pub async fn can_issue(
+        &self,
+        permit: &Authorized<HoldKubeconfig>,
+        token_key: &str,
+        format: Format,
+    ) -> Result<bool, AccessError> {
+        Ok(match format {
+            Format::Kubelogin => true,
+            Format::Relay => {
+                let session = self.upstreams.look(permit.person().identity()).await?;
+                session.is_some_and(|session| self.upstreams.can_live(&session))
             }
-            let cluster = permit.cluster();
-            let event = audit::by(
-                permit.person(),
-                Action::KubeconfigIssued,
-                format!("{} for {}", permit.person().identity().display(), cluster.name),
-            );
-            match self.store.mark_handed_out(token_key, set.version, cluster.id, event, self.clock.now()).await {
-                Ok(()) => return self.issued(permit, &set),
-                // Another request refreshed or handed out in between: look again.
-                Err(StoreError::Stale) => {}
-                Err(e) => return Err(e.into()),
-            }
-        }
-        Err(AccessError::SignInAgain)
-    }
-
-    fn issued(&self, permit: &Authorized<HoldKubeconfig>, set: &TokenSet) -> Result<Issued, AccessError> {
-        let issuer = self.issuer(permit)?;
-        let file = file(permit, &issuer, &set.tokens.id_token, set.tokens.refresh_token.as_ref());
-        Ok(Issued {
-            yaml: file.to_yaml(),
-            file_name: format!("kubeconfig-{}.yaml", permit.cluster().name),
-            commands: safe_commands(&file),
-            yaml_without_tokens: file.to_yaml_without_tokens(),
-            token_expires_at: set.tokens.expires_at,
-            renews: set.tokens.refresh_token.is_some(),
+            Format::Provider => self.session_tokens(permit, token_key).await?.is_some_and(|set| set.direct),
         })
     }
 
-    /// The session's tokens, alive, and this person's at a provider that the cluster trusts: no other token is ever sent there.
-    async fn own_tokens(&self, permit: &Authorized<HoldKubeconfig>, token_key: &str) -> Result<TokenSet, AccessError> {
-        let set = self.living.get(token_key).await?;
-        if self.is_theirs(permit, &set) { Ok(set) } else { Err(AccessError::SignInAgain) }
+    /// The file without tokens, to be shown before it is fetched; changes nothing.
+    pub fn preview(&self, permit: &Authorized<HoldKubeconfig>, format: Format) -> Result<String, AccessError> {
+        let nothing = SecretString::from(String::new());
+        let tokens = |empty_secret| Kind::Tokens {
+            id_token: nothing.clone(),
+            expires_at: self.clock.now(),
+            refresh_token: Some(nothing.clone()),
+            empty_secret,
+        };
+        let (issuer, kind) = match format {
+            Format::Relay => (self.relay_issuer(permit, None)?, tokens(true)),
+            Format::Provider => (self.direct_issuer(permit)?, tokens(false)),
+            Format::Kubelogin => (self.direct_issuer(permit)?, self.plugin(permit)?),
+        };
+        Ok(to_yaml_without_tokens(&[way(permit, issuer, kind).entry()]))
     }
 
-    #[expect(clippy::unused_self, reason = "reads as a question to the use case")]
-    fn is_theirs(&self, permit: &Authorized<HoldKubeconfig>, set: &TokenSet) -> bool {
+    /// Makes the file, and writes down the device and that it left.
+    ///
+    /// # Errors
+    /// [`AccessError::SignInAgain`] where a sign-in for this format has to come first.
+    pub async fn issue(
+        &self,
+        permit: &Authorized<HoldKubeconfig>,
+        token_key: &str,
+        request: &IssueRequest,
+    ) -> Result<Issued, AccessError> {
+        if !self.formats(permit).contains(&request.format) {
+            return Err(AccessError::NotFound);
+        }
+        let way = match request.format {
+            Format::Relay => self.relayed(permit, request).await?,
+            Format::Provider => self.direct(permit, token_key, request).await?,
+            Format::Kubelogin => self.with_plugin(permit, request).await?,
+        };
+        Ok(way.issued())
+    }
+
+    async fn relayed(&self, permit: &Authorized<HoldKubeconfig>, request: &IssueRequest) -> Result<Way, AccessError> {
+        let tokens = self.upstreams.living(permit.person().identity()).await?;
+        let token = PlainToken::generate(DEVICE_PREFIX);
+        let mut device = self.device(permit, request);
+        device.token = Some(token.hash());
+        let issuer = self.relay_issuer(permit, Some(device.id))?;
+        self.store.add_device(&device, event(permit, request), self.clock.now()).await?;
+        let kind = Kind::Tokens {
+            id_token: tokens.id_token,
+            expires_at: tokens.expires_at,
+            refresh_token: Some(SecretString::from(token.expose())),
+            empty_secret: true,
+        };
+        Ok(way(permit, issuer, kind))
+    }
+
+    async fn direct(
+        &self,
+        permit: &Authorized<HoldKubeconfig>,
+        token_key: &str,
+        request: &IssueRequest,
+    ) -> Result<Way, AccessError> {
+        let set = self.session_tokens(permit, token_key).await?.filter(|set| set.direct);
+        let set = set.ok_or(AccessError::SignInAgain)?;
+        let issuer = self.direct_issuer(permit)?;
+        let device = self.device(permit, request);
+        match self.store.mark_handed_out(token_key, &device, event(permit, request), self.clock.now()).await {
+            Ok(()) => {}
+            Err(StoreError::NotFound) => return Err(AccessError::SignInAgain),
+            Err(error) => return Err(error.into()),
+        }
+        let kind = Kind::Tokens {
+            id_token: set.tokens.id_token,
+            expires_at: set.tokens.expires_at,
+            refresh_token: set.tokens.refresh_token,
+            empty_secret: false,
+        };
+        Ok(way(permit, issuer, kind))
+    }
+
+    async fn with_plugin(
+        &self,
+        permit: &Authorized<HoldKubeconfig>,
+        request: &IssueRequest,
+    ) -> Result<Way, AccessError> {
+        let made = way(permit, self.direct_issuer(permit)?, self.plugin(permit)?);
+        let device = self.device(permit, request);
+        self.store.add_device(&device, event(permit, request), self.clock.now()).await?;
+        Ok(made)
+    }
+
+    fn device(&self, permit: &Authorized<HoldKubeconfig>, request: &IssueRequest) -> NewDevice {
         let identity = permit.person().identity();
-        set.identity == identity.id
-            && set.provider == identity.provider
-            && permit.cluster().mapping(&set.provider).is_some()
+        let name: String = request.device.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect();
+        let name = name.trim();
+        NewDevice {
+            id: DeviceId::new(),
+            identity: identity.id,
+            cluster: permit.cluster().id,
+            provider: identity.provider.clone(),
+            format: request.format,
+            name: if name.is_empty() { "without a name".to_owned() } else { name.to_owned() },
+            token: None,
+            from: request.from,
+            expires_at: self.relay.latest_end(self.clock.now()),
+        }
     }
 
-    fn issuer(&self, permit: &Authorized<HoldKubeconfig>) -> Result<KubeconfigIssuer, AccessError> {
+    /// A living ID token of this person at a provider that the cluster trusts: no other token is ever sent there.
+    async fn own_id_token(
+        &self,
+        permit: &Authorized<HoldKubeconfig>,
+        token_key: &str,
+    ) -> Result<SecretString, AccessError> {
+        if let Some(set) = self.session_tokens(permit, token_key).await? {
+            return Ok(set.tokens.id_token);
+        }
+        let identity = permit.person().identity();
+        if permit.cluster().mapping(&identity.provider).is_none() {
+            return Err(AccessError::SignInAgain);
+        }
+        Ok(self.upstreams.living(identity).await?.id_token)
+    }
+
+    /// The session's tokens, if they live and are this person's at a provider that the cluster trusts.
+    async fn session_tokens(
+        &self,
+        permit: &Authorized<HoldKubeconfig>,
+        token_key: &str,
+    ) -> Result<Option<TokenSet>, AccessError> {
+        let identity = permit.person().identity();
+        let set = match self.store.tokens(&self.keyring, token_key).await {
+            Ok(set) => set,
+            Err(StoreError::NotFound) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let theirs = set.identity == identity.id
+            && set.provider == identity.provider
+            && permit.cluster().mapping(&set.provider).is_some();
+        Ok((theirs && set.tokens.is_alive(self.clock.now())).then_some(set))
+    }
+
+    fn provider(&self, permit: &Authorized<HoldKubeconfig>) -> Result<&Arc<Provider>, AccessError> {
         let provider = self.providers.get(&permit.person().identity().provider);
-        Ok(provider.ok_or(Forbidden::ProviderNotTrusted)?.kubeconfig_issuer())
+        Ok(provider.ok_or(Forbidden::ProviderNotTrusted)?)
+    }
+
+    fn direct_issuer(&self, permit: &Authorized<HoldKubeconfig>) -> Result<KubeconfigIssuer, AccessError> {
+        self.provider(permit)?.direct_issuer().ok_or(AccessError::NotFound)
+    }
+
+    /// The relay's address for a device; a stand-in before there is one.
+    fn relay_issuer(
+        &self,
+        permit: &Authorized<HoldKubeconfig>,
+        device: Option<DeviceId>,
+    ) -> Result<KubeconfigIssuer, AccessError> {
+        let settings = self.relay.settings();
+        let issuer = device.map_or_else(|| format!("{}relay/…", settings.public_url), |id| settings.issuer(id));
+        let client_id = self.provider(permit)?.settings().client_id.clone();
+        Ok(KubeconfigIssuer { issuer, client_id, ca_pem: settings.ca_pem.clone() })
+    }
+
+    fn plugin(&self, permit: &Authorized<HoldKubeconfig>) -> Result<Kind, AccessError> {
+        let settings = self.provider(permit)?.settings();
+        let scopes = settings.scopes.iter().filter(|scope| *scope != "openid").cloned().collect();
+        Ok(Kind::Kubelogin { scopes })
     }
 }
 
-fn file<'a>(
-    permit: &'a Authorized<HoldKubeconfig>,
-    issuer: &'a KubeconfigIssuer,
-    id_token: &'a SecretString,
-    refresh_token: Option<&'a SecretString>,
-) -> ProviderKubeconfig<'a> {
-    let cluster = permit.cluster();
-    let person = permit.person().identity().display();
-    ProviderKubeconfig { name: &cluster.name, endpoint: &cluster.endpoint, person, issuer, id_token, refresh_token }
+fn way(permit: &Authorized<HoldKubeconfig>, issuer: KubeconfigIssuer, kind: Kind) -> Way {
+    let person = permit.person().identity().display().to_owned();
+    Way { cluster: permit.cluster().clone(), person, issuer, kind }
+}
+
+fn event(permit: &Authorized<HoldKubeconfig>, request: &IssueRequest) -> crate::store::AuditDraft {
+    let (person, cluster) = (permit.person(), permit.cluster());
+    let what = format!("{} for {} ({})", person.identity().display(), cluster.name, request.format.as_str());
+    audit::by(person, Action::KubeconfigIssued, what)
+}
+
+impl From<UpstreamError> for AccessError {
+    fn from(error: UpstreamError) -> Self {
+        use crate::oidc::RefreshError::Unavailable;
+        match error {
+            UpstreamError::Missing | UpstreamError::Ended => Self::SignInAgain,
+            UpstreamError::Unavailable(why) => Self::Provider(Unavailable(why)),
+            // Several who asked at once share one answer, so the error itself is shared, too.
+            UpstreamError::Store(error) => Self::Provider(Unavailable(error.to_string())),
+        }
+    }
 }
 
 /// Who they are, and whether they may do what their grants promise; asked again for a moment, since the API server's RBAC cache

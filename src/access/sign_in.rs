@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
-use super::{AccessError, audit};
+use super::{AccessError, Upstreams, audit};
 use crate::{
     clock::Clock,
     crypto::Keyring,
@@ -19,17 +19,19 @@ use crate::{
 pub struct SignIns {
     store: Store,
     keyring: Arc<Keyring>,
+    upstreams: Upstreams,
     clock: Clock,
 }
 
 impl SignIns {
     /// With these parts.
-    pub fn new(store: Store, keyring: Arc<Keyring>, clock: Clock) -> Self {
-        Self { store, keyring, clock }
+    pub fn new(store: Store, keyring: Arc<Keyring>, upstreams: Upstreams, clock: Clock) -> Self {
+        Self { store, keyring, upstreams, clock }
     }
 
     /// Records a finished sign-in and keeps its tokens under `token_key` (256 random bits that only the session knows) until
-    /// `expires_at`, when the session ends for good.
+    /// `expires_at`, when the session ends for good. A sign-in for a kubeconfig is kept for the person's devices as well, and
+    /// outlives the session.
     pub async fn complete(
         &self,
         signed_in: SignedIn,
@@ -43,9 +45,20 @@ impl SignIns {
         let event = crate::store::AuditDraft { actor_name: name, ..event };
         let provider = claims.provider.clone();
         let record = self.store.record_sign_in(&claims, event, self.clock.now()).await?;
-        let asked_offline = purpose == Purpose::Kubeconfig;
-        let set =
-            TokenSet { identity: record.identity.id, provider, tokens, asked_offline, handed_out_at: None, version: 0 };
+        let mut set = TokenSet {
+            identity: record.identity.id,
+            provider,
+            tokens,
+            direct: purpose == Purpose::Direct,
+            handed_out_at: None,
+        };
+        if purpose == Purpose::Kubeconfig {
+            self.upstreams.keep(set.identity, &set.provider, &set.tokens).await?;
+        }
+        if !set.direct {
+            // The relay alone uses it.
+            set.tokens.refresh_token = None;
+        }
         self.store.put_tokens(&self.keyring, token_key, &set, expires_at).await?;
         Ok(record.identity)
     }

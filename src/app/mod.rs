@@ -10,7 +10,10 @@ use secrecy::ExposeSecret;
 use tokio::sync::watch;
 
 use crate::{
-    access::{Applier, Clusters, Gate, Grants, Kubeconfigs, Links, Observer, Probe, SignIns},
+    access::{
+        Applier, Clusters, Devices, Gate, Grants, Kubeconfigs, Links, Observer, Probe, Relay, RelaySettings, SignIns,
+        Upstreams,
+    },
     clock::Clock,
     config::{self, Settings},
     crypto::{CryptoError, Keyring},
@@ -123,19 +126,25 @@ async fn build(settings: &Settings) -> Result<Built, AppError> {
     let connector = Connector::new(Arc::new(DirectDialer::new(rules(settings))));
     let applier = Applier::new(store.clone(), keyring.clone(), connector.clone(), instance.clone(), clock.clone());
     let probe = Probe::new(store.clone(), keyring.clone(), connector.clone(), clock.clone());
+    let upstreams = Upstreams::new(store.clone(), keyring.clone(), providers.clone(), clock.clone());
+    let gate = Gate::new(store.clone(), Arc::new(policy(settings)), clock.clone());
+    let relay = Relay::new(store.clone(), upstreams.clone(), gate.clone(), relay_settings(settings), clock.clone());
     let parts = web::Parts {
-        gate: Gate::new(store.clone(), Arc::new(policy(settings)), clock.clone()),
-        sign_ins: SignIns::new(store.clone(), keyring.clone(), clock.clone()),
+        gate,
+        sign_ins: SignIns::new(store.clone(), keyring.clone(), upstreams.clone(), clock.clone()),
         clusters: Clusters::new(store.clone(), keyring.clone(), applier.clone(), probe.clone(), clock.clone()),
         links: Links::new(store.clone(), keyring.clone(), applier.clone(), clock.clone()),
         grants: Grants::new(store.clone(), applier.clone(), clock.clone()),
         kubeconfigs: Kubeconfigs::new(
             store.clone(),
             keyring.clone(),
+            relay.clone(),
             connector.clone(),
             providers.clone(),
             clock.clone(),
         ),
+        devices: Devices::new(store.clone(), clock.clone()),
+        relay,
         observer: Observer::new(store.clone(), keyring.clone(), connector, instance),
         sessions: SessionStore::new(store.clone(), keyring.clone(), clock.clone()),
         store: store.clone(),
@@ -148,7 +157,15 @@ async fn build(settings: &Settings) -> Result<Built, AppError> {
             session_absolute: settings.session.absolute,
         }),
     };
-    Ok(Built { parts, reconciler: Reconciler::new(store, applier, probe, clock) })
+    Ok(Built { parts, reconciler: Reconciler::new(store, applier, probe, upstreams, clock) })
+}
+
+fn relay_settings(settings: &Settings) -> Arc<RelaySettings> {
+    Arc::new(RelaySettings {
+        public_url: settings.public_url.clone(),
+        ca_pem: settings.public_ca_pem.clone(),
+        limits: settings.devices,
+    })
 }
 
 fn folder(path: &Path) -> Result<(), AppError> {
@@ -182,6 +199,8 @@ fn provider(p: &config::ProviderConfig) -> ProviderSettings {
         issuer: p.issuer.clone(),
         client_id: p.client_id.clone(),
         client_secret: p.client_secret.clone(),
+        direct_client_id: p.direct_client_id.clone(),
+        relay: p.relay,
         ca_pem: p.ca_pem.clone(),
         scopes: p.scopes.clone(),
         claim_mapping: p.claim_mapping.clone(),

@@ -25,13 +25,15 @@ pub use mistakes::{ConfigError, Mistake};
 use mistakes::{Mistakes, line_of};
 use section::Section;
 
-use crate::model::{claim_mapping::ClaimMapping, name::Email, provider::ProviderId};
+use crate::model::{claim_mapping::ClaimMapping, device::DeviceLimits, name::Email, provider::ProviderId};
 
 /// Everything an operator decides.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Where people reach Kubelend; the only source of absolute URLs. Always https, without a path.
     pub public_url: Url,
+    /// The CA of that address, PEM, where it is a private one: kubectl has to trust it, so it goes into kubeconfigs.
+    pub public_ca_pem: Option<String>,
     /// Where Kubelend keeps what it makes by itself.
     pub data_dir: PathBuf,
     /// Where it listens.
@@ -50,6 +52,8 @@ pub struct Settings {
     pub cluster_adders: Vec<PersonConfig>,
     /// How long sessions live.
     pub session: Session,
+    /// How long devices live.
+    pub devices: DeviceLimits,
     /// How Kubelend writes its log.
     pub log: Log,
 }
@@ -87,6 +91,10 @@ pub struct ProviderConfig {
     pub client_id: String,
     /// Its secret, for a confidential client.
     pub client_secret: Option<SecretString>,
+    /// A second, public client for kubeconfigs that talk to the provider by themselves.
+    pub direct_client_id: Option<String>,
+    /// Whether devices are relayed.
+    pub relay: bool,
     /// The issuer's CA, PEM, checked to hold a certificate.
     pub ca_pem: Option<String>,
     /// Scopes that may be asked for.

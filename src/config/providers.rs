@@ -51,7 +51,10 @@ fn one(mut section: Section<'_>, allow_loopback: bool) -> Option<ProviderConfig>
     let issuer = issuer(&mut section, allow_loopback);
     let client_id = section.required("client_id", "kubelend");
     let client_secret = section.secret("client_secret", "client_secret_file");
-    let ca_pem = ca(&mut section);
+    let direct_client_id = section.word("direct_client_id");
+    let relay = section.flag("relay").unwrap_or(true);
+    check_clients(&section, client_id.as_deref(), client_secret.is_some(), direct_client_id.as_deref(), relay);
+    let ca_pem = ca(&mut section, "ca_file");
     let scopes = scopes(&mut section);
     let claim_mapping = claim_mapping(section.section("claim_mapping"));
     section.end();
@@ -62,6 +65,8 @@ fn one(mut section: Section<'_>, allow_loopback: bool) -> Option<ProviderConfig>
         issuer: issuer?,
         client_id: client_id?,
         client_secret,
+        direct_client_id,
+        relay,
         ca_pem,
         scopes,
         claim_mapping,
@@ -100,14 +105,33 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-fn ca(section: &mut Section<'_>) -> Option<String> {
-    let pem = section.file("ca_file")?;
+/// Two holders of refresh tokens cannot share a client: on Dex the second ends the first.
+fn check_clients(section: &Section<'_>, client: Option<&str>, has_secret: bool, direct: Option<&str>, relay: bool) {
+    if relay && direct.is_some() && direct == client {
+        section.mistake(
+            "direct_client_id",
+            "is the same as client_id",
+            "name a second, public client, or take the line out: kubeconfigs are relayed then",
+        );
+    }
+    if !relay && direct.is_none() && has_secret {
+        section.mistake(
+            "relay",
+            "is off, and the only client has a secret, which no kubeconfig may hold",
+            "name a public client with direct_client_id, or leave the relay on",
+        );
+    }
+}
+
+/// A file with certificates of authorities, as PEM.
+pub(super) fn ca(section: &mut Section<'_>, name: &'static str) -> Option<String> {
+    let pem = section.file(name)?;
     let good =
         |(count, all_good): (usize, bool), certificate: Result<_, _>| (count + 1, all_good && certificate.is_ok());
     match CertificateDer::pem_slice_iter(pem.as_bytes()).fold((0, true), good) {
         (0, _) | (_, false) => {
             section.mistake(
-                "ca_file",
+                name,
                 "the file holds no PEM certificate",
                 "name the CA's certificate (-----BEGIN CERTIFICATE-----)",
             );
@@ -116,7 +140,7 @@ fn ca(section: &mut Section<'_>) -> Option<String> {
         // Anything else that stands in the file (a key, say) would end up in people's kubeconfigs.
         _ if pem.contains("PRIVATE KEY") => {
             section.mistake(
-                "ca_file",
+                name,
                 "the file holds a private key",
                 "name a file with the certificate alone: it is written into kubeconfigs",
             );

@@ -6,7 +6,8 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::{Listen, Log, LogFormat, Session, Settings, TlsFiles, people, providers, section::Section};
+use super::{Listen, Log, LogFormat, Session, Settings, TlsFiles, people, providers, providers::ca, section::Section};
+use crate::model::device::DeviceLimits;
 
 const DATA_DIR: &str = "/var/lib/kubelend";
 const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
@@ -19,6 +20,7 @@ const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 /// Reads everything. `None` only with a mistake written down.
 pub(super) fn read(mut root: Section<'_>) -> Option<Settings> {
     let public_url = public_url(&mut root);
+    let public_ca_pem = ca(&mut root, "public_ca_file");
     let data_dir = root.path_to("data_dir").unwrap_or_else(|| root.resolve(DATA_DIR));
     let listen = listen(root.section("listen"));
     let database_url = database(root.section("database"), &data_dir);
@@ -27,10 +29,12 @@ pub(super) fn read(mut root: Section<'_>) -> Option<Settings> {
     let providers = providers::read(&mut root, allow_loopback);
     let (platform_admins, cluster_adders) = people::read(&mut root, &providers);
     let session = session(root.section("session"));
+    let devices = devices(root.section("devices"));
     let log = log(root.section("log"));
     root.end();
     Some(Settings {
         public_url: public_url?,
+        public_ca_pem,
         data_dir,
         listen: listen?,
         database_url: database_url?,
@@ -40,6 +44,7 @@ pub(super) fn read(mut root: Section<'_>) -> Option<Settings> {
         platform_admins,
         cluster_adders,
         session: session?,
+        devices: devices?,
         log: log?,
     })
 }
@@ -150,6 +155,23 @@ fn session(mut section: Section<'_>) -> Option<Session> {
     }
     section.end();
     Some(Session { idle: idle?, absolute: absolute? })
+}
+
+fn devices(mut section: Section<'_>) -> Option<DeviceLimits> {
+    const FIX: &str = "write a span between \"1h\" and \"366d\", for example \"30d\"";
+    let usual = DeviceLimits::default();
+    let mut span = |name, usual| section.parsed_or(name, usual, FIX, days);
+    let (longest, unused) = (span("longest", usual.longest), span("unused", usual.unused));
+    section.end();
+    Some(DeviceLimits { longest: longest?, unused: unused? })
+}
+
+/// A span in which a day has 24 hours.
+fn days(text: &str) -> Option<Duration> {
+    let span = text.parse::<jiff::Span>().ok()?;
+    let span = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok()?;
+    let bounds = Duration::from_hours(1)..=Duration::from_hours(366 * 24);
+    Duration::try_from(span).ok().filter(|span| bounds.contains(span))
 }
 
 fn duration(text: &str) -> Option<Duration> {

@@ -14,22 +14,49 @@ const MAX_PERSON: usize = 200;
 /// What stands for a token where it is left out.
 const LEFT_OUT: &str = "(left out here)";
 
-/// A kubeconfig of the *provider* kind: `auth-provider: oidc` with the provider itself as issuer, as client-go's built-in plugin
-/// takes it. No client secret; CAs inline. Cluster `NAME`, user `EMAIL@NAME`, context `NAME`.
+/// One cluster with one person's way in: cluster `NAME`, user `EMAIL@NAME`, context `NAME`. CAs are inline, and no client
+/// secret is ever in it.
 #[derive(Debug)]
-pub struct ProviderKubeconfig<'a> {
+pub struct Entry<'a> {
     /// The cluster's name.
     pub name: &'a ClusterName,
     /// Where it is.
     pub endpoint: &'a Endpoint,
     /// What the person is called: their email where there is one.
     pub person: &'a str,
-    /// The provider.
+    /// How they show who they are.
+    pub credential: Credential<'a>,
+}
+
+/// How a kubeconfig shows who somebody is.
+#[derive(Debug)]
+pub enum Credential<'a> {
+    /// kubectl's built-in `oidc` provider (client-go, `auth-provider`).
+    Tokens(Tokens<'a>),
+    /// The plugin kubelogin.
+    Kubelogin(Kubelogin<'a>),
+}
+
+/// What client-go's built-in `oidc` provider takes.
+#[derive(Debug)]
+pub struct Tokens<'a> {
+    /// Where it renews the tokens: the provider, or Kubelend's relay.
     pub issuer: &'a KubeconfigIssuer,
     /// The ID token.
     pub id_token: &'a SecretString,
     /// The refresh token; without one the file lives as long as the ID token.
     pub refresh_token: Option<&'a SecretString>,
+    /// Whether an empty `client-secret` stands in it: the Python client refuses a file without one.
+    pub empty_secret: bool,
+}
+
+/// What `kubectl oidc-login get-token` takes.
+#[derive(Debug)]
+pub struct Kubelogin<'a> {
+    /// The provider, and its public client.
+    pub issuer: &'a KubeconfigIssuer,
+    /// Scopes besides `openid`.
+    pub scopes: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -37,11 +64,11 @@ struct File<'a> {
     #[serde(rename = "apiVersion")]
     api_version: &'static str,
     kind: &'static str,
-    clusters: [NamedCluster<'a>; 1],
-    contexts: [NamedContext<'a>; 1],
+    clusters: Vec<NamedCluster<'a>>,
+    contexts: Vec<NamedContext<'a>>,
     #[serde(rename = "current-context")]
     current_context: &'a str,
-    users: [NamedUser<'a>; 1],
+    users: Vec<NamedUser>,
 }
 
 #[derive(Serialize)]
@@ -69,87 +96,103 @@ struct NamedContext<'a> {
 #[derive(Serialize)]
 struct Context<'a> {
     cluster: &'a str,
-    user: &'a str,
+    user: String,
 }
 
 #[derive(Serialize)]
-struct NamedUser<'a> {
-    name: &'a str,
-    user: User<'a>,
+struct NamedUser {
+    name: String,
+    user: User,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct User<'a> {
-    auth_provider: AuthProvider<'a>,
+enum User {
+    AuthProvider(AuthProvider),
+    Exec(Exec),
 }
 
 #[derive(Serialize)]
-struct AuthProvider<'a> {
+struct AuthProvider {
     name: &'static str,
-    config: BTreeMap<&'static str, &'a str>,
+    config: BTreeMap<&'static str, String>,
 }
 
-impl ProviderKubeconfig<'_> {
-    /// The file, as YAML.
-    pub fn to_yaml(&self) -> SecretString {
-        let refresh = self.refresh_token.map(ExposeSecret::expose_secret);
-        self.write(self.id_token.expose_secret(), refresh).into()
+/// `ExecConfig` of client-go's v1 kubeconfig.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Exec {
+    api_version: &'static str,
+    command: &'static str,
+    args: Vec<String>,
+    env: Option<()>,
+    install_hint: &'static str,
+    interactive_mode: &'static str,
+    provide_cluster_info: bool,
+}
+
+/// What kubectl shows where the plugin is missing.
+const INSTALL_HINT: &str = "kubelogin signs you in. Install it with \"kubectl krew install oidc-login\", or see \
+    https://github.com/int128/kubelogin";
+/// The version of client-go's exec interface.
+pub(super) const EXEC_VERSION: &str = "client.authentication.k8s.io/v1";
+
+/// One file of several clusters, as YAML; the first one's context is the current one.
+pub fn to_yaml(entries: &[Entry<'_>]) -> SecretString {
+    write(entries, true).into()
+}
+
+/// The same with tokens left out, to be shown.
+pub fn to_yaml_without_tokens(entries: &[Entry<'_>]) -> String {
+    write(entries, false)
+}
+
+fn write(entries: &[Entry<'_>], tokens: bool) -> String {
+    emit::yaml(&File {
+        api_version: "v1",
+        kind: "Config",
+        clusters: entries.iter().map(Entry::cluster).collect(),
+        contexts: entries.iter().map(Entry::context).collect(),
+        current_context: entries.first().map(|entry| entry.name.as_str()).unwrap_or_default(),
+        users: entries.iter().map(|entry| entry.user(tokens)).collect(),
+    })
+}
+
+impl Entry<'_> {
+    fn cluster(&self) -> NamedCluster<'_> {
+        NamedCluster {
+            name: self.name.as_str(),
+            cluster: Cluster {
+                server: self.server(),
+                certificate_authority_data: self.endpoint.ca_pem.as_ref().map(|pem| STANDARD.encode(pem)),
+                tls_server_name: self.endpoint.tls_server_name.as_deref(),
+            },
+        }
     }
 
-    /// The same with tokens left out, to be shown.
-    pub fn to_yaml_without_tokens(&self) -> String {
-        self.write(LEFT_OUT, self.refresh_token.map(|_| LEFT_OUT))
+    fn context(&self) -> NamedContext<'_> {
+        NamedContext {
+            name: self.name.as_str(),
+            context: Context { cluster: self.name.as_str(), user: self.user_name() },
+        }
     }
 
-    fn write(&self, id_token: &str, refresh_token: Option<&str>) -> String {
-        let (name, user) = (self.name.as_str(), self.user_name());
-        let issuer_ca = self.issuer_ca_data();
-        let file = File {
-            api_version: "v1",
-            kind: "Config",
-            clusters: [NamedCluster {
-                name,
-                cluster: Cluster {
-                    server: self.server(),
-                    certificate_authority_data: self.endpoint.ca_pem.as_ref().map(|pem| STANDARD.encode(pem)),
-                    tls_server_name: self.endpoint.tls_server_name.as_deref(),
-                },
-            }],
-            contexts: [NamedContext { name, context: Context { cluster: name, user: &user } }],
-            current_context: name,
-            users: [NamedUser {
-                name: &user,
-                user: User {
-                    auth_provider: AuthProvider {
-                        name: "oidc",
-                        config: self.settings(id_token, refresh_token, issuer_ca.as_deref()),
-                    },
-                },
-            }],
+    fn user(&self, tokens: bool) -> NamedUser {
+        let user = match &self.credential {
+            Credential::Tokens(given) => {
+                User::AuthProvider(AuthProvider { name: "oidc", config: given.settings(tokens) })
+            }
+            Credential::Kubelogin(plugin) => User::Exec(Exec {
+                api_version: EXEC_VERSION,
+                command: "kubectl",
+                args: plugin.args(),
+                env: None,
+                install_hint: INSTALL_HINT,
+                interactive_mode: "IfAvailable",
+                provide_cluster_info: false,
+            }),
         };
-        emit::yaml(&file)
-    }
-
-    /// What client-go's `oidc` plugin is told.
-    pub(super) fn settings<'s>(
-        &'s self,
-        id_token: &'s str,
-        refresh_token: Option<&'s str>,
-        issuer_ca: Option<&'s str>,
-    ) -> BTreeMap<&'static str, &'s str> {
-        let always = [
-            ("client-id", self.issuer.client_id.as_str()),
-            ("id-token", id_token),
-            ("idp-issuer-url", self.issuer.issuer.as_str()),
-        ];
-        let sometimes = [("idp-certificate-authority-data", issuer_ca), ("refresh-token", refresh_token)];
-        always.into_iter().chain(sometimes.into_iter().filter_map(|(key, value)| Some((key, value?)))).collect()
-    }
-
-    /// The issuer's CA as the plugin takes it: base64 of PEM.
-    pub(super) fn issuer_ca_data(&self) -> Option<String> {
-        self.issuer.ca_pem.as_ref().map(|pem| STANDARD.encode(pem))
+        NamedUser { name: self.user_name(), user }
     }
 
     /// The API server's address, without the lone slash that URLs get.
@@ -168,6 +211,42 @@ impl ProviderKubeconfig<'_> {
         let person: String = self.person.chars().take(MAX_PERSON).map(|c| if visible(c) { c } else { '_' }).collect();
         format!("{person}@{}", self.name)
     }
+}
+
+impl Tokens<'_> {
+    /// What client-go's `oidc` plugin is told.
+    pub(super) fn settings(&self, tokens: bool) -> BTreeMap<&'static str, String> {
+        let shown = |token: &SecretString| if tokens { token.expose_secret().to_owned() } else { LEFT_OUT.to_owned() };
+        let always = [
+            ("client-id", self.issuer.client_id.clone()),
+            ("id-token", shown(self.id_token)),
+            ("idp-issuer-url", self.issuer.issuer.clone()),
+        ];
+        let sometimes = [
+            ("client-secret", self.empty_secret.then(String::new)),
+            ("idp-certificate-authority-data", ca_data(self.issuer)),
+            ("refresh-token", self.refresh_token.map(shown)),
+        ];
+        always.into_iter().chain(sometimes.into_iter().filter_map(|(key, value)| Some((key, value?)))).collect()
+    }
+}
+
+impl Kubelogin<'_> {
+    /// The plugin's arguments, after `kubectl`.
+    pub(super) fn args(&self) -> Vec<String> {
+        let mut args: Vec<String> = ["oidc-login", "get-token"].map(str::to_owned).to_vec();
+        args.push(format!("--oidc-issuer-url={}", self.issuer.issuer));
+        args.push(format!("--oidc-client-id={}", self.issuer.client_id));
+        args.extend(self.scopes.iter().map(|scope| format!("--oidc-extra-scope={scope}")));
+        args.push("--oidc-pkce-method=S256".into());
+        args.extend(ca_data(self.issuer).map(|ca| format!("--certificate-authority-data={ca}")));
+        args
+    }
+}
+
+/// An issuer's CA as client-go and kubelogin take it: base64 of PEM.
+fn ca_data(issuer: &KubeconfigIssuer) -> Option<String> {
+    issuer.ca_pem.as_ref().map(|pem| STANDARD.encode(pem))
 }
 
 #[cfg(test)]
@@ -206,15 +285,18 @@ pub(super) mod tests {
             }
         }
 
-        pub(crate) fn file(&self) -> ProviderKubeconfig<'_> {
-            ProviderKubeconfig {
-                name: &self.name,
-                endpoint: &self.endpoint,
-                person: &self.person,
+        pub(crate) fn file(&self) -> Entry<'_> {
+            let credential = Credential::Tokens(Tokens {
                 issuer: &self.issuer,
                 id_token: &self.id_token,
                 refresh_token: self.refresh_token.as_ref(),
-            }
+                empty_secret: false,
+            });
+            Entry { name: &self.name, endpoint: &self.endpoint, person: &self.person, credential }
+        }
+
+        pub(crate) fn yaml(&self) -> SecretString {
+            to_yaml(&[self.file()])
         }
     }
 
@@ -310,7 +392,7 @@ pub(super) mod tests {
 
     #[test]
     fn the_file_has_the_shape_that_kubectl_knows() {
-        insta::assert_snapshot!(Parts::new().file().to_yaml().expose_secret(), @r"
+        insta::assert_snapshot!(Parts::new().yaml().expose_secret(), @r"
         apiVersion: v1
         kind: Config
         clusters:
@@ -339,13 +421,66 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_relayed_file_has_the_empty_secret_that_the_python_client_wants() {
+        let parts = Parts::new();
+        let Entry { credential: Credential::Tokens(tokens), .. } = parts.file() else { unreachable!() };
+        let tokens = Tokens { empty_secret: true, ..tokens };
+        assert_eq!(tokens.settings(true)["client-secret"], "");
+    }
+
+    #[test]
+    fn the_plugin_is_told_all_that_it_needs_and_no_secret() {
+        let parts = Parts::new();
+        let scopes = ["email".to_owned(), "groups".to_owned()];
+        let credential = Credential::Kubelogin(Kubelogin { issuer: &parts.issuer, scopes: &scopes });
+        let entry = Entry { credential, ..parts.file() };
+        insta::assert_snapshot!(to_yaml(&[entry]).expose_secret().split_once("users:").unwrap().1, @r#"
+        - name: bob@example.com@staging
+          user:
+            exec:
+              apiVersion: client.authentication.k8s.io/v1
+              command: kubectl
+              args:
+              - oidc-login
+              - get-token
+              - --oidc-issuer-url=https://dex.example.com/dex
+              - --oidc-client-id=kubelend
+              - --oidc-extra-scope=email
+              - --oidc-extra-scope=groups
+              - --oidc-pkce-method=S256
+              - --certificate-authority-data=LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tClJFVkcKLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo=
+              env: null
+              installHint: kubelogin signs you in. Install it with "kubectl krew install oidc-login", or see https://github.com/int128/kubelogin
+              interactiveMode: IfAvailable
+              provideClusterInfo: false
+        "#);
+    }
+
+    #[test]
+    fn several_clusters_are_one_file_with_the_first_as_current() {
+        let (first, mut second) = (Parts::new(), Parts::new());
+        second.name = "production".parse().unwrap();
+        let yaml = to_yaml(&[first.file(), second.file()]);
+        let yaml = yaml.expose_secret();
+        assert!(yaml.contains("current-context: staging"), "{yaml}");
+        for name in [
+            "- name: staging",
+            "- name: production",
+            "- name: bob@example.com@staging",
+            "- name: bob@example.com@production",
+        ] {
+            assert!(yaml.contains(name), "{name}: {yaml}");
+        }
+    }
+
+    #[test]
     fn without_private_cas_and_refresh_token_their_keys_are_absent() {
         let mut parts = Parts::new();
         parts.endpoint.ca_pem = None;
         parts.endpoint.tls_server_name = Some("kubernetes.default".into());
         parts.issuer.ca_pem = None;
         parts.refresh_token = None;
-        insta::assert_snapshot!(parts.file().to_yaml().expose_secret(), @r"
+        insta::assert_snapshot!(parts.yaml().expose_secret(), @r"
         apiVersion: v1
         kind: Config
         clusters:
@@ -374,11 +509,11 @@ pub(super) mod tests {
     #[test]
     fn immune_21_the_shown_file_and_the_debug_output_hold_no_token() {
         let parts = Parts::new();
-        let shown = parts.file().to_yaml_without_tokens();
+        let shown = to_yaml_without_tokens(&[parts.file()]);
         for text in [shown.clone(), format!("{:?}", parts.file())] {
             assert!(!text.contains(parts.id_token.expose_secret()) && !text.contains("ChlkZXg"), "{text}");
         }
-        let whole = parts.file().to_yaml();
+        let whole = parts.yaml();
         let put_back = shown.replacen(LEFT_OUT, parts.id_token.expose_secret(), 1).replacen(
             LEFT_OUT,
             parts.refresh_token.as_ref().unwrap().expose_secret(),
@@ -397,7 +532,7 @@ pub(super) mod tests {
             parts.id_token = (*hostile).into();
             parts.refresh_token = Some((*hostile).into());
             parts.endpoint.tls_server_name = Some((*hostile).to_owned());
-            let yaml = parts.file().to_yaml();
+            let yaml = parts.yaml();
             let at = |path: &[&str]| scalar(yaml.expose_secret(), path);
             let config = ["users", "user", "auth-provider", "config"];
             for key in ["client-id", "idp-issuer-url", "id-token", "refresh-token"] {
@@ -418,7 +553,7 @@ pub(super) mod tests {
         {
             let mut parts = Parts::new();
             parts.name = name.parse().unwrap();
-            let yaml = parts.file().to_yaml();
+            let yaml = parts.yaml();
             let line = yaml.expose_secret().lines().find(|l| l.starts_with("current-context")).unwrap().to_owned();
             let value = line.trim_start_matches("current-context: ");
             assert!(value.starts_with(['\'', '"']), "{value}");
@@ -430,7 +565,7 @@ pub(super) mod tests {
         fn immune_17_any_text_is_read_back_as_it_was(text in "\\PC{0,40}|.{0,40}") {
             let mut parts = Parts::new();
             parts.issuer.client_id = text.clone();
-            let yaml = parts.file().to_yaml();
+            let yaml = parts.yaml();
             let back = scalar(yaml.expose_secret(), &["users", "user", "auth-provider", "config", "client-id"]);
             prop_assert_eq!(back, text);
         }

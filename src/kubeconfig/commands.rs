@@ -1,28 +1,34 @@
 //! The same kubeconfig as commands to paste, for people who keep one file for all their clusters.
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
-use super::{ProviderKubeconfig, shell::quote};
+use super::{
+    build::{Credential, EXEC_VERSION, Entry, Kubelogin, Tokens},
+    shell::quote,
+};
 
 /// The same as `kubectl config …` commands for a POSIX shell, one for each line, tokens included. The CA goes through a temporary
 /// file, since `kubectl config set clusters.NAME.…` takes the dots of a name for its own.
 ///
 /// Where an entry of the same name stands already, what the file would not have is taken out of it.
-pub fn safe_commands(file: &ProviderKubeconfig<'_>) -> SecretString {
-    let (name, user) = (quote(file.name.as_str()), quote(&file.user_name()));
-    let mut lines = cluster(file, &name);
-    lines.push(credentials(file, &user));
+pub fn safe_commands(entry: &Entry<'_>) -> SecretString {
+    let (name, user) = (quote(entry.name.as_str()), quote(&entry.user_name()));
+    let mut lines = cluster(entry, &name);
+    lines.push(match &entry.credential {
+        Credential::Tokens(tokens) => with_tokens(tokens, &user),
+        Credential::Kubelogin(plugin) => with_plugin(plugin, &user),
+    });
     lines.push(format!("kubectl config set-context {name} --cluster={name} --user={user}"));
     lines.push(format!("kubectl config use-context {name}"));
     (lines.join("\n") + "\n").into()
 }
 
-fn cluster(file: &ProviderKubeconfig<'_>, name: &str) -> Vec<String> {
-    let mut set = format!("kubectl config set-cluster {name} --server={}", quote(file.server()));
-    if let Some(sni) = &file.endpoint.tls_server_name {
+fn cluster(entry: &Entry<'_>, name: &str) -> Vec<String> {
+    let mut set = format!("kubectl config set-cluster {name} --server={}", quote(entry.server()));
+    if let Some(sni) = &entry.endpoint.tls_server_name {
         set.extend([" --tls-server-name=", &quote(sni)]);
     }
-    let Some(pem) = &file.endpoint.ca_pem else { return vec![set] };
+    let Some(pem) = &entry.endpoint.ca_pem else { return vec![set] };
     let pem: Vec<String> = pem.lines().map(quote).collect();
     set.push_str(" --embed-certs=true --certificate-authority=\"$KUBELEND_CA\"");
     vec![
@@ -33,10 +39,8 @@ fn cluster(file: &ProviderKubeconfig<'_>, name: &str) -> Vec<String> {
     ]
 }
 
-fn credentials(file: &ProviderKubeconfig<'_>, user: &str) -> String {
-    let issuer_ca = file.issuer_ca_data();
-    let refresh = file.refresh_token.map(ExposeSecret::expose_secret);
-    let settings = file.settings(file.id_token.expose_secret(), refresh, issuer_ca.as_deref());
+fn with_tokens(tokens: &Tokens<'_>, user: &str) -> String {
+    let settings = tokens.settings(true);
     let mut line = "kubectl config set-credentials --auth-provider=oidc".to_owned();
     for (key, value) in &settings {
         line.extend([" --auth-provider-arg=", &quote(&csv(&format!("{key}={value}")))]);
@@ -48,6 +52,17 @@ fn credentials(file: &ProviderKubeconfig<'_>, user: &str) -> String {
         }
     }
     // The name comes last, behind `--`: it may begin with a dash.
+    format!("{line} -- {user}")
+}
+
+fn with_plugin(plugin: &Kubelogin<'_>, user: &str) -> String {
+    let mut line = format!(
+        "kubectl config set-credentials --exec-api-version={EXEC_VERSION} --exec-interactive-mode=IfAvailable \
+         --exec-command=kubectl"
+    );
+    for arg in plugin.args() {
+        line.extend([" --exec-arg=", &quote(&csv(&arg))]);
+    }
     format!("{line} -- {user}")
 }
 
@@ -63,6 +78,8 @@ fn csv(field: &str) -> String {
 #[cfg(test)]
 mod tests {
     use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, process::Command};
+
+    use secrecy::ExposeSecret;
 
     use super::*;
     use crate::{

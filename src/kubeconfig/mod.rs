@@ -11,7 +11,7 @@ mod shell;
 mod values;
 mod yaml;
 
-pub use build::ProviderKubeconfig;
+pub use build::{Credential, Entry, Kubelogin, Tokens, to_yaml, to_yaml_without_tokens};
 pub use commands::safe_commands;
 pub use connect::{connect_script, least_power_manifest};
 pub use parse::{MAX_BYTES, ParseError, Parsed, parse};

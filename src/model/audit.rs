@@ -36,11 +36,14 @@ pub enum Action {
     BindingRemoved,
     BindingFailed,
     KubeconfigIssued,
+    DeviceRevoked,
+    DeviceApart,
+    UpstreamEnded,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::SignedIn,
         Self::SignedOut,
         Self::ClusterAdded,
@@ -59,6 +62,9 @@ impl Action {
         Self::BindingRemoved,
         Self::BindingFailed,
         Self::KubeconfigIssued,
+        Self::DeviceRevoked,
+        Self::DeviceApart,
+        Self::UpstreamEnded,
     ];
 
     /// As stored: `noun.verb`.
@@ -82,6 +88,9 @@ impl Action {
             Self::BindingRemoved => "binding.removed",
             Self::BindingFailed => "binding.failed",
             Self::KubeconfigIssued => "kubeconfig.issued",
+            Self::DeviceRevoked => "device.revoked",
+            Self::DeviceApart => "device.used_far_apart",
+            Self::UpstreamEnded => "session.ended_by_provider",
         }
     }
 

@@ -43,6 +43,8 @@ id_types! {
     GrantId,
     /// Names a [`ShareLink`](super::share_link::ShareLink).
     ShareLinkId,
+    /// Names a [`Device`](super::device::Device); its relay's address holds it.
+    DeviceId,
     /// Names an [`AuditEvent`](super::audit::AuditEvent).
     AuditEventId,
     /// Names one connection check of a cluster.

@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod claim_mapping;
 pub mod cluster;
+pub mod device;
 pub mod grant;
 pub mod id;
 pub mod identity;
@@ -17,4 +18,5 @@ pub mod share_link;
 pub mod subject;
 pub mod time;
 pub mod token_set;
+pub mod upstream;
 pub mod workspace;

@@ -26,11 +26,9 @@ pub struct TokenSet {
     pub provider: ProviderId,
     /// The tokens.
     pub tokens: Tokens,
-    /// Whether `offline_access` was asked for: then a missing refresh token means that the provider gives none.
-    pub asked_offline: bool,
-    /// When they first left Kubelend inside a kubeconfig. From then on only kubectl may refresh them: a refresh token
-    /// used by two is a refresh token lost.
+    /// Whether they are for a kubeconfig that talks to the provider by itself. Only then is a refresh token among them, which
+    /// Kubelend never uses: a refresh token used by two is a refresh token lost.
+    pub direct: bool,
+    /// When they first left Kubelend inside a kubeconfig.
     pub handed_out_at: Option<Timestamp>,
-    /// Grows by one with each change, so that two requests cannot both replace what they read.
-    pub version: i64,
 }

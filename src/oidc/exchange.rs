@@ -15,7 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    OidcError, Provider,
+    OidcError, Provider, Purpose,
     discovery::Metadata,
     error::cut,
     verify::{MAX_TOKEN, Verified},
@@ -94,9 +94,11 @@ pub(super) enum TokenFailure {
 
 impl Provider {
     /// A client of the provider's endpoints. Without a secret its id goes into the body, as a public client's does.
-    pub(super) fn client(&self, metadata: &Metadata) -> TokenClient {
-        let mut client = Client::new(ClientId::new(self.settings.client_id.clone()));
-        if let Some(secret) = &self.settings.client_secret {
+    pub(super) fn client(&self, metadata: &Metadata, purpose: Purpose) -> TokenClient {
+        let id = self.settings.client_for(purpose);
+        let mut client = Client::new(ClientId::new(id.to_owned()));
+        // The secret is the first client's alone.
+        if let Some(secret) = self.settings.client_secret.as_ref().filter(|_| id == self.settings.client_id) {
             client = client.set_client_secret(ClientSecret::new(secret.expose_secret().to_owned()));
         }
         client
@@ -113,6 +115,18 @@ impl<'c> AsyncHttpClient<'c> for HttpsClient {
 
     fn call(&'c self, request: HttpRequest) -> Self::Future {
         Box::pin(self.send(request))
+    }
+}
+
+/// The same, with more time: for answers that no page waits for, and whose loss would cost a sign-in.
+pub(super) struct Patient<'p>(pub(super) &'p HttpsClient);
+
+impl<'c> AsyncHttpClient<'c> for Patient<'_> {
+    type Error = HttpsError;
+    type Future = BoxFuture<'c, Result<HttpResponse, HttpsError>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(self.0.send_patiently(request))
     }
 }
 

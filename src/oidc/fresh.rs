@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, timeout};
 
 use super::{
-    OidcError, Provider, Providers,
+    OidcError, Provider, Providers, Purpose,
     discovery::{self, Known},
     error::cut,
     provider::ProviderHealth,
@@ -110,8 +110,10 @@ impl Provider {
         token: &str,
         known: &Known,
         nonce: Option<&str>,
+        purpose: Purpose,
     ) -> Result<Verified, OidcError> {
-        let check = |known: &Known| verify(token, &known.keys, &self.settings, nonce, self.clock.now());
+        let client = self.settings.client_for(purpose);
+        let check = |known: &Known| verify(token, &known.keys, &self.settings, client, nonce, self.clock.now());
         let why = match check(known) {
             Ok(verified) => return Ok(verified),
             Err(Refusal::Bad(why)) => return Err(OidcError::BadToken(why)),

@@ -36,6 +36,24 @@ pub enum Purpose {
     Pages,
     /// To leave with a kubeconfig: `offline_access` is asked for.
     Kubeconfig,
+    /// To leave with a kubeconfig that talks to the provider by itself: the same with the client for those.
+    Direct,
+}
+
+impl Purpose {
+    /// As it stands in our own addresses; nothing for pages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pages => "",
+            Self::Kubeconfig => "kubeconfig",
+            Self::Direct => "direct",
+        }
+    }
+
+    /// As it stands in our own addresses.
+    pub fn parse(text: &str) -> Self {
+        [Self::Kubeconfig, Self::Direct].into_iter().find(|p| p.as_str() == text).unwrap_or(Self::Pages)
+    }
 }
 
 /// A sign-in that was begun: what the browser's encrypted cookie keeps until the provider answers.
@@ -92,6 +110,7 @@ impl Provider {
         return_to: &str,
     ) -> Result<(Url, Attempt), OidcError> {
         let known = self.known(FRESH).await?;
+        let purpose = self.settings.purpose_for(purpose);
         let attempt = Attempt {
             provider: self.settings.id.clone(),
             purpose,
@@ -103,7 +122,7 @@ impl Provider {
         };
         let verifier = PkceCodeVerifier::new(attempt.verifier.clone());
         let (url, _) = self
-            .client(&known.metadata)
+            .client(&known.metadata, purpose)
             .authorize_url(|| CsrfToken::new(attempt.state.clone()))
             .set_redirect_uri(Cow::Owned(RedirectUrl::from_url(redirect_uri.clone())))
             .set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier))
@@ -140,7 +159,8 @@ impl Provider {
         let known = self.known_at_all().await?;
         self.check_issuer(&known.metadata, callback.iss.as_deref())?;
         let code = code(callback)?;
-        let client = self.client(&known.metadata).set_redirect_uri(RedirectUrl::from_url(redirect_uri.clone()));
+        let client =
+            self.client(&known.metadata, attempt.purpose).set_redirect_uri(RedirectUrl::from_url(redirect_uri.clone()));
         let exchange = client
             .exchange_code(AuthorizationCode::new(code))
             .set_pkce_verifier(PkceCodeVerifier::new(attempt.verifier.clone()));
@@ -150,7 +170,7 @@ impl Provider {
             TokenFailure::Trouble(why) => OidcError::Unreachable(why),
             TokenFailure::Nonsense(why) => OidcError::Nonsense(why),
         })?;
-        let verified = self.verified(given.exposed(), &known, Some(&attempt.nonce)).await?;
+        let verified = self.verified(given.exposed(), &known, Some(&attempt.nonce), attempt.purpose).await?;
         Ok(SignedIn { tokens: given.tokens(&verified), claims: verified.claims, purpose: attempt.purpose })
     }
 
@@ -194,7 +214,7 @@ fn scopes(settings: &ProviderSettings, metadata: &Metadata, purpose: Purpose) ->
     let listed = |scope: &str| metadata.scopes_supported.as_ref().is_none_or(|all| all.iter().any(|s| s == scope));
     let mut asked = vec!["openid".to_owned()];
     for scope in &settings.scopes {
-        let wanted = scope != "offline_access" || purpose == Purpose::Kubeconfig;
+        let wanted = scope != "offline_access" || purpose != Purpose::Pages;
         if wanted && listed(scope) && !asked.contains(scope) {
             asked.push(scope.clone());
         }

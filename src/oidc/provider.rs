@@ -7,11 +7,12 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::{sync::Notify, time::Instant};
 use url::Url;
 
-use super::{OidcError, discovery::Known};
+use super::{OidcError, Purpose, discovery::Known};
 use crate::{
     clock::Clock,
     model::{
         claim_mapping::ClaimMapping,
+        device::Format,
         provider::{KubeconfigIssuer, ProviderId},
         time::Timestamp,
     },
@@ -31,12 +32,53 @@ pub struct ProviderSettings {
     pub client_id: String,
     /// Its secret, for a confidential client. Never written into a kubeconfig.
     pub client_secret: Option<SecretString>,
+    /// A second, public client for kubeconfigs that talk to the provider by themselves.
+    pub direct_client_id: Option<String>,
+    /// Whether devices are relayed: Kubelend keeps people's sign-ins and hands out fresh ID tokens.
+    pub relay: bool,
     /// The issuer's CA as PEM, trusted for this issuer alone.
     pub ca_pem: Option<String>,
     /// Scopes; `offline_access` among them means that it may be asked for.
     pub scopes: Vec<String>,
     /// What clusters make of its tokens, unless they say otherwise.
     pub claim_mapping: ClaimMapping,
+}
+
+impl ProviderSettings {
+    /// The client of kubeconfigs that talk to the provider by themselves; `None` where there is none. The relay's own client
+    /// cannot be it: on Dex a second refresh token of one client ends the first.
+    pub fn direct_client(&self) -> Option<&str> {
+        let own = (!self.relay).then_some(self.client_id.as_str());
+        self.direct_client_id.as_deref().or(own)
+    }
+
+    /// Which formats of kubeconfig can be made with this provider.
+    pub fn formats(&self) -> Vec<Format> {
+        let offered = |format: &Format| if format.is_relayed() { self.relay } else { self.direct_client().is_some() };
+        Format::ALL.into_iter().filter(offered).collect()
+    }
+
+    /// The client that somebody signs in with.
+    pub(super) fn client_for(&self, purpose: Purpose) -> &str {
+        let direct = self.direct_client().filter(|_| purpose == Purpose::Direct);
+        direct.unwrap_or(&self.client_id)
+    }
+
+    /// What somebody who wants to leave with a kubeconfig signs in for, as this provider is set up.
+    pub fn purpose_for(&self, wanted: Purpose) -> Purpose {
+        match wanted {
+            Purpose::Kubeconfig if !self.relay => Purpose::Direct,
+            Purpose::Direct if self.direct_client().is_none() => Purpose::Kubeconfig,
+            other => other,
+        }
+    }
+
+    /// All clients of ours, whose tokens clusters have to accept: the audiences.
+    pub fn clients(&self) -> Vec<&str> {
+        let mut all = vec![self.client_id.as_str()];
+        all.extend(self.direct_client_id.as_deref().filter(|direct| *direct != self.client_id));
+        all
+    }
 }
 
 /// How a provider is doing.
@@ -150,13 +192,10 @@ impl Provider {
         };
     }
 
-    /// What a kubeconfig says of it.
-    pub fn kubeconfig_issuer(&self) -> KubeconfigIssuer {
-        KubeconfigIssuer {
-            issuer: self.settings.issuer.clone(),
-            client_id: self.settings.client_id.clone(),
-            ca_pem: self.settings.ca_pem.clone(),
-        }
+    /// What a kubeconfig that talks to it by itself says of it; `None` where none may.
+    pub fn direct_issuer(&self) -> Option<KubeconfigIssuer> {
+        let client_id = self.settings.direct_client()?.to_owned();
+        Some(KubeconfigIssuer { issuer: self.settings.issuer.clone(), client_id, ca_pem: self.settings.ca_pem.clone() })
     }
 
     /// Where to sign out at the provider, if it offers that (`end_session_endpoint`, OpenID Connect RP-Initiated Logout).

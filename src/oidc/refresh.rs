@@ -7,28 +7,43 @@ use oauth2::RefreshToken;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    OidcError, Provider, RefreshError,
-    exchange::{TokenFailure, given, said},
+    OidcError, Provider, Purpose, RefreshError,
+    exchange::{Patient, TokenFailure, given, said},
 };
-use crate::model::token_set::Tokens;
+use crate::model::{identity::VerifiedClaims, token_set::Tokens};
+
+/// What a refresh gave.
+#[derive(Clone, Debug)]
+pub struct Refreshed {
+    /// The new tokens.
+    pub tokens: Tokens,
+    /// What the new ID token says of the person.
+    pub claims: VerifiedClaims,
+}
 
 impl Provider {
     /// Trades a refresh token for new tokens. The new ID token is verified (without nonce) and must be of the same person,
     /// whose `sub` the caller knows. Where the provider gives no new refresh token the old one stays good and is returned.
-    /// Never tries twice by itself: an answer that was lost may have spent the token.
-    pub async fn refresh(&self, refresh_token: &SecretString, sub: &str) -> Result<Tokens, RefreshError> {
+    /// Never tries twice by itself: an answer that was lost may have spent the token; for the same reason it waits
+    /// longer than any page would.
+    pub async fn refresh(&self, refresh_token: &SecretString, sub: &str) -> Result<Refreshed, RefreshError> {
         let known = self.known_at_all().await.map_err(unavailable)?;
         let old = RefreshToken::new(refresh_token.expose_secret().to_owned());
-        let answer = self.client(&known.metadata).exchange_refresh_token(&old).request_async(&self.http).await;
+        let answer = self
+            .client(&known.metadata, Purpose::Kubeconfig)
+            .exchange_refresh_token(&old)
+            .request_async(&Patient(&self.http))
+            .await;
         let mut given = given(answer).map_err(|failure| self.refused(failure))?;
         // An answer came, so the old token may be spent; if the new one does not hold, there is none.
-        let verified = self.verified(given.exposed(), &known, None).await;
+        let verified = self.verified(given.exposed(), &known, None, Purpose::Kubeconfig).await;
         let verified = verified.map_err(|error| RefreshError::Ended(error.to_string()))?;
         if verified.claims.sub != sub {
             return Err(RefreshError::Ended("it answered with another person's token".into()));
         }
         given.refresh_token.get_or_insert_with(|| refresh_token.clone());
-        Ok(given.tokens(&verified))
+        let tokens = given.tokens(&verified);
+        Ok(Refreshed { tokens, claims: verified.claims })
     }
 
     fn refused(&self, failure: TokenFailure) -> RefreshError {

@@ -73,11 +73,12 @@ impl AdditionalClaims for Rest {}
 type Token = IdToken<Rest, CoreGenderClaim, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm>;
 type Claims = IdTokenClaims<Rest, CoreGenderClaim>;
 
-/// Verifies a token; `nonce` is `None` after a refresh, where none is promised.
+/// Verifies a token that was made for this client of ours; `nonce` is `None` after a refresh, where none is promised.
 pub(super) fn verify(
     token: &str,
     keys: &CoreJsonWebKeySet,
     provider: &ProviderSettings,
+    client_id: &str,
     nonce: Option<&str>,
     now: Timestamp,
 ) -> Result<Verified, Refusal> {
@@ -88,7 +89,7 @@ pub(super) fn verify(
     let token = Token::from_str(token).map_err(|e| bad(format!("it is no ID token: {e}")))?;
     let issuer = IssuerUrl::new(provider.issuer.clone()).map_err(|e| bad(e.to_string()))?;
     let earliest = moment(now.minus(LEEWAY)).ok_or_else(|| bad("our clock is out of range".into()))?;
-    let verifier = IdTokenVerifier::new_public_client(ClientId::new(provider.client_id.clone()), issuer, keys.clone())
+    let verifier = IdTokenVerifier::new_public_client(ClientId::new(client_id.to_owned()), issuer, keys.clone())
         .set_allowed_algs(ALGORITHMS)
         // Other audiences are looked at below, together with `azp`.
         .set_other_audience_verifier_fn(|_: &Audience| true)
@@ -99,7 +100,7 @@ pub(super) fn verify(
         None => Ok(()),
     };
     let claims = token.claims(&verifier, check_nonce).map_err(refusal)?;
-    check_party(claims, &provider.client_id).map_err(bad)?;
+    check_party(claims, client_id).map_err(bad)?;
     check_times(claims, now).map_err(bad)?;
     Ok(Verified {
         claims: identity(claims, provider).map_err(bad)?,

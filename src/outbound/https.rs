@@ -16,6 +16,8 @@ use super::{AddressRules, ForbiddenAddress};
 const CONNECT: Duration = Duration::from_millis(1500);
 /// How long a request may take in all: a page that waits for it answers within 3 s.
 const TOTAL: Duration = Duration::from_millis(2500);
+/// How long one may take whose answer no page waits for.
+const PATIENT: Duration = Duration::from_secs(10);
 /// How much of an answer is read.
 const MAX_BODY: usize = 1024 * 1024;
 
@@ -81,7 +83,24 @@ impl HttpsClient {
     /// # Errors
     /// See [`HttpsError`]; none of them quotes the request's body or headers.
     pub async fn send(&self, request: http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, HttpsError> {
-        let request = reqwest::Request::try_from(request).map_err(|e| HttpsError::BadRequest(chain(&e)))?;
+        self.send_within(TOTAL, request).await
+    }
+
+    /// The same with more time for the answer: for one that would be missed.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn send_patiently(&self, request: http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, HttpsError> {
+        self.send_within(PATIENT, request).await
+    }
+
+    async fn send_within(
+        &self,
+        bound: Duration,
+        request: http::Request<Vec<u8>>,
+    ) -> Result<http::Response<Vec<u8>>, HttpsError> {
+        let mut request = reqwest::Request::try_from(request).map_err(|e| HttpsError::BadRequest(chain(&e)))?;
+        *request.timeout_mut() = Some(bound);
         self.check(request.url())?;
         let mut answer = self.client.execute(request).await.map_err(failed)?;
         let (status, headers) = (answer.status(), answer.headers().clone());

@@ -10,7 +10,7 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::watch;
 
 use crate::{
-    access::{AccessError, Applier, Probe},
+    access::{AccessError, Applier, Probe, Upstreams},
     clock::Clock,
     model::{grant::GrantState, time::Timestamp},
     store::{Store, StoreError},
@@ -37,13 +37,14 @@ pub struct Reconciler {
     store: Store,
     applier: Applier,
     probe: Probe,
+    upstreams: Upstreams,
     clock: Clock,
 }
 
 impl Reconciler {
     /// With these parts.
-    pub fn new(store: Store, applier: Applier, probe: Probe, clock: Clock) -> Self {
-        Self { store, applier, probe, clock }
+    pub fn new(store: Store, applier: Applier, probe: Probe, upstreams: Upstreams, clock: Clock) -> Self {
+        Self { store, applier, probe, upstreams, clock }
     }
 
     /// Runs until `stop` turns true, and then to the end of what it has begun.
@@ -52,8 +53,14 @@ impl Reconciler {
         tokio::join!(
             every(TICK, stop.clone(), async || self.tick().await),
             every(CHECKS, stop.clone(), async || self.checks().await),
-            every(SWEEP, stop, async || self.store.sweep_sessions(self.clock.now()).await.map(drop)),
+            every(SWEEP, stop, async || self.sweep().await),
         );
+    }
+
+    async fn sweep(&self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        self.store.sweep_sessions(now).await?;
+        self.upstreams.sweep(now).await.map(drop)
     }
 
     async fn tick(&self) -> Result<(), StoreError> {

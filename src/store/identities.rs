@@ -74,6 +74,7 @@ struct Before {
     provider: String,
     email: Option<String>,
     email_verified: bool,
+    last_sign_in: i64,
 }
 
 async fn meet(tx: &mut Tx, claims: &VerifiedClaims, now: Timestamp) -> Result<Before, StoreError> {
@@ -81,7 +82,7 @@ async fn meet(tx: &mut Tx, claims: &VerifiedClaims, now: Timestamp) -> Result<Be
     const SQL: &str = "INSERT INTO identities (id, provider, issuer, sub, email_verified, group_list, last_sign_in) \
          VALUES ($1, $2, $3, $4, FALSE, '[]', $5) \
          ON CONFLICT (issuer, sub) DO UPDATE SET last_sign_in = excluded.last_sign_in \
-         RETURNING id, provider, email, email_verified";
+         RETURNING id, provider, email, email_verified, last_sign_in";
     Ok(on!(tx, |db| sqlx::query_as(SQL)
         .bind(IdentityId::new().to_string())
         .bind(claims.provider.as_str())
@@ -175,7 +176,30 @@ async fn sign_in(tx: &mut Tx, claims: &VerifiedClaims, now: Timestamp) -> Result
         queue_for(tx, &claims.provider, &email.normalised()).await?;
     }
     let before = meet(tx, claims, now).await?;
-    let identity = now_known(parsed(&before.id, "id of a person")?, claims, now);
+    learn(tx, before, claims, now).await
+}
+
+/// What a refreshed token says of a person who is known: the same as at a sign-in, which it is not.
+pub(super) async fn refreshed(tx: &mut Tx, claims: &VerifiedClaims, now: Timestamp) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE identities SET issuer = issuer WHERE issuer = $1 AND sub = $2 \
+         RETURNING id, provider, email, email_verified, last_sign_in";
+    if let Some(email) = &claims.email {
+        queue_for(tx, &claims.provider, &email.normalised()).await?;
+    }
+    let before: Option<Before> =
+        on!(tx, |db| sqlx::query_as(SQL).bind(&claims.issuer).bind(&claims.sub).fetch_optional(db).await)?;
+    learn(tx, before.ok_or(StoreError::NotFound)?, claims, now).await.map(drop)
+}
+
+/// Takes over what a token says of a person, and what follows from it for their grants.
+async fn learn(
+    tx: &mut Tx,
+    before: Before,
+    claims: &VerifiedClaims,
+    now: Timestamp,
+) -> Result<SignInRecord, StoreError> {
+    let signed_in = Timestamp::from_millis(before.last_sign_in);
+    let identity = now_known(parsed(&before.id, "id of a person")?, claims, signed_in);
     let mut grants_touched = 0;
     if let Some(email) = &identity.email {
         for loser in take_email(tx, claims, email, identity.id).await? {

@@ -12,16 +12,19 @@ mod db;
 mod audit;
 mod checks;
 mod clusters;
+mod devices;
 mod grants;
 mod identities;
 mod links;
 mod open;
 mod sessions;
 mod tokens;
+mod upstream;
 
 pub use audit::AuditDraft;
 pub use checks::StoredCheck;
 pub use clusters::NewCluster;
+pub use devices::{Devices, NewDevice};
 pub use grants::{DueGrant, GrantFilter, GrantPage, NewGrant, Outcome};
 pub use identities::SignInRecord;
 pub use links::{Acceptance, Accepted, NewLink};
@@ -50,6 +53,9 @@ pub enum StoreError {
     /// There is one already: what clashes, in words for the person who asked.
     #[error("{0}")]
     Duplicate(&'static str),
+    /// There are too many already: how many of what is the most.
+    #[error("there are too many already: {0} is the most")]
+    Full(&'static str),
     /// Somebody else changed it in between.
     #[error("it was changed in the meantime")]
     Stale,

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::shell;
 use crate::{
-    model::{claim_mapping::ClaimMapping, cluster::Cluster, provider::KubeconfigIssuer},
-    oidc::Providers,
+    model::{claim_mapping::ClaimMapping, cluster::Cluster},
+    oidc::{ProviderSettings, Providers},
 };
 
 /// What to paste.
@@ -39,7 +39,9 @@ struct Jwt<'a> {
 #[serde(rename_all = "camelCase")]
 struct Issuer<'a> {
     url: &'a str,
-    audiences: [&'a str; 1],
+    audiences: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audience_match_policy: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate_authority: Option<&'a str>,
 }
@@ -56,18 +58,32 @@ struct Claim<'a> {
     prefix: &'a str,
 }
 
+/// A provider as an API server is told of it.
+struct Trusted<'a> {
+    issuer: &'a str,
+    /// All clients of ours, the one that people sign in with first.
+    audiences: Vec<&'a str>,
+    ca_pem: Option<&'a str>,
+}
+
+impl<'a> Trusted<'a> {
+    fn of(settings: &'a ProviderSettings) -> Self {
+        Self { issuer: &settings.issuer, audiences: settings.clients(), ca_pem: settings.ca_pem.as_deref() }
+    }
+}
+
 impl ApiServerSetup {
     /// For the providers that a cluster trusts; `version` is the API server's, where it is known.
     pub fn of(cluster: &Cluster, providers: &Providers, version: Option<&str>) -> Self {
-        let trusted: Vec<(KubeconfigIssuer, &ClaimMapping)> = cluster
+        let trusted: Vec<(Trusted<'_>, &ClaimMapping)> = cluster
             .trusts
             .iter()
-            .filter_map(|(id, mapping)| Some((providers.get(id)?.kubeconfig_issuer(), mapping)))
+            .filter_map(|(id, mapping)| Some((Trusted::of(providers.get(id)?.settings()), mapping)))
             .collect();
         Self::from_parts(&trusted, version)
     }
 
-    fn from_parts(trusted: &[(KubeconfigIssuer, &ClaimMapping)], version: Option<&str>) -> Self {
+    fn from_parts(trusted: &[(Trusted<'_>, &ClaimMapping)], version: Option<&str>) -> Self {
         let configuration = AuthenticationConfiguration {
             api_version: api_version(version),
             kind: "AuthenticationConfiguration",
@@ -91,12 +107,14 @@ fn api_version(version: Option<&str>) -> &'static str {
     if minor.is_some_and(|m| m < 34) { "apiserver.config.k8s.io/v1beta1" } else { "apiserver.config.k8s.io/v1" }
 }
 
-fn jwt<'a>(issuer: &'a KubeconfigIssuer, mapping: &'a ClaimMapping) -> Jwt<'a> {
+fn jwt<'a>(issuer: &Trusted<'a>, mapping: &'a ClaimMapping) -> Jwt<'a> {
     Jwt {
         issuer: Issuer {
-            url: &issuer.issuer,
-            audiences: [&issuer.client_id],
-            certificate_authority: issuer.ca_pem.as_deref(),
+            url: issuer.issuer,
+            // The API server wants the policy where there are several.
+            audience_match_policy: (issuer.audiences.len() > 1).then_some("MatchAny"),
+            audiences: issuer.audiences.clone(),
+            certificate_authority: issuer.ca_pem,
         },
         claim_mappings: Mappings {
             username: Claim { claim: mapping.username_claim.as_str(), prefix: &mapping.username_prefix },
@@ -105,12 +123,13 @@ fn jwt<'a>(issuer: &'a KubeconfigIssuer, mapping: &'a ClaimMapping) -> Jwt<'a> {
     }
 }
 
-fn flags(issuer: &KubeconfigIssuer, mapping: &ClaimMapping) -> String {
+fn flags(issuer: &Trusted<'_>, mapping: &ClaimMapping) -> String {
     // The flag's word for “no prefix” is a dash; without the flag the API server puts the issuer before some claims.
     let user_prefix = if mapping.username_prefix.is_empty() { "-" } else { &mapping.username_prefix };
     let mut flags = vec![
-        ("issuer-url", issuer.issuer.as_str()),
-        ("client-id", &issuer.client_id),
+        ("issuer-url", issuer.issuer),
+        // Flags take one audience: the client that Kubelend signs people in with.
+        ("client-id", issuer.audiences.first().copied().unwrap_or_default()),
         ("username-claim", mapping.username_claim.as_str()),
         ("username-prefix", user_prefix),
         ("groups-claim", &mapping.groups_claim),
@@ -126,12 +145,8 @@ fn flags(issuer: &KubeconfigIssuer, mapping: &ClaimMapping) -> String {
 mod tests {
     use super::*;
 
-    fn issuer(ca: Option<&str>) -> KubeconfigIssuer {
-        KubeconfigIssuer {
-            issuer: "https://dex.example/dex".into(),
-            client_id: "kubelend".into(),
-            ca_pem: ca.map(Into::into),
-        }
+    fn issuer(ca_pem: Option<&str>) -> Trusted<'_> {
+        Trusted { issuer: "https://dex.example/dex", audiences: vec!["kubelend"], ca_pem }
     }
 
     /// All scalars of a document in their order, as a YAML reader takes them.
@@ -155,6 +170,16 @@ mod tests {
         assert_eq!(scalars(&setup.configuration), wanted.split(' ').collect::<Vec<_>>());
         assert!(setup.flags.unwrap().contains("--oidc-username-prefix=-\n"));
         assert!(setup.ca_file);
+    }
+
+    #[test]
+    fn both_clients_are_audiences_and_the_flags_name_the_first() {
+        let mapping = ClaimMapping::default();
+        let both = Trusted { audiences: vec!["kubelend", "kubelend-direct"], ..issuer(None) };
+        let setup = ApiServerSetup::from_parts(&[(both, &mapping)], None);
+        let read = scalars(&setup.configuration).join(" ");
+        assert!(read.contains("audiences kubelend kubelend-direct audienceMatchPolicy MatchAny "), "{read}");
+        assert!(setup.flags.unwrap().contains("--oidc-client-id=kubelend\n"));
     }
 
     #[test]

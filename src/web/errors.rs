@@ -262,6 +262,11 @@ impl From<StoreError> for PageError {
         let cause = error.to_string();
         match error {
             StoreError::NotFound => Self::not_found(),
+            StoreError::Full(most) => Self::new(
+                StatusCode::CONFLICT,
+                "There are too many already",
+                format!("{most} is the most. Take some back first."),
+            ),
             StoreError::Duplicate(what) => Self::new(StatusCode::CONFLICT, "There is one already", what),
             StoreError::Stale => Self::new(
                 StatusCode::CONFLICT,

@@ -20,6 +20,8 @@ pub enum Nav {
     Clusters,
     /// “Shared with me”.
     Shared,
+    /// “My devices”.
+    Devices,
 }
 
 /// What `base.html` needs. Each page struct has one, in the field `frame`.
@@ -35,7 +37,7 @@ pub struct Frame {
     pub person: Option<String>,
     /// For the forms on the page.
     pub csrf: String,
-    /// The current entry of the navigation: `clusters`, `shared` or nothing.
+    /// The current entry of the navigation: `clusters`, `shared`, `devices` or nothing.
     pub at: &'static str,
     /// Whether the person may add clusters.
     pub may_add_clusters: bool,
@@ -77,6 +79,7 @@ impl Frame {
             Nav::Nowhere => "",
             Nav::Clusters => "clusters",
             Nav::Shared => "shared",
+            Nav::Devices => "devices",
         };
         self
     }

@@ -216,6 +216,9 @@ pub fn deed(action: Action) -> &'static str {
         Action::BindingRemoved => "took off the cluster:",
         Action::BindingFailed => "could not bring to the cluster:",
         Action::KubeconfigIssued => "took a kubeconfig:",
+        Action::DeviceRevoked => "took back kubeconfigs:",
+        Action::DeviceApart => "saw one kubeconfig used in two far-apart places:",
+        Action::UpstreamEnded => "was told by the provider that a sign-in has ended:",
     }
 }
 

@@ -7,6 +7,8 @@
 pub mod api_server_setup;
 pub mod assets;
 pub mod attempts;
+pub mod browser_name;
+pub mod client_address;
 pub mod errors;
 pub mod field_marks;
 pub mod forms;
@@ -16,6 +18,7 @@ pub mod health;
 pub mod labels;
 pub mod pages;
 pub mod paths;
+pub mod relay;
 pub mod requests;
 pub mod return_to;
 pub mod session;
@@ -38,7 +41,7 @@ use axum::{
 use url::Url;
 
 use crate::{
-    access::{Clusters, Gate, Grants, Kubeconfigs, Links, Observer, SignIns},
+    access::{Clusters, Devices, Gate, Grants, Kubeconfigs, Links, Observer, Relay, SignIns},
     clock::Clock,
     crypto::Keyring,
     oidc::Providers,
@@ -60,6 +63,10 @@ pub struct Parts {
     pub grants: Grants,
     /// Kubeconfigs.
     pub kubeconfigs: Kubeconfigs,
+    /// The kubeconfigs that people hold.
+    pub devices: Devices,
+    /// Fresh tokens for them.
+    pub relay: Relay,
     /// For display only.
     pub store: Store,
     /// Sessions.
@@ -104,6 +111,8 @@ parts! {
     links: Links,
     grants: Grants,
     kubeconfigs: Kubeconfigs,
+    devices: Devices,
+    relay: Relay,
     store: Store,
     providers: Providers,
     observer: Observer,
@@ -129,6 +138,7 @@ pub fn router_on<S: tower_sessions::SessionStore + Clone>(parts: Parts, sessions
         .layer(from_fn_with_state(parts.clock.clone(), errors::show));
     pages
         .merge(health::router())
+        .merge(relay::router())
         .merge(assets::router())
         .layer(from_fn_with_state(Arc::clone(&parts.settings), headers::apply))
         .layer(from_fn(requests::observe))
@@ -137,7 +147,7 @@ pub fn router_on<S: tower_sessions::SessionStore + Clone>(parts: Parts, sessions
 
 /// What people see to whom something is lent.
 fn visitor_pages() -> Router<Parts> {
-    use pages::{callback, home, kubeconfig, landing, shared, sign_in, sign_out};
+    use pages::{callback, home, kubeconfig, landing, own_devices, shared, sign_in, sign_out};
     use paths::pattern;
 
     Router::new()
@@ -148,7 +158,11 @@ fn visitor_pages() -> Router<Parts> {
         .route(paths::SIGN_OUT, post(sign_out::post))
         .route(paths::SIGNED_OUT, get(sign_out::get))
         .route(pattern::LANDING, get(landing::get).post(landing::post))
+        .route(paths::RENEW, get(sign_in::renew))
         .route(paths::SHARED, get(shared::get))
+        .route(paths::OWN_DEVICES, get(own_devices::get))
+        .route(paths::REVOKE_OWN_DEVICES, get(own_devices::ask).post(own_devices::revoke_all))
+        .route(pattern::REVOKE_OWN_DEVICE, post(own_devices::revoke))
         .route(pattern::KUBECONFIG, get(kubeconfig::get))
         .route(pattern::KUBECONFIG_DOWNLOAD, get(kubeconfig::download))
         .route(pattern::KUBECONFIG_COMMANDS, get(kubeconfig::commands))
@@ -156,7 +170,7 @@ fn visitor_pages() -> Router<Parts> {
 
 /// What people see who lend.
 fn owner_pages() -> Router<Parts> {
-    use pages::{access, activity, add_cluster, clusters, credentials, links, overview, settings};
+    use pages::{access, activity, add_cluster, clusters, credentials, devices, links, overview, settings};
     use paths::pattern;
 
     Router::new()
@@ -169,6 +183,9 @@ fn owner_pages() -> Router<Parts> {
         .route(pattern::LINKS, get(links::get).post(links::post))
         .route(pattern::REVOKE_LINK, get(links::ask_revoke).post(links::revoke))
         .route(pattern::CREDENTIALS, get(credentials::get).post(credentials::post))
+        .route(pattern::DEVICES, get(devices::get))
+        .route(pattern::REVOKE_DEVICES, get(devices::ask).post(devices::revoke_many))
+        .route(pattern::REVOKE_DEVICE, post(devices::revoke))
         .route(pattern::ACTIVITY, get(activity::get))
         .route(pattern::SETTINGS, get(settings::get).post(settings::post))
 }

@@ -4,7 +4,8 @@ use url::form_urlencoded::byte_serialize;
 
 use crate::{
     model::{
-        id::{ClusterId, GrantId, ShareLinkId},
+        device::Format,
+        id::{ClusterId, DeviceId, GrantId, ShareLinkId},
         provider::ProviderId,
     },
     oidc::Purpose,
@@ -18,6 +19,12 @@ pub const SIGN_IN: &str = "/sign-in";
 pub const SIGN_OUT: &str = "/sign-out";
 /// After the session has ended.
 pub const SIGNED_OUT: &str = "/signed-out";
+/// Signs in once more so that one's devices go on: short, since terminals show it.
+pub const RENEW: &str = "/renew";
+/// The person's own kubeconfigs.
+pub const OWN_DEVICES: &str = "/account/devices";
+/// Takes all of them back (POST; GET asks first).
+pub const REVOKE_OWN_DEVICES: &str = "/account/devices/revoke";
 /// What others lend to the person.
 pub const SHARED: &str = "/shared";
 /// The clusters that the person manages.
@@ -51,6 +58,18 @@ pub mod pattern {
     pub const REVOKE_LINK: &str = "/clusters/{cluster}/links/{link}/revoke";
     /// How Kubelend signs in there; POST replaces it.
     pub const CREDENTIALS: &str = "/clusters/{cluster}/credentials";
+    /// The kubeconfigs that people hold for it.
+    pub const DEVICES: &str = "/clusters/{cluster}/devices";
+    /// Takes all of them back, or all of one person (POST; GET asks first).
+    pub const REVOKE_DEVICES: &str = "/clusters/{cluster}/devices/revoke";
+    /// Takes one of them back (POST).
+    pub const REVOKE_DEVICE: &str = "/clusters/{cluster}/devices/{device}/revoke";
+    /// Takes one of one's own back (POST).
+    pub const REVOKE_OWN_DEVICE: &str = "/account/devices/{device}/revoke";
+    /// What a device's kubeconfig names as its issuer: OpenID Connect Discovery 1.0, section 4.
+    pub const RELAY_DISCOVERY: &str = "/relay/{device}/.well-known/openid-configuration";
+    /// The token endpoint that it finds there (RFC 6749 section 3.2).
+    pub const RELAY_TOKEN: &str = "/relay/{device}/token";
     /// What happened there.
     pub const ACTIVITY: &str = "/clusters/{cluster}/activity";
     /// Its name, what it trusts, its removal.
@@ -88,8 +107,8 @@ fn with_next(path: &str, next: &str, purpose: Purpose) -> String {
     if next != HOME {
         query.append_pair("next", next);
     }
-    if purpose == Purpose::Kubeconfig {
-        query.append_pair("purpose", "kubeconfig");
+    if purpose != Purpose::Pages {
+        query.append_pair("purpose", purpose.as_str());
     }
     let query = query.finish();
     if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
@@ -120,6 +139,26 @@ pub fn revoke_link(cluster: ClusterId, link: ShareLinkId) -> String {
     fill(pattern::REVOKE_LINK, &[("cluster", cluster.to_string()), ("link", link.to_string())])
 }
 
+/// Takes a device back, as somebody who manages its cluster.
+pub fn revoke_device(cluster: ClusterId, device: DeviceId) -> String {
+    fill(pattern::REVOKE_DEVICE, &[("cluster", cluster.to_string()), ("device", device.to_string())])
+}
+
+/// Takes a device of one's own back.
+pub fn revoke_own_device(device: DeviceId) -> String {
+    fill(pattern::REVOKE_OWN_DEVICE, &[("device", device.to_string())])
+}
+
+/// The relay's token endpoint for a device.
+pub fn relay_token(device: DeviceId) -> String {
+    fill(pattern::RELAY_TOKEN, &[("device", device.to_string())])
+}
+
+/// A page of the person's own kubeconfig, for this format of it.
+pub fn with_format(path: &str, format: Format) -> String {
+    format!("{path}?format={}", format.as_str())
+}
+
 /// A file that never changes under its address.
 pub fn asset(hash: &str, file: &str) -> String {
     fill(pattern::STATIC, &[("hash", hash.to_owned()), ("file", file.to_owned())])
@@ -145,6 +184,10 @@ of_cluster! {
     links => LINKS,
     /// How Kubelend signs in there.
     credentials => CREDENTIALS,
+    /// The kubeconfigs that people hold for it.
+    devices => DEVICES,
+    /// Takes all of them back, or all of one person.
+    revoke_devices => REVOKE_DEVICES,
     /// What happened there.
     activity => ACTIVITY,
     /// Its name, what it trusts, its removal.

@@ -12,13 +12,17 @@ use tower::ServiceExt;
 
 use super::{Parts, WebSettings, session};
 use crate::{
-    access::{Applier, Clusters, Gate, Grants, Kubeconfigs, Links, Observer, Probe, SignIns},
+    access::{
+        Applier, Clusters, Devices, Gate, Grants, Kubeconfigs, Links, Observer, Probe, Relay, RelaySettings, SignIns,
+        Upstreams,
+    },
     clock::Clock,
     crypto::{self, Keyring},
     k8s::{Connector, DirectDialer},
     model::{
         audit::{Action, Actor},
         claim_mapping::ClaimMapping,
+        device::DeviceLimits,
         id::IdentityId,
         identity::{Identity, VerifiedClaims},
         time::Timestamp,
@@ -155,15 +159,26 @@ fn parts(store: Store, clock: Clock, ids: &[&str]) -> Parts {
     let connector = Connector::new(Arc::new(DirectDialer::new(AddressRules::default())));
     let applier = Applier::new(store.clone(), keyring.clone(), connector.clone(), instance.clone(), clock.clone());
     let probe = Probe::new(store.clone(), keyring.clone(), connector.clone(), clock.clone());
+    let upstreams = Upstreams::new(store.clone(), keyring.clone(), providers.clone(), clock.clone());
+    let gate = Gate::new(store.clone(), Arc::new(Policy::default()), clock.clone());
+    let relay_settings = RelaySettings {
+        public_url: "https://lend.example/".parse().unwrap(),
+        ca_pem: None,
+        limits: DeviceLimits::default(),
+    };
+    let relay = Relay::new(store.clone(), upstreams.clone(), gate.clone(), Arc::new(relay_settings), clock.clone());
     Parts {
-        gate: Gate::new(store.clone(), Arc::new(Policy::default()), clock.clone()),
-        sign_ins: SignIns::new(store.clone(), keyring.clone(), clock.clone()),
+        gate,
+        devices: Devices::new(store.clone(), clock.clone()),
+        relay: relay.clone(),
+        sign_ins: SignIns::new(store.clone(), keyring.clone(), upstreams.clone(), clock.clone()),
         clusters: Clusters::new(store.clone(), keyring.clone(), applier.clone(), probe, clock.clone()),
         links: Links::new(store.clone(), keyring.clone(), applier.clone(), clock.clone()),
         grants: Grants::new(store.clone(), applier, clock.clone()),
         kubeconfigs: Kubeconfigs::new(
             store.clone(),
             keyring.clone(),
+            relay,
             connector.clone(),
             providers.clone(),
             clock.clone(),
@@ -189,6 +204,8 @@ fn provider(id: &str) -> ProviderSettings {
         issuer: format!("https://{id}.invalid"),
         client_id: "kubelend".into(),
         client_secret: None,
+        direct_client_id: None,
+        relay: true,
         ca_pem: None,
         scopes: vec!["openid".into(), "email".into(), "offline_access".into()],
         claim_mapping: ClaimMapping::default(),

@@ -373,7 +373,8 @@ async fn the_kubeconfig_page_stands_while_the_cluster_does_not_answer() {
     for wanted in ["Connection test", "<legend>Format</legend>", ">Download kubeconfig</a>", "Not tested"] {
         assert!(page.body.contains(wanted), "{wanted}: {}", page.body);
     }
-    let start = format!("/auth/start/dex?next=%2Fclusters%2F{}%2Fkubeconfig&purpose=kubeconfig", cluster.id);
+    let next = format!("%2Fclusters%2F{}%2Fkubeconfig%3Fformat%3Drelay", cluster.id);
+    let start = format!("/auth/start/dex?next={next}&purpose=kubeconfig");
     assert!(page.body.contains(&format!("href=\"{}\">Download", start.replace('&', "&#38;"))), "{}", page.body);
     assert_eq!(app.get(&format!("{path}/download"), &cookie).await.location(), start);
     let headers = [("cookie", cookie.as_str()), ("sec-fetch-site", "cross-site")];

@@ -120,6 +120,7 @@ id = \"dex\"
 name = \"Dex\"
 issuer = {}
 client_id = \"kubelend\"
+direct_client_id = \"kubelend-direct\"
 ca_file = {}
 
 [[platform_admins]]

@@ -26,6 +26,7 @@ pub struct Place {
     port: Port,
     folder: PathBuf,
     ca_pem: String,
+    ca_file: PathBuf,
     certificate: PathBuf,
     key: PathBuf,
 }
@@ -43,6 +44,7 @@ impl Place {
             port,
             folder: folder.to_owned(),
             ca_pem: ca.pem().to_owned(),
+            ca_file: ca.path(),
             certificate: issued.cert,
             key: issued.key,
         })
@@ -71,9 +73,10 @@ impl Place {
     /// The first lines of a configuration: address, TLS, data folder, database and loopback.
     pub fn configuration(&self, database_url: &str) -> String {
         format!(
-            "public_url = {}\ndata_dir = {}\n\n[listen]\naddress = {}\ntls_certificate = {}\ntls_key = {}\n\n\
+            "public_url = {}\npublic_ca_file = {}\ndata_dir = {}\n\n[listen]\naddress = {}\ntls_certificate = {}\ntls_key = {}\n\n\
              [database]\nurl = {}\n\n[network]\nallow_loopback = true\n",
             quoted(&self.url()),
+            quoted(&self.ca_file.to_string_lossy()),
             quoted(&self.folder.to_string_lossy()),
             quoted(&self.address()),
             quoted(&self.certificate.to_string_lossy()),

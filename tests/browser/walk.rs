@@ -142,9 +142,35 @@ impl Walk {
         self.bob.find("region", "Connection test").await?;
         self.bob.see("It works").await?;
         self.studio.look(&self.bob, "kubeconfig").await?;
+        self.held().await?;
         self.accept(&link, person("carol", &["sre"]).await?).await?;
         self.link = link;
         Ok(())
+    }
+
+    /// What bob holds: nothing, then two files, and taking them back.
+    async fn held(&mut self) -> Result<()> {
+        let here = self.bob.url().await?;
+        self.bob.click("link", "My devices").await?;
+        self.studio.look(&self.bob, "own-devices-empty").await?;
+        self.bob.goto(&here).await?;
+        self.bob.click("link", "Download kubeconfig").await?;
+        self.bob.take_download().await?;
+        // With scripts a choice is shown at once, and the focus stays on it.
+        let formats = self.bob.find_all("radio", None).await?;
+        formats.iter().find(|format| format.name.starts_with("kubelogin")).context("a format")?.click().await?;
+        self.bob.wait_for_url(|url| url.ends_with("?format=kubelogin")).await?;
+        let chosen = self.bob.execute("return document.activeElement.value", vec![]).await?;
+        anyhow::ensure!(chosen == "kubelogin", "the focus is on {chosen}");
+        self.bob.click("link", "Download kubeconfig").await?;
+        let (_, file) = self.bob.take_download().await?;
+        anyhow::ensure!(file.contains("oidc-login") && !file.contains("token:"), "{file}");
+        self.studio.look(&self.bob, "kubeconfig-kubelogin").await?;
+        self.bob.click("link", "My devices").await?;
+        self.studio.look(&self.bob, "own-devices").await?;
+        self.bob.click("button", "Take all back").await?;
+        self.bob.find("heading", "Take all your kubeconfigs back?").await?;
+        self.studio.look(&self.bob, "own-devices-revoke").await
     }
 
     async fn accept(&self, link: &str, who: Person) -> Result<()> {
@@ -184,6 +210,7 @@ impl Walk {
         self.accept(&self.link, person(LONG_EMAIL, &[]).await?).await?;
         for (tab, name) in [
             ("Share links", "links"),
+            ("Devices", "devices"),
             ("Credentials", "credentials"),
             ("Activity", "activity"),
             ("Settings", "settings"),
@@ -191,6 +218,9 @@ impl Walk {
             self.alice.click("link", tab).await?;
             self.studio.look(&self.alice, name).await?;
         }
+        self.alice.click("link", "Devices").await?;
+        self.alice.click("button", "Take all back").await?;
+        self.studio.look(&self.alice, "devices-revoke").await?;
         self.alice.click("link", "Share links").await?;
         self.alice.click("button", "Revoke").await?;
         self.alice.find("heading", "Revoke this link?").await?;

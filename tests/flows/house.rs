@@ -190,11 +190,12 @@ pub async fn connect(cluster: &ControlPlane) -> Result<String> {
     cluster.kubectl()?.shell(&kubelend::kubeconfig::connect_script(&roles)).await?.ok()
 }
 
-fn configuration(place: &Place, database_url: &str, dex: &Dex, admin: &str) -> String {
+pub fn configuration(place: &Place, database_url: &str, dex: &Dex, admin: &str) -> String {
     use testbed::kubelend::quoted;
     let ca = dex.ca_file().to_string_lossy();
     format!(
-        "{}\n[[providers]]\nid = \"dex\"\nname = \"Dex\"\nissuer = {}\nclient_id = \"kubelend\"\nca_file = {}\n\n\
+        "{}\n[[providers]]\nid = \"dex\"\nname = \"Dex\"\nissuer = {}\nclient_id = \"kubelend\"\n\
+         direct_client_id = \"kubelend-direct\"\nca_file = {}\n\n\
          [[platform_admins]]\nprovider = \"dex\"\nemail = {}\n",
         place.configuration(database_url),
         quoted(dex.issuer()),

@@ -5,4 +5,5 @@ pub(crate) mod house;
 mod main_job;
 mod outages;
 mod refusals;
+mod relay;
 pub(crate) mod visitor;

@@ -118,6 +118,23 @@ impl Page {
         self.fill(button, None, &[]).is_err()
     }
 
+    /// The forms with this button, as they stand.
+    fn forms(&self, button: &str) -> Result<Vec<Filled>> {
+        let html = Html::parse_document(&self.body);
+        let (form, pressed) = (select("form"), select("button"));
+        let forms = html.select(&form).filter(|form| form.select(&pressed).any(|b| words(b) == button));
+        let filled = forms.map(|form| {
+            let field = |f: ElementRef<'_>| (f.attr("name").unwrap_or_default().to_owned(), value_of(f));
+            Ok(Filled {
+                action: form.attr("action").unwrap_or_default().to_owned(),
+                method: form.attr("method").unwrap_or("get").to_uppercase().parse()?,
+                multipart: false,
+                fields: form.select(&select("input[name]")).map(field).collect(),
+            })
+        });
+        filled.collect()
+    }
+
     /// The form with this button (in a row that holds `row`, where rows have it each), filled in by label.
     fn fill(&self, button: &str, row: Option<&str>, answers: &[(&str, &str)]) -> Result<Filled> {
         let html = Html::parse_document(&self.body);
@@ -231,6 +248,13 @@ impl Visitor {
     /// Presses the button of this name in the row that holds these words.
     pub async fn press_in_row(&mut self, row: &str, button: &str) -> Result<&Page> {
         let filled = self.page.fill(button, Some(row), &[])?;
+        self.send(filled).await
+    }
+
+    /// Presses the button of this name in the form that is sent to this path.
+    pub async fn press_at(&mut self, action: &str, button: &str) -> Result<&Page> {
+        let filled = self.page.forms(button)?.into_iter().find(|form| form.action == action);
+        let filled = filled.with_context(|| format!("no “{button}” goes to {action}"))?;
         self.send(filled).await
     }
 

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use kubelend::{
-    kubeconfig::{ProviderKubeconfig, safe_commands},
+    kubeconfig::{Credential, Entry, Kubelogin, Tokens, safe_commands, to_yaml},
     model::{cluster::Endpoint, provider::KubeconfigIssuer},
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -51,15 +51,15 @@ async fn immune_17_kubectl_reads_from_the_file_and_gets_by_the_commands_exactly_
             ca_pem: private.then(|| ca.clone()),
         };
         let (id_token, refresh_token) = (SecretString::from("e30.e30.e30"), SecretString::from("r/+=,x"));
-        let file = ProviderKubeconfig {
-            name: &parsed,
-            endpoint: &endpoint,
-            person: text,
+        let credential = Credential::Tokens(Tokens {
             issuer: &issuer,
             id_token: &id_token,
             refresh_token: private.then_some(&refresh_token),
-        };
-        let by_file = seen(&Kubectl::with_text(file.to_yaml().expose_secret())?).await?;
+            empty_secret: false,
+        });
+        let file = Entry { name: &parsed, endpoint: &endpoint, person: text, credential };
+        let yaml = to_yaml(std::slice::from_ref(&file));
+        let by_file = seen(&Kubectl::with_text(yaml.expose_secret())?).await?;
         assert_eq!(by_file["clusters"][0]["name"], name);
         assert_eq!(by_file["current-context"], name);
         assert_eq!(by_file["users"][0]["name"], format!("{text}@{name}"));
@@ -90,6 +90,45 @@ async fn immune_17_kubectl_reads_from_the_file_and_gets_by_the_commands_exactly_
             kubectl.shell(safe_commands(&file).expose_secret()).await?.ok()?;
             assert_eq!(seen(&kubectl).await?, by_file, "{name}");
         }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn immune_17_kubectl_reads_a_file_for_the_plugin_and_gets_it_by_the_commands() -> Result<()> {
+    let ca = Testbed::shared().await?.ca().pem().to_owned();
+    for Case { name, text, private } in cases() {
+        let parsed = name.parse()?;
+        let endpoint = Endpoint {
+            server: "https://k8s.example.com:6443".parse()?,
+            ca_pem: private.then(|| ca.clone()),
+            tls_server_name: None,
+        };
+        let issuer = KubeconfigIssuer {
+            issuer: "https://dex.example.com/dex".into(),
+            client_id: text.into(),
+            ca_pem: private.then(|| ca.clone()),
+        };
+        let scopes = ["email".to_owned(), "offline_access".to_owned()];
+        let credential = Credential::Kubelogin(Kubelogin { issuer: &issuer, scopes: &scopes });
+        let file = Entry { name: &parsed, endpoint: &endpoint, person: text, credential };
+        let yaml = to_yaml(std::slice::from_ref(&file));
+        let by_file = seen(&Kubectl::with_text(yaml.expose_secret())?).await?;
+        let exec = &by_file["users"][0]["user"]["exec"];
+        assert_eq!(exec["interactiveMode"], "IfAvailable");
+        let args: Vec<&str> = exec["args"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        assert!(args.contains(&format!("--oidc-client-id={text}").as_str()), "{args:?}");
+        assert!(!yaml.expose_secret().contains("secret"), "no secret, and no place for one");
+
+        let kubectl = Kubectl::with_text("")?;
+        kubectl.shell(safe_commands(&file).expose_secret()).await?.ok()?;
+        let mut by_commands = seen(&kubectl).await?;
+        // kubectl has no argument for the hint.
+        let mut expected = by_file.clone();
+        for seen in [&mut expected, &mut by_commands] {
+            seen["users"][0]["user"]["exec"].as_object_mut().map(|exec| exec.remove("installHint"));
+        }
+        assert_eq!(by_commands, expected, "{name}");
     }
     Ok(())
 }

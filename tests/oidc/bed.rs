@@ -26,6 +26,8 @@ pub(super) fn settings(issuer: &str, ca_pem: Option<&str>) -> ProviderSettings {
         issuer: issuer.into(),
         client_id: dex::CLIENT.into(),
         client_secret: None,
+        direct_client_id: None,
+        relay: true,
         ca_pem: ca_pem.map(str::to_owned),
         scopes: ["openid", "email", "profile", "groups", "offline_access"].map(str::to_owned).to_vec(),
         claim_mapping: ClaimMapping::default(),

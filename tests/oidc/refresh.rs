@@ -6,7 +6,7 @@ use kubelend::oidc::{Purpose, RefreshError};
 use secrecy::{ExposeSecret, SecretString};
 use testbed::{Dex, FaultProxy, Port, Testbed, fault::Fault};
 
-use super::bed::{PAGE, provider, sign_in};
+use super::bed::{provider, sign_in};
 
 #[tokio::test]
 async fn a_refresh_gives_new_tokens_with_fresh_groups_for_the_same_person() {
@@ -17,6 +17,8 @@ async fn a_refresh_gives_new_tokens_with_fresh_groups_for_the_same_person() {
     let signed_in = sign_in(&provider, Purpose::Kubeconfig, &person).await.unwrap();
     let old = signed_in.tokens.refresh_token.unwrap();
     let fresh = provider.refresh(&old, &signed_in.claims.sub).await.unwrap();
+    assert_eq!((fresh.claims.sub, fresh.claims.groups), (signed_in.claims.sub.clone(), signed_in.claims.groups));
+    let fresh = fresh.tokens;
     assert_ne!(fresh.id_token.expose_secret(), signed_in.tokens.id_token.expose_secret());
     assert!(fresh.expires_at >= signed_in.tokens.expires_at);
     let new = fresh.refresh_token.unwrap();
@@ -76,7 +78,8 @@ async fn a_dex_that_is_silent_loses_nothing() {
         let begun = Instant::now();
         let error = provider.refresh(&token, &signed_in.claims.sub).await.unwrap_err();
         assert!(matches!(error, RefreshError::Unavailable(_)), "{fault:?}: {error}");
-        assert!(begun.elapsed() < PAGE, "{fault:?}: {:?}", begun.elapsed());
+        // Longer than a page would: what nobody waits for must not be cut short.
+        assert!(begun.elapsed() < Duration::from_secs(12), "{fault:?}: {:?}", begun.elapsed());
     }
     proxy.set(Fault::Pass);
     provider.refresh(&token, &signed_in.claims.sub).await.unwrap();

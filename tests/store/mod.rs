@@ -21,6 +21,7 @@ macro_rules! both {
 
 mod bed;
 mod clusters;
+mod devices;
 mod grants;
 mod identities;
 mod links;
@@ -28,4 +29,5 @@ mod opening;
 mod pages;
 mod sessions;
 mod tokens;
+mod upstream;
 mod work;

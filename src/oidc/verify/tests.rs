@@ -62,6 +62,8 @@ pub(in crate::oidc) fn settings() -> ProviderSettings {
         issuer: "https://idp.example".into(),
         client_id: "kubelend".into(),
         client_secret: None,
+        direct_client_id: None,
+        relay: true,
         ca_pem: None,
         scopes: ["openid", "email", "groups", "offline_access"].map(str::to_owned).to_vec(),
         claim_mapping: ClaimMapping::default(),
@@ -92,7 +94,7 @@ fn changed(changes: Value) -> Result<Verified, Refusal> {
 }
 
 fn check(token: &str, keys: &CoreJsonWebKeySet) -> Result<Verified, Refusal> {
-    verify(token, keys, &settings(), Some(NONCE), Timestamp::from_secs(NOW))
+    verify(token, keys, &settings(), "kubelend", Some(NONCE), Timestamp::from_secs(NOW))
 }
 
 #[track_caller]
@@ -151,7 +153,7 @@ fn immune_12_hs256_with_the_public_key_or_the_client_secret_is_refused() {
         let token = join(&json!({"alg": "HS256", "kid": "a"}), &claims(json!({})), sign);
         let symmetric = json!({"kty": "oct", "kid": "a", "k": BASE64.encode(secret)});
         for keys in [keys(&[signer.jwk()]), keys(&[symmetric])] {
-            refused(verify(&token, &keys, &with_secret, Some(NONCE), Timestamp::from_secs(NOW)), "HS256");
+            refused(verify(&token, &keys, &with_secret, "kubelend", Some(NONCE), Timestamp::from_secs(NOW)), "HS256");
         }
     }
 }
@@ -230,7 +232,10 @@ fn immune_12_the_nonce_is_checked_when_one_was_sent() {
     let signer = Signer::new("a");
     let token = signer.sign(&claims(json!({"nonce": null})));
     let at = Timestamp::from_secs(NOW);
-    assert!(verify(&token, &keys(&[signer.jwk()]), &settings(), None, at).is_ok(), "none is promised after a refresh");
+    assert!(
+        verify(&token, &keys(&[signer.jwk()]), &settings(), "kubelend", None, at).is_ok(),
+        "none is promised after a refresh"
+    );
 }
 
 #[test]
@@ -278,7 +283,8 @@ fn groups_are_taken_from_the_claim_that_is_configured() {
     let mut roles = settings();
     roles.claim_mapping.groups_claim = "https://example.com/roles".into();
     let token = signer.sign(&claims(json!({"https://example.com/roles": ["ops"]})));
-    let verified = verify(&token, &keys(&[signer.jwk()]), &roles, Some(NONCE), Timestamp::from_secs(NOW)).unwrap();
+    let verified =
+        verify(&token, &keys(&[signer.jwk()]), &roles, "kubelend", Some(NONCE), Timestamp::from_secs(NOW)).unwrap();
     assert_eq!(verified.claims.groups, ["ops"]);
 }
 

@@ -92,7 +92,7 @@ impl AtCluster {
     pub fn head(&self, tab: Tab) -> Head {
         let may = |tab: &Tab| match tab {
             Tab::Overview | Tab::Access | Tab::Activity => true,
-            Tab::Links => self.manage_access().is_ok(),
+            Tab::Links | Tab::Devices => self.manage_access().is_ok(),
             Tab::Credentials | Tab::Settings => self.manage().is_ok(),
         };
         Head::new(self.cluster(), self.check.as_ref(), self.now, tab, may)
@@ -108,6 +108,8 @@ pub enum Tab {
     Access,
     /// Share links.
     Links,
+    /// The kubeconfigs that people hold.
+    Devices,
     /// What Kubelend holds.
     Credentials,
     /// What happened.
@@ -117,14 +119,15 @@ pub enum Tab {
 }
 
 impl Tab {
-    const ALL: [Self; 6] =
-        [Self::Overview, Self::Access, Self::Links, Self::Credentials, Self::Activity, Self::Settings];
+    const ALL: [Self; 7] =
+        [Self::Overview, Self::Access, Self::Links, Self::Devices, Self::Credentials, Self::Activity, Self::Settings];
 
     fn label(self) -> &'static str {
         match self {
             Self::Overview => "Overview",
             Self::Access => "Access",
             Self::Links => "Share links",
+            Self::Devices => "Devices",
             Self::Credentials => "Credentials",
             Self::Activity => "Activity",
             Self::Settings => "Settings",
@@ -136,6 +139,7 @@ impl Tab {
             Self::Overview => paths::cluster(cluster),
             Self::Access => paths::access(cluster),
             Self::Links => paths::links(cluster),
+            Self::Devices => paths::devices(cluster),
             Self::Credentials => paths::credentials(cluster),
             Self::Activity => paths::activity(cluster),
             Self::Settings => paths::settings(cluster),

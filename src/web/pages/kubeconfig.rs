@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::{
-    extract::{FromRef, Path, State},
+    extract::{FromRef, Path, Query, State},
     http::{HeaderMap, header},
     response::{IntoResponse, Redirect, Response},
 };
 use secrecy::ExposeSecret;
 
 use crate::{
-    access::{AccessError, ConnectionTest, Gate, Issued, Kubeconfigs, TestedRight},
+    access::{AccessError, ConnectionTest, Gate, IssueRequest, Issued, Kubeconfigs, Relay, TestedRight},
     clock::Clock,
     k8s::K8sError,
     model::{
+        device::Format,
         grant::{Grant, GrantState},
         id::{ClusterId, IdentityId},
         provider::ProviderId,
@@ -26,8 +27,11 @@ use crate::{
     store::Store,
     web::{
         Parts,
+        browser_name::browser_name,
+        client_address::ClientAddress,
         errors::PageError,
         frame::{Frame, Nav, render},
+        labels::length,
         paths,
         session::SignedIn,
         when::When,
@@ -43,6 +47,7 @@ const TEST_WITHIN: Duration = Duration::from_millis(2_800);
 pub struct Desk {
     gate: Gate,
     kubeconfigs: Kubeconfigs,
+    relay: Relay,
     providers: Providers,
     store: Store,
     clock: Clock,
@@ -53,6 +58,7 @@ impl FromRef<Parts> for Desk {
         Self {
             gate: parts.gate.clone(),
             kubeconfigs: parts.kubeconfigs.clone(),
+            relay: parts.relay.clone(),
             providers: parts.providers.clone(),
             store: parts.store.clone(),
             clock: parts.clock.clone(),
@@ -69,6 +75,7 @@ struct Page {
     here: String,
     manage: String,
     test: Test,
+    formats: Vec<Choice>,
     download: String,
     /// Whether the way to the file leads through the provider first.
     signs_in_first: bool,
@@ -78,6 +85,22 @@ struct Page {
     yaml: String,
     lent: Lent,
     waiting: Vec<String>,
+    devices: &'static str,
+}
+
+/// A format to choose.
+struct Choice {
+    value: &'static str,
+    chosen: bool,
+    name: &'static str,
+    /// Whom it is for, when it ends, and how it is taken back.
+    hint: String,
+}
+
+/// Which format is looked at.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+pub struct Wish {
+    format: Option<String>,
 }
 
 /// The connection test in words.
@@ -101,7 +124,7 @@ struct CommandsPage {
     cluster: String,
     commands: String,
     kubeconfig: String,
-    until: When,
+    until: Option<When>,
     renews: bool,
 }
 
@@ -110,30 +133,37 @@ pub async fn get(
     State(desk): State<Desk>,
     who: SignedIn,
     Path(cluster): Path<ClusterId>,
+    Query(wish): Query<Wish>,
 ) -> Result<Response, PageError> {
     let (permit, grants) = desk.gate.hold_kubeconfig(&who.person, cluster).await?;
-    let yaml = desk.kubeconfigs.preview(&permit);
+    let format = desk.chosen(&permit, &wish)?;
+    let yaml = desk.kubeconfigs.preview(&permit, format);
     let (test, can_issue, lent) = tokio::join!(
         desk.test(&permit, &grants, &who),
-        desk.kubeconfigs.can_issue(&permit, &who.token_key),
+        desk.kubeconfigs.can_issue(&permit, &who.token_key, format),
         desk.lent(&grants, who.person.identity().id),
     );
     let (can_issue, name) = (can_issue?, permit.cluster().name.to_string());
     let provider = &who.person.identity().provider;
+    let there = |path: &str| {
+        if can_issue { paths::with_format(path, format) } else { sign_in_for(cluster, provider, format) }
+    };
     Ok(render(&Page {
         frame: Frame::new(&who, Nav::Shared),
         provider: desk.name_of(provider),
         here: paths::kubeconfig(cluster),
         manage: paths::cluster(cluster),
         test: test?,
-        download: if can_issue { paths::kubeconfig_download(cluster) } else { sign_in_for(cluster, provider) },
+        formats: desk.choices(&permit, format).await?,
+        download: there(&paths::kubeconfig_download(cluster)),
         signs_in_first: !can_issue,
-        commands: if can_issue { paths::kubeconfig_commands(cluster) } else { sign_in_for(cluster, provider) },
+        commands: there(&paths::kubeconfig_commands(cluster)),
         file_name: format!("kubeconfig-{name}.yaml"),
         example: example(&grants),
         yaml: yaml?,
         lent: lent?,
         waiting: grants.iter().filter_map(waits).collect(),
+        devices: paths::OWN_DEVICES,
         cluster: name,
     }))
 }
@@ -143,9 +173,11 @@ pub async fn download(
     State(desk): State<Desk>,
     who: SignedIn,
     Path(cluster): Path<ClusterId>,
+    Query(wish): Query<Wish>,
+    from: ClientAddress,
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
-    let issued = match desk.issue(&who, cluster, &headers).await? {
+    let issued = match desk.issue(&who, cluster, &wish, from, &headers).await? {
         Ok(issued) => issued,
         Err(elsewhere) => return Ok(elsewhere),
     };
@@ -159,9 +191,11 @@ pub async fn commands(
     State(desk): State<Desk>,
     who: SignedIn,
     Path(cluster): Path<ClusterId>,
+    Query(wish): Query<Wish>,
+    from: ClientAddress,
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
-    let issued = match desk.issue(&who, cluster, &headers).await? {
+    let issued = match desk.issue(&who, cluster, &wish, from, &headers).await? {
         Ok(issued) => issued,
         Err(elsewhere) => return Ok(elsewhere),
     };
@@ -171,28 +205,78 @@ pub async fn commands(
         cluster: cluster_name,
         commands: issued.commands.expose_secret().to_owned(),
         kubeconfig: paths::kubeconfig(cluster),
-        until: When::new(issued.token_expires_at, desk.clock.now()),
+        until: issued.token_expires_at.map(|at| When::new(at, desk.clock.now())),
         renews: issued.renews,
     }))
 }
 
 impl Desk {
+    /// The format that was asked for, or the usual one.
+    fn chosen(&self, permit: &Authorized<HoldKubeconfig>, wish: &Wish) -> Result<Format, PageError> {
+        let formats = self.kubeconfigs.formats(permit);
+        let wanted = wish.format.as_deref().and_then(Format::parse).filter(|format| formats.contains(format));
+        wanted.or(formats.first().copied()).ok_or_else(PageError::not_found)
+    }
+
+    /// The formats to choose from, each with whom it is for, when it ends and how it is taken back.
+    async fn choices(&self, permit: &Authorized<HoldKubeconfig>, chosen: Format) -> Result<Vec<Choice>, PageError> {
+        let id = &permit.person().identity().provider;
+        let (provider, life) = (self.name_of(id), self.store.token_life(id).await?);
+        let limits = self.relay.settings().limits;
+        let within =
+            life.map_or_else(|| "when its last token ends".to_owned(), |life| format!("within {}", length(life)));
+        let choice = |format: Format| {
+            let (name, hint) = match format {
+                Format::Relay => (
+                    "kubectl, nothing to install",
+                    format!(
+                        "For any kubectl. Renews itself through Kubelend for {}, or until it was not used for {}. You and \
+                         the owners can take this one file back; it ends {within}.",
+                        length(limits.longest),
+                        length(limits.unused),
+                    ),
+                ),
+                Format::Provider => (
+                    "provider directly",
+                    format!(
+                        "For any kubectl, and for when Kubelend may be away. Renews itself with {provider} for as long as \
+                         that lets it; only there can it be ended."
+                    ),
+                ),
+                Format::Kubelogin => (
+                    "kubelogin plugin",
+                    format!(
+                        "For people who have the plugin. No token in the file: it signs you in with {provider} in your \
+                         browser whenever that is needed; only there can it be ended."
+                    ),
+                ),
+            };
+            Choice { value: format.as_str(), chosen: format == chosen, name, hint }
+        };
+        Ok(self.kubeconfigs.formats(permit).into_iter().map(choice).collect())
+    }
+
     /// Makes the file, or says where to go instead.
     async fn issue(
         &self,
         who: &SignedIn,
         cluster: ClusterId,
+        wish: &Wish,
+        ClientAddress(from): ClientAddress,
         headers: &HeaderMap,
     ) -> Result<Result<Issued, Response>, PageError> {
-        // Handing out is written down and ends Kubelend's own use of the token, so another site must not set it off.
+        // Handing out makes a device and is written down, so another site must not set it off.
         if headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
             return Ok(Err(Redirect::to(&paths::kubeconfig(cluster)).into_response()));
         }
         let (permit, _) = self.gate.hold_kubeconfig(&who.person, cluster).await?;
-        match self.kubeconfigs.issue(&permit, &who.token_key).await {
+        let format = self.chosen(&permit, wish)?;
+        let request = IssueRequest { format, device: browser_name(headers), from };
+        match self.kubeconfigs.issue(&permit, &who.token_key, &request).await {
             Ok(issued) => Ok(Ok(issued)),
             Err(AccessError::SignInAgain) => {
-                Ok(Err(Redirect::to(&sign_in_for(cluster, &who.person.identity().provider)).into_response()))
+                let there = sign_in_for(cluster, &who.person.identity().provider, format);
+                Ok(Err(Redirect::to(&there).into_response()))
             }
             Err(error) => Err(error.into()),
         }
@@ -230,7 +314,9 @@ impl Desk {
                 );
                 Test::Fails { title: title.to_owned(), text: why, message }
             }
-            ConnectionTest::NoToken => Test::NoToken { sign_in: sign_in_for(cluster.id, &identity.provider) },
+            ConnectionTest::NoToken => {
+                Test::NoToken { sign_in: sign_in_for(cluster.id, &identity.provider, Format::Relay) }
+            }
         }
     }
 
@@ -253,9 +339,10 @@ fn last_end(grants: &[Grant]) -> Option<Timestamp> {
     grants.iter().map(|grant| grant.expires_at).collect::<Option<Vec<_>>>()?.into_iter().max()
 }
 
-/// To the provider for tokens that can be handed out, and back.
-fn sign_in_for(cluster: ClusterId, provider: &ProviderId) -> String {
-    paths::auth_start(provider, &paths::kubeconfig(cluster), Purpose::Kubeconfig)
+/// To the provider for tokens that can be handed out in this format, and back.
+fn sign_in_for(cluster: ClusterId, provider: &ProviderId, format: Format) -> String {
+    let purpose = if format == Format::Provider { Purpose::Direct } else { Purpose::Kubeconfig };
+    paths::auth_start(provider, &paths::with_format(&paths::kubeconfig(cluster), format), purpose)
 }
 
 /// A first command that their access lets them run.
@@ -334,6 +421,8 @@ mod tests {
                 until: Some(When::new(NOW.plus(Duration::from_hours(2160)), NOW)),
             },
             waiting: vec![],
+            devices: paths::OWN_DEVICES,
+            formats: vec![Choice { value: "relay", chosen: true, name: "kubectl", hint: "For any kubectl.".into() }],
         };
         page.render().unwrap()
     }

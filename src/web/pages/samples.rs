@@ -107,6 +107,8 @@ fn all() -> Vec<(&'static str, String)> {
     pages.extend(credentials::tests::samples());
     pages.extend(activity::tests::samples());
     pages.extend(settings::tests::samples());
+    pages.extend(super::devices::tests::samples());
+    pages.extend(super::own_devices::tests::samples());
     if let Some(dir) = option_env!("KUBELEND_SAMPLES") {
         for (name, html) in &pages {
             std::fs::write(format!("{dir}/{name}.html"), html).unwrap();
@@ -147,7 +149,7 @@ fn every_id_is_unique_and_every_reference_has_its_element() {
         let unique: BTreeSet<_> = ids.iter().collect();
         assert_eq!(unique.len(), ids.len(), "{name}: {ids:?}");
         for attribute in ["for", "aria-describedby", "aria-labelledby", "list", "data-copy"] {
-            for id in values(&html, attribute) {
+            for id in values(&html, attribute).into_iter().flat_map(|ids| ids.split(' ')) {
                 assert!(unique.contains(&id), "{name}: {attribute}={id}");
             }
         }

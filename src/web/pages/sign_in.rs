@@ -34,7 +34,7 @@ pub struct Wish {
 
 impl Wish {
     fn purpose(&self) -> Purpose {
-        if self.purpose.as_deref() == Some("kubeconfig") { Purpose::Kubeconfig } else { Purpose::Pages }
+        self.purpose.as_deref().map_or(Purpose::Pages, Purpose::parse)
     }
 }
 
@@ -81,8 +81,8 @@ pub async fn get(
     let choices = providers.iter().map(choice).collect();
     let why = match (wish.purpose(), &who) {
         (Purpose::Pages, _) => Why::Pages,
-        (Purpose::Kubeconfig, None) => Why::Lent,
-        (Purpose::Kubeconfig, Some(_)) => Why::Again,
+        (Purpose::Kubeconfig | Purpose::Direct, None) => Why::Lent,
+        (Purpose::Kubeconfig | Purpose::Direct, Some(_)) => Why::Again,
     };
     let frame = who.map_or_else(Frame::anonymous, |who| Frame::new(&who, Nav::Nowhere));
     render(&Page { frame, choices, why })
@@ -109,6 +109,16 @@ pub async fn start(
             Ok((attempts::remember(&headers, &keyring, &attempt), Redirect::to(there.as_str())).into_response())
         }
         Err(error) => Err(trouble(provider, &error, &next, wish.purpose())),
+    }
+}
+
+/// For people whose terminal told them that their sign-in has ended: to their provider, and from there to what they hold.
+pub async fn renew(State(providers): State<Providers>, MaybeSignedIn(who): MaybeSignedIn) -> Redirect {
+    let only = providers.iter().next().filter(|_| providers.iter().count() == 1).map(|p| p.settings().id.clone());
+    let known = who.map(|who| who.person.identity().provider.clone()).filter(|id| providers.get(id).is_some());
+    match known.or(only) {
+        Some(provider) => Redirect::to(&paths::auth_start(&provider, paths::OWN_DEVICES, Purpose::Kubeconfig)),
+        None => Redirect::to(&paths::sign_in(paths::OWN_DEVICES, Purpose::Kubeconfig)),
     }
 }
 
