@@ -216,7 +216,20 @@ impl HashedToken {
         Self(Sha256::digest(random_text.as_bytes()).into())
     }
 
-    /// In hexadecimal, for the context that a value is sealed for.
+    /// Reads what [`to_hex`](Self::to_hex) wrote.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let digits = text.as_bytes();
+        if digits.len() != 64 || !text.is_ascii() {
+            return None;
+        }
+        let mut hash = [0; 32];
+        for (byte, pair) in hash.iter_mut().zip(digits.chunks(2)) {
+            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+        }
+        Some(Self(hash))
+    }
+
+    /// In hexadecimal: for the context that a value is sealed for, and to name a row without opening it.
     pub fn to_hex(&self) -> String {
         hex(&self.0)
     }

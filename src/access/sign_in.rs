@@ -7,10 +7,10 @@ use secrecy::SecretString;
 use super::{AccessError, Upstreams, audit};
 use crate::{
     clock::Clock,
-    crypto::Keyring,
+    crypto::{HashedToken, Keyring},
     model::{audit::Action, identity::Identity, name::Email, time::Timestamp, token_set::TokenSet},
     oidc::{Purpose, SignedIn},
-    policy::Person,
+    policy::{Authorized, OwnThings, Person},
     store::{Store, StoreError},
 };
 
@@ -61,6 +61,25 @@ impl SignIns {
         }
         self.store.put_tokens(&self.keyring, token_key, &set, expires_at).await?;
         Ok(record.identity)
+    }
+
+    /// Ends one of one's own sessions, by its name.
+    pub async fn end_session(&self, permit: &Authorized<OwnThings>, name: &str) -> Result<(), AccessError> {
+        let name = HashedToken::from_hex(name).ok_or(AccessError::NotFound)?;
+        let identity = permit.person().identity();
+        let event = audit::by(permit.person(), Action::SessionsEnded, format!("one of {}", identity.display()));
+        Ok(self.store.end_session(identity.id, &name, event, self.clock.now()).await?)
+    }
+
+    /// Ends all of one's own sessions but this one; returns how many.
+    pub async fn end_other_sessions(
+        &self,
+        permit: &Authorized<OwnThings>,
+        but: &HashedToken,
+    ) -> Result<u64, AccessError> {
+        let identity = permit.person().identity();
+        let event = audit::by(permit.person(), Action::SessionsEnded, format!("all others of {}", identity.display()));
+        Ok(self.store.end_other_sessions(identity.id, but, event, self.clock.now()).await?)
     }
 
     /// Forgets the session's tokens. The ID token comes back, where there is one, as the hint for the provider's own sign-out.

@@ -39,11 +39,12 @@ pub enum Action {
     DeviceRevoked,
     DeviceApart,
     UpstreamEnded,
+    SessionsEnded,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::SignedIn,
         Self::SignedOut,
         Self::ClusterAdded,
@@ -65,6 +66,7 @@ impl Action {
         Self::DeviceRevoked,
         Self::DeviceApart,
         Self::UpstreamEnded,
+        Self::SessionsEnded,
     ];
 
     /// As stored: `noun.verb`.
@@ -91,6 +93,7 @@ impl Action {
             Self::DeviceRevoked => "device.revoked",
             Self::DeviceApart => "device.used_far_apart",
             Self::UpstreamEnded => "session.ended_by_provider",
+            Self::SessionsEnded => "session.ended_elsewhere",
         }
     }
 

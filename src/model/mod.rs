@@ -14,6 +14,7 @@ pub mod name;
 pub mod provider;
 pub mod role;
 pub mod scope;
+pub mod session;
 pub mod share_link;
 pub mod subject;
 pub mod time;

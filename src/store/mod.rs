@@ -28,7 +28,7 @@ pub use devices::{Devices, NewDevice};
 pub use grants::{DueGrant, GrantFilter, GrantPage, NewGrant, Outcome};
 pub use identities::SignInRecord;
 pub use links::{Acceptance, Accepted, NewLink};
-pub use sessions::SessionStore;
+pub use sessions::{SessionStore, session_keys};
 
 use db::Pool;
 

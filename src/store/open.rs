@@ -13,9 +13,10 @@ use super::{Store, StoreError, db::Pool};
 use crate::crypto;
 
 /// The folder `migrations`, in order. A migration that has been released is never changed.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "main job", include_str!("../../migrations/0001_main_job.sql")),
     (3, "relay", include_str!("../../migrations/0003_relay.sql")),
+    (4, "sessions", include_str!("../../migrations/0004_sessions.sql")),
 ];
 
 /// How long a request waits for a connection before it says that the database does not answer.

@@ -13,15 +13,28 @@ use tower_sessions::{
     session_store::{Error, Result as SessionResult, SessionStore as TowerSessionStore},
 };
 
-use super::{Store, StoreError};
+use super::{AuditDraft, Store, StoreError, audit::About, db::shown};
 use crate::{
     clock::Clock,
     crypto::{HashedToken, Keyring},
-    model::{id::IdentityId, time::Timestamp},
+    model::{id::IdentityId, session::SessionInfo, time::Timestamp},
 };
 
-/// The key of a session's data under which the person's id stands, so that all their sessions can be ended.
-const IDENTITY: &str = "identity";
+/// Keys of a session's data that are kept readable beside it, so that a person's sessions can be listed and ended.
+pub mod session_keys {
+    /// The person's id.
+    pub const IDENTITY: &str = "identity";
+    /// When they signed in: milliseconds since the epoch.
+    pub const MADE_AT: &str = "made_at";
+    /// When it was last used, roughly.
+    pub const SEEN_AT: &str = "seen_at";
+    /// What browser it is, in words.
+    pub const BROWSER: &str = "browser";
+    /// From which address it was last used.
+    pub const SEEN_FROM: &str = "seen_from";
+    /// The key of its token set.
+    pub const TOKEN_KEY: &str = "token_key";
+}
 
 /// tower-sessions' store on our database.
 #[derive(Clone, Debug)]
@@ -45,6 +58,11 @@ struct Row {
     identity: Option<String>,
     sealed: Vec<u8>,
     expires_at: i64,
+    made_at: Option<i64>,
+    seen_at: Option<i64>,
+    browser: Option<String>,
+    seen_from: Option<String>,
+    tokens_hash: Option<Vec<u8>>,
 }
 
 impl SessionStore {
@@ -57,20 +75,28 @@ impl SessionStore {
         let expires_at = record.expiry_date.unix_timestamp();
         let plain = serde_json::to_vec(&Sealed { data: record.data.clone(), expires_at })
             .map_err(|e| Error::Encode(e.to_string()))?;
-        let identity = record.data.get(IDENTITY).and_then(|value| value.as_str());
-        let identity = identity.and_then(|id| id.parse::<IdentityId>().ok()).map(|id| id.to_string());
+        let text = |key: &str| record.data.get(key).and_then(|value| value.as_str());
+        let number = |key: &str| record.data.get(key).and_then(serde_json::Value::as_i64);
+        let identity =
+            text(session_keys::IDENTITY).and_then(|id| id.parse::<IdentityId>().ok()).map(|id| id.to_string());
         Ok(Row {
             id_hash: HashedToken::of(&record.id.to_string()),
             identity,
             sealed: self.keyring.seal(&context(&record.id), &plain),
             expires_at: Timestamp::from_secs(expires_at).millis(),
+            made_at: number(session_keys::MADE_AT),
+            seen_at: number(session_keys::SEEN_AT),
+            browser: text(session_keys::BROWSER).map(shown),
+            seen_from: text(session_keys::SEEN_FROM).map(shown),
+            tokens_hash: text(session_keys::TOKEN_KEY).map(|key| HashedToken::of(key).0.to_vec()),
         })
     }
 
     /// Whether it was inserted: not where that id is taken.
     async fn insert(&self, record: &Record) -> SessionResult<bool> {
-        const SQL: &str = "INSERT INTO sessions (id_hash, identity_id, sealed, expires_at) VALUES ($1, $2, $3, $4) \
-             ON CONFLICT DO NOTHING";
+        const SQL: &str = "INSERT INTO sessions \
+             (id_hash, identity_id, sealed, expires_at, made_at, seen_at, browser, seen_from, tokens_hash) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING";
         let row = self.row(record)?;
         let inserted = self.write(SQL, &row).await?;
         Ok(inserted > 0)
@@ -84,6 +110,11 @@ impl SessionStore {
                 .bind(&row.identity)
                 .bind(&row.sealed)
                 .bind(row.expires_at)
+                .bind(row.made_at)
+                .bind(row.seen_at)
+                .bind(&row.browser)
+                .bind(&row.seen_from)
+                .bind(&row.tokens_hash)
                 .execute(db)
                 .await
                 .map(|done| done.rows_affected()))?)
@@ -122,7 +153,8 @@ impl TowerSessionStore for SessionStore {
 
     async fn save(&self, record: &Record) -> SessionResult<()> {
         // Not inserted where it is missing: it was ended while this request was under way.
-        const SQL: &str = "UPDATE sessions SET identity_id = $2, sealed = $3, expires_at = $4 WHERE id_hash = $1";
+        const SQL: &str = "UPDATE sessions SET identity_id = $2, sealed = $3, expires_at = $4, made_at = $5, \
+             seen_at = $6, browser = $7, seen_from = $8, tokens_hash = $9 WHERE id_hash = $1";
         self.write(SQL, &self.row(record)?).await.map(drop)
     }
 
@@ -146,7 +178,104 @@ impl TowerSessionStore for SessionStore {
     }
 }
 
+/// How many sessions a list shows.
+const LISTED: i64 = 50;
+
+#[derive(sqlx::FromRow)]
+struct InfoRow {
+    id_hash: Vec<u8>,
+    expires_at: i64,
+    made_at: Option<i64>,
+    seen_at: Option<i64>,
+    browser: Option<String>,
+    seen_from: Option<String>,
+}
+
+impl InfoRow {
+    fn info(self) -> Result<SessionInfo, StoreError> {
+        let hash = <[u8; 32]>::try_from(self.id_hash).map_err(|_| StoreError::Corrupt("id of a session"))?;
+        let made_at = self.made_at.unwrap_or(0);
+        Ok(SessionInfo {
+            name: HashedToken(hash).to_hex(),
+            browser: self.browser.unwrap_or_default(),
+            from: self.seen_from.unwrap_or_default(),
+            made_at: Timestamp::from_millis(made_at),
+            seen_at: Timestamp::from_millis(self.seen_at.unwrap_or(made_at)),
+            expires_at: Timestamp::from_millis(self.expires_at),
+        })
+    }
+}
+
 impl Store {
+    /// A person's sessions that have not ended, those that were used last first.
+    pub async fn sessions_of(&self, identity: IdentityId, now: Timestamp) -> Result<Vec<SessionInfo>, StoreError> {
+        const SQL: &str = "SELECT id_hash, expires_at, made_at, seen_at, browser, seen_from FROM sessions \
+             WHERE identity_id = $1 AND expires_at > $2 ORDER BY seen_at DESC, id_hash LIMIT $3";
+        let rows: Vec<InfoRow> = read!(self, |db| sqlx::query_as(SQL)
+            .bind(identity.to_string())
+            .bind(now.millis())
+            .bind(LISTED)
+            .fetch_all(db)
+            .await)?;
+        rows.into_iter().map(InfoRow::info).collect()
+    }
+
+    /// Ends one session of a person, by its name, with its tokens and the event of it.
+    ///
+    /// # Errors
+    /// `NotFound` where there is none (any more).
+    pub async fn end_session(
+        &self,
+        identity: IdentityId,
+        name: &HashedToken,
+        audit: AuditDraft,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        const SQL: &str = "DELETE FROM sessions WHERE identity_id = $1 AND id_hash = $2 RETURNING tokens_hash";
+        transact!(self, |tx| {
+            let gone: Option<(Option<Vec<u8>>,)> = on!(tx, |db| sqlx::query_as(SQL)
+                .bind(identity.to_string())
+                .bind(&name.0[..])
+                .fetch_optional(db)
+                .await)?;
+            let (tokens,) = gone.ok_or(StoreError::NotFound)?;
+            on!(tx, |db| sqlx::query("DELETE FROM token_sets WHERE key_hash = $1")
+                .bind(tokens)
+                .execute(db)
+                .await
+                .map(drop))?;
+            audit.append(tx, About::Nothing, now).await
+        })
+    }
+
+    /// Ends all sessions of a person but this one, with their tokens and the event of it; returns how many.
+    pub async fn end_other_sessions(
+        &self,
+        identity: IdentityId,
+        but: &HashedToken,
+        audit: AuditDraft,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        const TOKENS: &str = "DELETE FROM token_sets WHERE identity_id = $1 AND key_hash NOT IN \
+             (SELECT tokens_hash FROM sessions WHERE id_hash = $2 AND tokens_hash IS NOT NULL)";
+        const SESSIONS: &str = "DELETE FROM sessions WHERE identity_id = $1 AND id_hash <> $2";
+        transact!(self, |tx| {
+            let mut ended = 0;
+            for sql in [TOKENS, SESSIONS] {
+                ended = on!(tx, |db| sqlx::query(sql)
+                    .bind(identity.to_string())
+                    .bind(&but.0[..])
+                    .execute(db)
+                    .await
+                    .map(|done| done.rows_affected()))?;
+            }
+            if ended > 0 {
+                audit.append(tx, About::Nothing, now).await?;
+            }
+            Ok(ended)
+        })
+    }
+
     /// Deletes sessions and token sets whose time is up; returns how many sessions.
     pub async fn sweep_sessions(&self, now: Timestamp) -> Result<u64, StoreError> {
         transact!(self, |tx| {

@@ -7,14 +7,16 @@ use axum::{
     http::request::Parts as RequestParts,
 };
 
+use super::Parts;
+
 /// The address of whoever asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientAddress(pub IpAddr);
 
-impl<S: Sync> FromRequestParts<S> for ClientAddress {
+impl FromRequestParts<Parts> for ClientAddress {
     type Rejection = std::convert::Infallible;
 
-    async fn from_request_parts(parts: &mut RequestParts, _: &S) -> Result<Self, Self::Rejection> {
+    async fn from_request_parts(parts: &mut RequestParts, _: &Parts) -> Result<Self, Self::Rejection> {
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         Ok(Self(peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip().to_canonical())))
     }

@@ -147,7 +147,7 @@ pub fn router_on<S: tower_sessions::SessionStore + Clone>(parts: Parts, sessions
 
 /// What people see to whom something is lent.
 fn visitor_pages() -> Router<Parts> {
-    use pages::{callback, home, kubeconfig, landing, own_devices, shared, sign_in, sign_out};
+    use pages::{callback, home, kubeconfig, landing, own_devices, sessions, shared, sign_in, sign_out};
     use paths::pattern;
 
     Router::new()
@@ -163,6 +163,9 @@ fn visitor_pages() -> Router<Parts> {
         .route(paths::OWN_DEVICES, get(own_devices::get))
         .route(paths::REVOKE_OWN_DEVICES, get(own_devices::ask).post(own_devices::revoke_all))
         .route(pattern::REVOKE_OWN_DEVICE, post(own_devices::revoke))
+        .route(paths::SESSIONS, get(sessions::get))
+        .route(paths::END_OTHER_SESSIONS, post(sessions::end_others))
+        .route(pattern::END_SESSION, post(sessions::end))
         .route(pattern::KUBECONFIG, get(kubeconfig::get))
         .route(pattern::KUBECONFIG_DOWNLOAD, get(kubeconfig::download))
         .route(pattern::KUBECONFIG_COMMANDS, get(kubeconfig::commands))

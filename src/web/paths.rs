@@ -25,6 +25,10 @@ pub const RENEW: &str = "/renew";
 pub const OWN_DEVICES: &str = "/account/devices";
 /// Takes all of them back (POST; GET asks first).
 pub const REVOKE_OWN_DEVICES: &str = "/account/devices/revoke";
+/// Where the person is signed in.
+pub const SESSIONS: &str = "/account/sessions";
+/// Ends all of their sessions but this one (POST).
+pub const END_OTHER_SESSIONS: &str = "/account/sessions/end";
 /// What others lend to the person.
 pub const SHARED: &str = "/shared";
 /// The clusters that the person manages.
@@ -66,6 +70,8 @@ pub mod pattern {
     pub const REVOKE_DEVICE: &str = "/clusters/{cluster}/devices/{device}/revoke";
     /// Takes one of one's own back (POST).
     pub const REVOKE_OWN_DEVICE: &str = "/account/devices/{device}/revoke";
+    /// Ends one of the person's sessions (POST).
+    pub const END_SESSION: &str = "/account/sessions/{session}/end";
     /// What a device's kubeconfig names as its issuer: OpenID Connect Discovery 1.0, section 4.
     pub const RELAY_DISCOVERY: &str = "/relay/{device}/.well-known/openid-configuration";
     /// The token endpoint that it finds there (RFC 6749 section 3.2).
@@ -147,6 +153,11 @@ pub fn revoke_device(cluster: ClusterId, device: DeviceId) -> String {
 /// Takes a device of one's own back.
 pub fn revoke_own_device(device: DeviceId) -> String {
     fill(pattern::REVOKE_OWN_DEVICE, &[("device", device.to_string())])
+}
+
+/// Ends one of the person's sessions.
+pub fn end_session(name: &str) -> String {
+    fill(pattern::END_SESSION, &[("session", name.to_owned())])
 }
 
 /// The relay's token endpoint for a device.

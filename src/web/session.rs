@@ -19,6 +19,8 @@ use tower_sessions::{
 
 use super::{
     Parts, WebSettings,
+    browser_name::browser_name,
+    client_address::ClientAddress,
     errors::PageError,
     frame::{Frame, FrameCell, Nav},
     paths,
@@ -27,23 +29,19 @@ use super::{
 use crate::{
     access::{AccessError, Gate},
     clock::Clock,
-    crypto::{self, Keyring},
+    crypto::{self, HashedToken, Keyring},
     model::{id::IdentityId, time::Timestamp},
     oidc::Purpose,
     policy::Person,
+    store::session_keys,
 };
 
 const COOKIE: &str = "__Host-kubelend";
-/// Whose session it is; the store finds a person's sessions by it.
-const IDENTITY: &str = "identity";
 const SIGN_IN: &str = "sign_in";
-/// When the idle limit was last pushed out.
-const SEEN_AT: &str = "seen_at";
 
 #[derive(Clone, serde::Serialize, serde::Deserialize)]
 struct Record {
     signed_in_at: Timestamp,
-    token_key: String,
     csrf: String,
 }
 
@@ -114,7 +112,8 @@ impl FromRequestParts<Parts> for MaybeSignedIn {
         if let Some(known) = parts.extensions.get::<Self>() {
             return Ok(known.clone());
         }
-        let found = Self(find(parts, state).await?);
+        let Ok(from) = ClientAddress::from_request_parts(parts, state).await;
+        let found = Self(find(parts, from, state).await?);
         if let (Some(who), Some(cell)) = (&found.0, parts.extensions.get::<FrameCell>()) {
             cell.fill(Frame::new(who, Nav::Nowhere));
         }
@@ -132,7 +131,7 @@ impl FromRequestParts<Parts> for SignedIn {
     }
 }
 
-async fn find(parts: &RequestParts, state: &Parts) -> Result<Option<SignedIn>, PageError> {
+async fn find(parts: &RequestParts, from: ClientAddress, state: &Parts) -> Result<Option<SignedIn>, PageError> {
     let session = session_of(parts)?;
     let (clock, gate) = (Clock::from_ref(state), Gate::from_ref(state));
     let Some((identity, record)) = read(session, clock.now(), &state.settings).await? else {
@@ -140,8 +139,9 @@ async fn find(parts: &RequestParts, state: &Parts) -> Result<Option<SignedIn>, P
     };
     match gate.person(identity).await {
         Ok(person) => {
-            touch(session, clock.now(), &state.settings).await?;
-            Ok(Some(SignedIn { person, token_key: record.token_key, csrf: Csrf(record.csrf) }))
+            touch(session, clock.now(), from, &state.settings).await?;
+            let token_key = session.get::<String>(session_keys::TOKEN_KEY).await?.unwrap_or_default();
+            Ok(Some(SignedIn { person, token_key, csrf: Csrf(record.csrf) }))
         }
         // The person is gone: so is their session.
         Err(AccessError::NotFound) => {
@@ -161,7 +161,7 @@ async fn read(
     now: Timestamp,
     settings: &WebSettings,
 ) -> Result<Option<(IdentityId, Record)>, PageError> {
-    let identity = session.get::<String>(IDENTITY).await?.and_then(|text| text.parse().ok());
+    let identity = session.get::<String>(session_keys::IDENTITY).await?.and_then(|text| text.parse().ok());
     let (Some(identity), Some(record)) = (identity, session.get::<Record>(SIGN_IN).await?) else {
         return Ok(None);
     };
@@ -173,10 +173,16 @@ async fn read(
 }
 
 /// Pushes the idle limit out, but not with each request: that would be a write for each.
-async fn touch(session: &Session, now: Timestamp, settings: &WebSettings) -> Result<(), PageError> {
-    let seen: Option<Timestamp> = session.get(SEEN_AT).await?;
+async fn touch(
+    session: &Session,
+    now: Timestamp,
+    from: ClientAddress,
+    settings: &WebSettings,
+) -> Result<(), PageError> {
+    let seen: Option<Timestamp> = session.get(session_keys::SEEN_AT).await?;
     if seen.is_none_or(|seen| now.since(seen) > settings.session_idle / 10) {
-        session.insert(SEEN_AT, now).await?;
+        session.insert(session_keys::SEEN_AT, now).await?;
+        session.insert(session_keys::SEEN_FROM, from.0).await?;
     }
     Ok(())
 }
@@ -201,6 +207,8 @@ fn page_of(path: &str) -> String {
 #[derive(Clone, Debug)]
 pub struct Sessions {
     session: Session,
+    browser: String,
+    from: ClientAddress,
     clock: Clock,
     settings: Arc<WebSettings>,
 }
@@ -210,7 +218,14 @@ impl FromRequestParts<Parts> for Sessions {
 
     async fn from_request_parts(parts: &mut RequestParts, state: &Parts) -> Result<Self, PageError> {
         let session = session_of(parts)?.clone();
-        Ok(Self { session, clock: state.clock.clone(), settings: Arc::clone(&state.settings) })
+        let Ok(from) = ClientAddress::from_request_parts(parts, state).await;
+        Ok(Self {
+            session,
+            browser: browser_name(&parts.headers),
+            from,
+            clock: state.clock.clone(),
+            settings: Arc::clone(&state.settings),
+        })
     }
 }
 
@@ -222,7 +237,15 @@ impl Sessions {
 
     /// Begins a session with a new id and nothing of the old one.
     pub async fn begin(&self, identity: IdentityId, token_key: &str) -> Result<(), PageError> {
-        begin(&self.session, identity, token_key, self.clock.now()).await
+        begin(&self.session, identity, token_key, self.clock.now()).await?;
+        self.session.insert(session_keys::BROWSER, &self.browser).await?;
+        self.session.insert(session_keys::SEEN_FROM, self.from.0).await?;
+        Ok(())
+    }
+
+    /// The name of the session of this request, as [`SessionInfo`](crate::model::session::SessionInfo) has it.
+    pub fn name(&self) -> Option<HashedToken> {
+        self.session.id().map(|id| HashedToken::of(&id.to_string()))
     }
 
     /// Ends it.
@@ -235,10 +258,11 @@ async fn begin(session: &Session, identity: IdentityId, token_key: &str, now: Ti
     session.flush().await?;
     // Flushing alone would give the emptied record its old id back when it is saved.
     session.cycle_id().await?;
-    session.insert(IDENTITY, identity.to_string()).await?;
-    let record = Record { signed_in_at: now, token_key: token_key.to_owned(), csrf: crypto::random_text() };
-    session.insert(SIGN_IN, record).await?;
-    session.insert(SEEN_AT, now).await?;
+    session.insert(session_keys::IDENTITY, identity.to_string()).await?;
+    session.insert(session_keys::TOKEN_KEY, token_key).await?;
+    session.insert(SIGN_IN, Record { signed_in_at: now, csrf: crypto::random_text() }).await?;
+    session.insert(session_keys::MADE_AT, now).await?;
+    session.insert(session_keys::SEEN_AT, now).await?;
     Ok(())
 }
 
@@ -283,6 +307,7 @@ mod tests {
     }
 
     const NOW: Timestamp = Timestamp::from_secs(1_000_000);
+    const HERE: ClientAddress = ClientAddress(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
 
     fn settings() -> WebSettings {
         WebSettings {
@@ -335,7 +360,7 @@ mod tests {
         begin(&session, IdentityId::new(), "key", NOW).await.unwrap();
         session.save().await.unwrap();
         let last = NOW.plus(Duration::from_secs(35_999));
-        touch(&session, last, &settings()).await.unwrap();
+        touch(&session, last, HERE, &settings()).await.unwrap();
         assert!(read(&session, last, &settings()).await.unwrap().is_some());
         let over = NOW.plus(Duration::from_hours(10));
         assert!(read(&session, over, &settings()).await.unwrap().is_none());
@@ -352,7 +377,7 @@ mod tests {
         let again = |at| {
             let session = Session::new(session.id(), Arc::new(store.clone()), None);
             async move {
-                touch(&session, at, &settings()).await.unwrap();
+                touch(&session, at, HERE, &settings()).await.unwrap();
                 session.is_modified()
             }
         };

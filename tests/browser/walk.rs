@@ -168,6 +168,9 @@ impl Walk {
         self.studio.look(&self.bob, "kubeconfig-kubelogin").await?;
         self.bob.click("link", "My devices").await?;
         self.studio.look(&self.bob, "own-devices").await?;
+        self.bob.click("link", "Sessions").await?;
+        self.studio.look(&self.bob, "sessions").await?;
+        self.bob.click("link", "Kubeconfigs").await?;
         self.bob.click("button", "Take all back").await?;
         self.bob.find("heading", "Take all your kubeconfigs back?").await?;
         self.studio.look(&self.bob, "own-devices-revoke").await

@@ -1,5 +1,6 @@
 //! Flows on real servers, as people walk them.
 
+mod account;
 mod crashes;
 pub(crate) mod house;
 mod main_job;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use kubelend::{
     clock::Clock,
-    crypto::Keyring,
-    model::{id::IdentityId, time::Timestamp},
-    store::SessionStore,
+    crypto::{HashedToken, Keyring},
+    model::{audit::Action, id::IdentityId, time::Timestamp},
+    store::{SessionStore, StoreError, session_keys},
 };
 use time::OffsetDateTime;
 use tower_sessions::{
@@ -14,7 +14,7 @@ use tower_sessions::{
     session::{Id, Record},
 };
 
-use super::bed::{Bed, NOW, later};
+use super::bed::{Bed, NOW, draft, later};
 
 both!(
     a_session_comes_back_until_it_ends,
@@ -25,6 +25,7 @@ both!(
     a_session_under_another_key_ring_or_in_another_row_does_not_open,
     writing_to_the_database_prolongs_no_session,
     sessions_that_are_over_are_swept,
+    a_person_sees_their_sessions_and_ends_them_with_their_tokens,
 );
 
 fn sessions(bed: &Bed, keyring: &Arc<Keyring>) -> (SessionStore, Clock) {
@@ -148,4 +149,52 @@ async fn sessions_that_are_over_are_swept(bed: Bed) {
     assert_eq!(bed.store.sweep_sessions(later(10)).await.unwrap(), 1);
     assert_eq!(sessions.load(&short.id).await.unwrap(), None);
     assert!(sessions.load(&long.id).await.unwrap().is_some());
+}
+
+async fn a_person_sees_their_sessions_and_ends_them_with_their_tokens(bed: Bed) {
+    let keyring = ring();
+    let (sessions, _) = sessions(&bed, &keyring);
+    let (bob, carol) = (bed.person("bob").await.id, bed.person("carol").await.id);
+    let mut kept = Vec::new();
+    for (n, person) in [bob, bob, bob, carol].into_iter().enumerate() {
+        let key = format!("key {n}");
+        let mut session = record(Some(person), later(1000));
+        let seen = later(u64::try_from(n).unwrap());
+        for (name, value) in [
+            (session_keys::MADE_AT, serde_json::json!(NOW)),
+            (session_keys::SEEN_AT, serde_json::json!(seen)),
+            (session_keys::BROWSER, serde_json::json!("Firefox on Linux")),
+            (session_keys::SEEN_FROM, serde_json::json!("192.0.2.1")),
+            (session_keys::TOKEN_KEY, serde_json::json!(key)),
+        ] {
+            session.data.insert(name.to_owned(), value);
+        }
+        sessions.create(&mut session).await.unwrap();
+        let set = super::tokens::set(person, "token");
+        bed.store.put_tokens(&keyring, &key, &set, later(1000)).await.unwrap();
+        kept.push(HashedToken::of(&session.id.to_string()));
+    }
+    let names = async |person| -> Vec<String> {
+        bed.store.sessions_of(person, NOW).await.unwrap().into_iter().map(|s| s.name).collect()
+    };
+    let expected: Vec<String> = [2, 1, 0].map(|n: usize| kept[n].to_hex()).to_vec();
+    assert_eq!(names(bob).await, expected, "those used last first");
+    let first = bed.store.sessions_of(bob, NOW).await.unwrap().remove(0);
+    assert_eq!(
+        (first.browser.as_str(), first.from.as_str(), first.made_at, first.seen_at),
+        ("Firefox on Linux", "192.0.2.1", NOW, later(2))
+    );
+    assert!(bed.store.sessions_of(bob, later(1000)).await.unwrap().is_empty(), "what is over is not shown");
+
+    let event = || draft(Action::SessionsEnded);
+    let not_hers = bed.store.end_session(carol, &kept[0], event(), NOW).await.unwrap_err();
+    assert!(matches!(not_hers, StoreError::NotFound));
+    bed.store.end_session(bob, &kept[0], event(), NOW).await.unwrap();
+    assert!(matches!(bed.store.end_session(bob, &kept[0], event(), NOW).await.unwrap_err(), StoreError::NotFound));
+    assert!(bed.store.tokens(&keyring, "key 0").await.is_err() && bed.store.tokens(&keyring, "key 1").await.is_ok());
+    assert_eq!(bed.store.end_other_sessions(bob, &kept[2], event(), NOW).await.unwrap(), 1);
+    assert_eq!(bed.store.end_other_sessions(bob, &kept[2], event(), NOW).await.unwrap(), 0);
+    assert!(bed.store.tokens(&keyring, "key 1").await.is_err() && bed.store.tokens(&keyring, "key 2").await.is_ok());
+    assert_eq!((names(bob).await.len(), names(carol).await.len()), (1, 1));
+    assert_eq!(bed.events(Action::SessionsEnded).await, 2);
 }

@@ -27,7 +27,7 @@ both!(
 
 const KEY: &str = "a key of 256 random bits";
 
-fn set(identity: IdentityId, id_token: &str) -> TokenSet {
+pub(super) fn set(identity: IdentityId, id_token: &str) -> TokenSet {
     TokenSet {
         identity,
         provider: provider("dex"),

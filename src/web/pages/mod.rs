@@ -20,6 +20,7 @@ pub mod links;
 pub mod overview;
 pub mod own_devices;
 pub mod scope;
+pub mod sessions;
 pub mod settings;
 pub mod settings_form;
 pub mod share_form;
