@@ -212,7 +212,7 @@ async fn through_dex() -> Result<()> {
         let begun = Instant::now();
         let answer: Value = direct.post(format!("{}/token", dex.issuer())).form(&form).send().await?.json().await?;
         alone.push(begun.elapsed());
-        refresh = answer["refresh_token"].as_str().with_context(|| answer.to_string())?.to_owned();
+        answer["refresh_token"].as_str().with_context(|| answer.to_string())?.clone_into(&mut refresh);
     }
     row("through Dex", &relayed);
     row("Dex alone", &alone);

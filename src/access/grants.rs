@@ -7,7 +7,7 @@ use crate::{
         audit::Action,
         claim_mapping::{ClaimMapping, Unmappable},
         cluster::Cluster,
-        grant::{EndReason, GrantState, Grantee, Origin},
+        grant::{EndReason, Grant, GrantState, Grantee, Origin},
         id::GrantId,
         identity::Identity,
         name::Namespace,
@@ -16,7 +16,7 @@ use crate::{
         scope::Scope,
         time::Timestamp,
     },
-    policy::{Authorized, Forbidden, ManageAccess},
+    policy::{Authorized, Forbidden, HoldKubeconfig, ManageAccess},
     store::{NewGrant, Store, StoreError},
 };
 
@@ -102,6 +102,29 @@ impl Grants {
             return Ok(GrantState::Removed);
         }
         self.applier.apply_now(id).await
+    }
+
+    /// Gives back what somebody was given themselves on a cluster, and takes their files for it back; what reaches them by a group
+    /// stays. Repeating it is fine.
+    pub async fn leave(&self, permit: &Authorized<HoldKubeconfig>, grants: &[Grant]) -> Result<(), AccessError> {
+        let (identity, cluster) = (permit.person().identity(), permit.cluster());
+        for grant in grants.iter().filter(|grant| grant.grantee == Grantee::Person(identity.id)) {
+            let what = audit::rights(grant.role, &grant.scope, grant.expires_at);
+            let event = audit::by(permit.person(), Action::GrantRevoked, format!("{}: {what}", identity.display()));
+            self.store.end_grant(grant.id, EndReason::Revoked, event, self.clock.now()).await?;
+            if grant.role.is_some() {
+                // A cluster that is down keeps nobody from leaving: the loop goes on.
+                self.applier.apply_now(grant.id).await?;
+            }
+        }
+        let event = audit::by(
+            permit.person(),
+            Action::DeviceRevoked,
+            format!("all of {} for {}", identity.display(), cluster.name),
+        );
+        let devices = crate::store::Devices::OfPersonOnCluster(cluster.id, identity.id);
+        self.store.revoke_devices(devices, event, self.clock.now()).await?;
+        Ok(())
     }
 
     /// Whoever has signed in with this email already is granted to as the person, whatever the case it was typed in.

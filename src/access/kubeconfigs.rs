@@ -17,8 +17,8 @@ use crate::{
     k8s::{ClusterClient, Connector, K8sError, ResourceQuestion, Shown, UserInfo},
     kubeconfig::{Credential, Entry, Kubelogin, Tokens, safe_commands, to_yaml, to_yaml_without_tokens},
     model::{
-        audit::Action, cluster::Cluster, device::Format, grant::Grant, id::DeviceId, provider::KubeconfigIssuer,
-        role::Role, time::Timestamp, token_set::TokenSet,
+        audit::Action, cluster::Cluster, device::Format, grant::Grant, id::DeviceId, name::ClusterName,
+        provider::KubeconfigIssuer, role::Role, time::Timestamp, token_set::TokenSet,
     },
     oidc::{Provider, Providers},
     policy::{Authorized, Forbidden, HoldKubeconfig},
@@ -237,12 +237,44 @@ impl Kubeconfigs {
         if !self.formats(permit).contains(&request.format) {
             return Err(AccessError::NotFound);
         }
-        let way = match request.format {
-            Format::Relay => self.relayed(permit, request).await?,
-            Format::Provider => self.direct(permit, token_key, request).await?,
-            Format::Kubelogin => self.with_plugin(permit, request).await?,
-        };
-        Ok(way.issued())
+        Ok(self.way(permit, token_key, request).await?.issued())
+    }
+
+    /// One file of several clusters, each in the first format that it offers, with a device for each. Where two clusters have
+    /// one name, the later ones get a number.
+    ///
+    /// # Errors
+    /// [`AccessError::SignInAgain`] where a sign-in has to come first.
+    pub async fn issue_together(
+        &self,
+        permits: &[Authorized<HoldKubeconfig>],
+        token_key: &str,
+        device: &str,
+        from: IpAddr,
+    ) -> Result<SecretString, AccessError> {
+        let mut ways = Vec::new();
+        for permit in permits {
+            let format = *self.formats(permit).first().ok_or(AccessError::NotFound)?;
+            let request = IssueRequest { format, device: device.to_owned(), from };
+            let mut way = self.way(permit, token_key, &request).await?;
+            way.cluster.name = free_name(&way.cluster.name, &ways);
+            ways.push(way);
+        }
+        let entries: Vec<Entry<'_>> = ways.iter().map(Way::entry).collect();
+        Ok(to_yaml(&entries))
+    }
+
+    async fn way(
+        &self,
+        permit: &Authorized<HoldKubeconfig>,
+        token_key: &str,
+        request: &IssueRequest,
+    ) -> Result<Way, AccessError> {
+        match request.format {
+            Format::Relay => self.relayed(permit, request).await,
+            Format::Provider => self.direct(permit, token_key, request).await,
+            Format::Kubelogin => self.with_plugin(permit, request).await,
+        }
     }
 
     async fn relayed(&self, permit: &Authorized<HoldKubeconfig>, request: &IssueRequest) -> Result<Way, AccessError> {
@@ -373,6 +405,13 @@ impl Kubeconfigs {
         let scopes = settings.scopes.iter().filter(|scope| *scope != "openid").cloned().collect();
         Ok(Kind::Kubelogin { scopes })
     }
+}
+
+/// This name, or the first with a number behind that none of these has.
+fn free_name(name: &ClusterName, taken: &[Way]) -> ClusterName {
+    let is_free = |name: &ClusterName| taken.iter().all(|way| way.cluster.name.as_str() != name.as_str());
+    let numbered = (2..1000).filter_map(|n| format!("{name}-{n}").parse().ok());
+    std::iter::once(name.clone()).chain(numbered).find(is_free).unwrap_or_else(|| name.clone())
 }
 
 fn way(permit: &Authorized<HoldKubeconfig>, issuer: KubeconfigIssuer, kind: Kind) -> Way {

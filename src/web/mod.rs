@@ -160,6 +160,8 @@ fn visitor_pages() -> Router<Parts> {
         .route(pattern::LANDING, get(landing::get).post(landing::post))
         .route(paths::RENEW, get(sign_in::renew))
         .route(paths::SHARED, get(shared::get))
+        .route(paths::SHARED_DOWNLOAD, post(shared::download))
+        .route(pattern::LEAVE, get(shared::ask_leave).post(shared::leave))
         .route(paths::OWN_DEVICES, get(own_devices::get))
         .route(paths::REVOKE_OWN_DEVICES, get(own_devices::ask).post(own_devices::revoke_all))
         .route(pattern::REVOKE_OWN_DEVICE, post(own_devices::revoke))

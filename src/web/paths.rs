@@ -25,6 +25,8 @@ pub const RENEW: &str = "/renew";
 pub const OWN_DEVICES: &str = "/account/devices";
 /// Takes all of them back (POST; GET asks first).
 pub const REVOKE_OWN_DEVICES: &str = "/account/devices/revoke";
+/// One kubeconfig of several clusters (POST).
+pub const SHARED_DOWNLOAD: &str = "/shared/kubeconfig";
 /// Where the person is signed in.
 pub const SESSIONS: &str = "/account/sessions";
 /// Ends all of their sessions but this one (POST).
@@ -80,6 +82,8 @@ pub mod pattern {
     pub const ACTIVITY: &str = "/clusters/{cluster}/activity";
     /// Its name, what it trusts, its removal.
     pub const SETTINGS: &str = "/clusters/{cluster}/settings";
+    /// Gives a cluster back (POST; GET asks first).
+    pub const LEAVE: &str = "/clusters/{cluster}/leave";
     /// The person's own kubeconfig for it.
     pub const KUBECONFIG: &str = "/clusters/{cluster}/kubeconfig";
     /// The file itself.
@@ -203,6 +207,8 @@ of_cluster! {
     activity => ACTIVITY,
     /// Its name, what it trusts, its removal.
     settings => SETTINGS,
+    /// Gives a cluster back.
+    leave => LEAVE,
     /// The person's own kubeconfig for it.
     kubeconfig => KUBECONFIG,
     /// The file itself.

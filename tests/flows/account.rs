@@ -1,6 +1,9 @@
 //! What somebody sees of themselves: where they are signed in, and signing out there.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
+use testbed::{Kubectl, eventually};
 
 use super::house::{Database, House};
 
@@ -38,4 +41,47 @@ async fn immune_19_sessions_are_seen_and_ended_elsewhere_on_sqlite() -> Result<(
 #[tokio::test]
 async fn immune_19_sessions_are_seen_and_ended_elsewhere_on_postgres() -> Result<()> {
     sessions_are_seen_and_ended(Database::Postgres).await
+}
+
+#[tokio::test]
+async fn several_clusters_are_one_file_and_one_of_them_is_given_back() -> Result<()> {
+    let house = House::open(Database::Sqlite).await?;
+    let bob = house.bed.hire("bob", &["devs"]).await?;
+    let (mut alice, mut visitor) = (house.owner().await?, house.visitor()?);
+    visitor.sign_in(&bob.email).await?;
+    for (name, cluster) in [("one", house.bed.staging().await?), ("two", house.bed.production().await?)] {
+        let path = house.add_cluster(&mut alice, cluster, name).await?;
+        let link = house.share(&mut alice, &path, &[("Role", "view")]).await?;
+        visitor.open(&link).await?;
+        visitor.press("Accept", &[]).await?;
+        alice.open("/clusters").await?;
+    }
+
+    visitor.open("/shared").await?.sees("by a share link")?;
+    visitor.press("One file for all that are ticked", &[]).await?;
+    // Signed in for pages alone, he signs in for kubeconfigs first.
+    visitor.sign_in_as(&testbed::Credentials::of(&bob.email)).await?;
+    visitor.page.sees("Shared with me")?;
+    visitor.press("One file for all that are ticked", &[]).await?;
+    let kubectl = Kubectl::with_text(&visitor.page.body)?;
+    for context in ["one", "two"] {
+        kubectl.run(&["--context", context, "get", "pods", "-A"]).await?.ok()?;
+    }
+
+    visitor.open("/shared").await?;
+    let leave = visitor.page.link("Leave one")?;
+    visitor.open(&leave).await?.sees("Leave one?")?;
+    visitor.press("Leave", &[]).await?;
+    visitor.page.does_not_see(">one</a>")?;
+    visitor.page.sees("two")?;
+    eventually("the cluster to follow", Duration::from_secs(20), async || {
+        let out = kubectl.run(&["--context", "one", "get", "pods", "-A"]).await?;
+        ensure!(out.stderr.contains("orbidden"), "{out:?}");
+        Ok(())
+    })
+    .await?;
+    kubectl.run(&["--context", "two", "get", "pods", "-A"]).await?.ok()?;
+    visitor.open("/account/devices").await?;
+    ensure!(visitor.page.rows("one").is_empty() && visitor.page.rows("two").len() == 1, "{}", visitor.page.text());
+    Ok(())
 }

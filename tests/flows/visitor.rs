@@ -157,7 +157,9 @@ impl Page {
         }
         .with_context(|| format!("“{button}” belongs to no form"))?;
         let mut fields = Vec::new();
-        for field in form.select(&select("input[name], select[name], textarea[name]")) {
+        let (named, apart) = (select("input[name], select[name], textarea[name]"), select("input[name][form]"));
+        let elsewhere = html.select(&apart).filter(|field| field.attr("form") == form.attr("id"));
+        for field in form.select(&named).chain(elsewhere) {
             let name = field.attr("name").unwrap_or_default().to_owned();
             let kind = field.attr("type").unwrap_or("text");
             let unchosen = ["radio", "checkbox"].contains(&kind) && field.attr("checked").is_none();

@@ -110,6 +110,7 @@ fn all() -> Vec<(&'static str, String)> {
     pages.extend(super::devices::tests::samples());
     pages.extend(super::own_devices::tests::samples());
     pages.extend(super::sessions::tests::samples());
+    pages.extend(super::shared::tests::samples());
     if let Some(dir) = option_env!("KUBELEND_SAMPLES") {
         for (name, html) in &pages {
             std::fs::write(format!("{dir}/{name}.html"), html).unwrap();

@@ -1,15 +1,34 @@
-//! What others lend to the person, found again without any link.
+//! What others lend to the person, found again without any link: a kubeconfig for each cluster or one for several, by which
+//! grant, until when; and giving a cluster back.
 
 use askama::Template;
-use axum::{extract::State, response::Response};
+use axum::{
+    extract::{FromRef, Path, Query, State},
+    http::header,
+    response::{IntoResponse, Redirect, Response},
+};
+use secrecy::ExposeSecret;
 
+use super::sign_out::Empty;
 use crate::{
+    access::{AccessError, Gate, Grants, Kubeconfigs},
     clock::Clock,
-    model::{cluster::Cluster, grant::Grant, role::Role, time::Timestamp},
+    model::{
+        cluster::Cluster,
+        grant::{Grant, Grantee, Origin},
+        id::ClusterId,
+        time::Timestamp,
+    },
+    oidc::Purpose,
     store::Store,
     web::{
+        Parts,
+        browser_name::browser_name,
+        client_address::ClientAddress,
         errors::PageError,
+        forms::ProtectedForm,
         frame::{Frame, Nav, render},
+        labels::RoleTag,
         paths,
         session::SignedIn,
         when::When,
@@ -21,48 +40,249 @@ use crate::{
 struct Page {
     frame: Frame,
     rows: Vec<Row>,
+    download: &'static str,
+    here: &'static str,
+    leaving: Option<Leaving>,
+    next: Option<String>,
 }
 
 struct Row {
+    id: ClusterId,
     name: String,
     kubeconfig: String,
     removing: bool,
     access: Vec<Access>,
+    /// Whether some of it is theirs to give back.
+    may_leave: bool,
 }
 
 struct Access {
-    role: Option<Role>,
+    role: RoleTag,
     place: String,
     until: Option<When>,
+    how: String,
+}
+
+/// What somebody is about to give back.
+struct Leaving {
+    cluster: String,
+    action: String,
+    /// What stays, since it reaches them by a group.
+    stays: Vec<String>,
+}
+
+/// What the page is made with.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    gate: Gate,
+    grants: Grants,
+    kubeconfigs: Kubeconfigs,
+    store: Store,
+    clock: Clock,
+}
+
+impl FromRef<Parts> for Desk {
+    fn from_ref(parts: &Parts) -> Self {
+        Self {
+            gate: parts.gate.clone(),
+            grants: parts.grants.clone(),
+            kubeconfigs: parts.kubeconfigs.clone(),
+            store: parts.store.clone(),
+            clock: parts.clock.clone(),
+        }
+    }
+}
+
+/// How many clusters a page lists.
+const A_PAGE: usize = 30;
+
+/// Which cluster is about to be given back, and how many stand on the pages before.
+#[derive(Debug, serde::Deserialize)]
+pub struct Asked {
+    leave: Option<ClusterId>,
+    after: Option<usize>,
+    none: Option<String>,
 }
 
 /// The list.
-pub async fn get(State(store): State<Store>, State(clock): State<Clock>, who: SignedIn) -> Result<Response, PageError> {
-    let now = clock.now();
-    let grants = store.grants_reaching(who.person.identity(), None, now).await?;
+pub async fn get(State(desk): State<Desk>, who: SignedIn, Query(asked): Query<Asked>) -> Result<Response, PageError> {
+    let now = desk.clock.now();
+    let grants = desk.store.grants_reaching(who.person.identity(), None, now).await?;
     let mut ids: Vec<_> = grants.iter().map(|grant| grant.scope.cluster()).collect();
     ids.sort_unstable();
     ids.dedup();
-    let mut clusters = if ids.is_empty() { Vec::new() } else { store.clusters(&ids).await? };
+    let mut clusters = if ids.is_empty() { Vec::new() } else { desk.store.clusters(&ids).await? };
     clusters.sort_by_key(|cluster| cluster.name.as_str().to_ascii_lowercase());
-    let rows = clusters.iter().map(|cluster| row(cluster, &grants, now)).collect();
-    Ok(render(&Page { frame: Frame::new(&who, Nav::Shared), rows }))
+    let before = asked.after.unwrap_or(0);
+    let leaving = clusters.iter().find(|cluster| Some(cluster.id) == asked.leave).map(|c| leaving(c, &grants));
+    Ok(render(&Page {
+        frame: Frame::new(&who, Nav::Shared).with_notice(
+            asked.none.map(|_| "Nothing was made: tick the clusters that the file is to hold.".to_owned()),
+        ),
+        rows: clusters.iter().skip(before).take(A_PAGE).map(|cluster| row(cluster, &grants, now)).collect(),
+        next: (clusters.len() > before + A_PAGE).then(|| format!("{}?after={}", paths::SHARED, before + A_PAGE)),
+        download: paths::SHARED_DOWNLOAD,
+        here: paths::SHARED,
+        leaving,
+    }))
 }
 
-fn row(cluster: &Cluster, grants: &[Grant], now: Timestamp) -> Row {
-    let mut access: Vec<Access> = Vec::new();
-    for grant in grants.iter().filter(|grant| grant.scope.cluster() == cluster.id) {
-        access.push(Access {
-            role: grant.role,
-            place: grant.scope.in_words(),
-            until: grant.expires_at.map(|at| When::new(at, now)),
-        });
+/// One file of all that were chosen.
+pub async fn download(
+    State(desk): State<Desk>,
+    who: SignedIn,
+    ClientAddress(from): ClientAddress,
+    headers: axum::http::HeaderMap,
+    ProtectedForm(chosen): ProtectedForm<Vec<(String, String)>>,
+) -> Result<Response, PageError> {
+    let ids = chosen.iter().filter(|(name, _)| name == "cluster").map(|(_, id)| id.parse());
+    let ids: Vec<ClusterId> = ids.collect::<Result<_, _>>().map_err(|_| PageError::not_found())?;
+    if ids.is_empty() {
+        return Ok(Redirect::to(&format!("{}?none=yes", paths::SHARED)).into_response());
     }
-    access.sort_by_key(|access| std::cmp::Reverse(access.role));
+    let mut permits = Vec::new();
+    for id in ids {
+        permits.push(desk.gate.hold_kubeconfig(&who.person, id).await?.0);
+    }
+    let name = browser_name(&headers);
+    let file = match desk.kubeconfigs.issue_together(&permits, &who.token_key, &name, from).await {
+        Ok(file) => file,
+        Err(AccessError::SignInAgain) => {
+            let provider = &who.person.identity().provider;
+            return Ok(Redirect::to(&paths::auth_start(provider, paths::SHARED, Purpose::Kubeconfig)).into_response());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let headers = [
+        (header::CONTENT_TYPE, "application/yaml"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"kubeconfig.yaml\""),
+    ];
+    Ok((headers, file.expose_secret().to_owned()).into_response())
+}
+
+/// The address of giving back, opened by itself: asks first.
+pub async fn ask_leave(_: SignedIn, Path(cluster): Path<ClusterId>) -> Redirect {
+    Redirect::to(&format!("{}?leave={cluster}", paths::SHARED))
+}
+
+/// Gives a cluster back.
+pub async fn leave(
+    State(desk): State<Desk>,
+    who: SignedIn,
+    Path(cluster): Path<ClusterId>,
+    ProtectedForm(Empty {}): ProtectedForm<Empty>,
+) -> Result<Response, PageError> {
+    // Whoever has left already has what they wanted.
+    match desk.gate.hold_kubeconfig(&who.person, cluster).await {
+        Ok((permit, grants)) => desk.grants.leave(&permit, &grants).await?,
+        Err(AccessError::Forbidden(_) | AccessError::NotFound) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(Redirect::to(paths::SHARED).into_response())
+}
+
+fn row(cluster: &Cluster, all: &[Grant], now: Timestamp) -> Row {
+    let here = || all.iter().filter(|grant| grant.scope.cluster() == cluster.id);
+    let mut grants: Vec<&Grant> = here().collect();
+    grants.sort_by_key(|grant| std::cmp::Reverse(grant.role));
+    let access = grants.into_iter().map(|grant| Access {
+        role: RoleTag(grant.role),
+        place: grant.scope.in_words(),
+        until: grant.expires_at.map(|at| When::new(at, now)),
+        how: how(grant),
+    });
     Row {
+        id: cluster.id,
         name: cluster.name.to_string(),
         kubeconfig: paths::kubeconfig(cluster.id),
         removing: cluster.removing.is_some(),
-        access,
+        access: access.collect(),
+        may_leave: here().any(|grant| !matches!(grant.grantee, Grantee::Group(..))),
+    }
+}
+
+/// By which way it came to them.
+fn how(grant: &Grant) -> String {
+    match (&grant.grantee, grant.origin) {
+        (Grantee::Group(_, group), _) => format!("by your group {group}"),
+        (_, Origin::Link(_)) => "by a share link".into(),
+        (_, Origin::Owner) => "since you added it".into(),
+        (_, Origin::Manual) => "given to you by name".into(),
+    }
+}
+
+fn leaving(cluster: &Cluster, grants: &[Grant]) -> Leaving {
+    let by_group = grants.iter().filter(|grant| grant.scope.cluster() == cluster.id);
+    let by_group = by_group.filter_map(|grant| match &grant.grantee {
+        Grantee::Group(_, group) => Some(group.clone()),
+        Grantee::Person(_) | Grantee::Email(..) => None,
+    });
+    Leaving { cluster: cluster.name.to_string(), action: paths::leave(cluster.id), stays: by_group.collect() }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::{
+        model::{
+            grant::GrantState,
+            id::{GrantId, IdentityId, ShareLinkId},
+            role::Role,
+            scope::Scope,
+        },
+        web::pages::{
+            cluster::tests::cluster,
+            samples::{HOSTILE, NOW, frame},
+        },
+    };
+
+    fn grant(cluster: &Cluster, grantee: Grantee, origin: Origin) -> Grant {
+        Grant {
+            id: GrantId::new(),
+            grantee,
+            role: Some(Role::View),
+            scope: Scope::Cluster(cluster.id),
+            expires_at: Some(NOW),
+            origin,
+            created_by: IdentityId::new(),
+            created_at: NOW,
+            state: GrantState::Applied,
+            state_detail: None,
+            state_since: NOW,
+            ended: None,
+        }
+    }
+
+    pub(in crate::web) fn samples() -> Vec<(&'static str, String)> {
+        let draw = |count: usize, ask: bool| {
+            let clusters: Vec<Cluster> = (0..count).map(|n| cluster(&format!("cluster-{n}"))).collect();
+            let group = || Grantee::Group("dex".parse().unwrap(), HOSTILE.into());
+            let me = || Grantee::Person(IdentityId::new());
+            let grants: Vec<Grant> = clusters
+                .iter()
+                .flat_map(|c| [grant(c, me(), Origin::Link(ShareLinkId::new())), grant(c, group(), Origin::Manual)])
+                .collect();
+            Page {
+                frame: frame(),
+                rows: clusters.iter().map(|c| row(c, &grants, NOW)).collect(),
+                download: paths::SHARED_DOWNLOAD,
+                here: paths::SHARED,
+                leaving: ask.then(|| leaving(&clusters[0], &grants)),
+                next: (count == A_PAGE).then(|| "/x".into()),
+            }
+            .render()
+            .unwrap()
+        };
+        vec![("shared", draw(3, false)), ("shared-leave", draw(2, true)), ("shared-full", draw(A_PAGE, false))]
+    }
+
+    #[test]
+    fn what_reaches_somebody_by_a_group_is_not_theirs_to_give_back() {
+        let staging = cluster("staging");
+        let group = grant(&staging, Grantee::Group("dex".parse().unwrap(), "devs".into()), Origin::Manual);
+        assert!(!row(&staging, std::slice::from_ref(&group), NOW).may_leave);
+        assert_eq!(how(&group), "by your group devs");
+        let own = grant(&staging, Grantee::Person(IdentityId::new()), Origin::Owner);
+        assert!(row(&staging, &[group, own], NOW).may_leave);
     }
 }
