@@ -340,6 +340,7 @@ mod tests {
             trusts: vec![("other".parse().unwrap(), ClaimMapping::default())],
             created_by: IdentityId::new(),
             created_at: Timestamp::from_secs(0),
+            formats: Vec::new(),
             removing: None,
         };
         let alice = policy().person(identity("alice@example.com", true, "dex", &[]));

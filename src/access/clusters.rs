@@ -11,6 +11,7 @@ use crate::{
         audit::Action,
         claim_mapping::ClaimMapping,
         cluster::{Cluster, Removal},
+        device::Format,
         grant::{Grantee, Origin},
         id::{ClusterId, GrantId},
         name::ClusterName,
@@ -147,6 +148,19 @@ impl Clusters {
         };
         let event = audit::by(permit.person(), Action::ClusterTrustChanged, target);
         Ok(self.store.set_trust(permit.cluster().id, provider, mapping.as_ref(), event, self.clock.now()).await?)
+    }
+
+    /// Offers these formats of kubeconfig alone. Files that people hold go on.
+    pub async fn set_formats(&self, permit: &Authorized<ManageCluster>, formats: &[Format]) -> Result<(), AccessError> {
+        if formats.is_empty() {
+            let message = "Offer at least one, or nobody could use the cluster.".to_owned();
+            return Err(AccessError::Invalid { field: "formats", message });
+        }
+        // All of them is no choice: what comes later is offered, too.
+        let chosen = if Format::ALL.iter().all(|format| formats.contains(format)) { &[] } else { formats };
+        let names: Vec<&str> = formats.iter().map(|format| format.as_str()).collect();
+        let event = audit::by(permit.person(), Action::ClusterFormatsChanged, names.join(", "));
+        Ok(self.store.set_formats(permit.cluster().id, chosen, event, self.clock.now()).await?)
     }
 
     /// Asks for its removal; it goes once its bindings are gone (or at once, if they are to stay).

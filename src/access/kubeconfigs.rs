@@ -187,7 +187,8 @@ impl Kubeconfigs {
 
     /// The formats that this person can have for this cluster, the usual one first.
     pub fn formats(&self, permit: &Authorized<HoldKubeconfig>) -> Vec<Format> {
-        self.provider(permit).map(|provider| provider.settings().formats()).unwrap_or_default()
+        let all = self.provider(permit).map(|provider| provider.settings().formats()).unwrap_or_default();
+        all.into_iter().filter(|format| permit.cluster().offers(*format)).collect()
     }
 
     /// Whether [`issue`](Self::issue) would succeed now, without asking the provider; if not, a sign-in comes first.

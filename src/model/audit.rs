@@ -40,11 +40,12 @@ pub enum Action {
     DeviceApart,
     UpstreamEnded,
     SessionsEnded,
+    ClusterFormatsChanged,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::SignedIn,
         Self::SignedOut,
         Self::ClusterAdded,
@@ -67,6 +68,7 @@ impl Action {
         Self::DeviceApart,
         Self::UpstreamEnded,
         Self::SessionsEnded,
+        Self::ClusterFormatsChanged,
     ];
 
     /// As stored: `noun.verb`.
@@ -94,6 +96,7 @@ impl Action {
             Self::DeviceApart => "device.used_far_apart",
             Self::UpstreamEnded => "session.ended_by_provider",
             Self::SessionsEnded => "session.ended_elsewhere",
+            Self::ClusterFormatsChanged => "cluster.formats_changed",
         }
     }
 

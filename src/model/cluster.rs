@@ -5,6 +5,7 @@ use url::Url;
 
 use super::{
     claim_mapping::ClaimMapping,
+    device::Format,
     id::{ClusterId, IdentityId, WorkspaceId},
     name::ClusterName,
     provider::ProviderId,
@@ -53,6 +54,8 @@ pub struct Cluster {
     pub created_by: IdentityId,
     /// When.
     pub created_at: Timestamp,
+    /// Which formats of kubeconfig its owners offer; none for all that there are.
+    pub formats: Vec<Format>,
     /// Set once somebody has asked to remove it: nothing new is granted on it.
     pub removing: Option<Removal>,
 }
@@ -67,6 +70,11 @@ pub enum Removal {
 }
 
 impl Cluster {
+    /// Whether its owners offer this format.
+    pub fn offers(&self, format: Format) -> bool {
+        self.formats.is_empty() || self.formats.contains(&format)
+    }
+
     /// What it makes of a provider's tokens, if it trusts that provider.
     pub fn mapping(&self, provider: &ProviderId) -> Option<&ClaimMapping> {
         self.trusts.iter().find(|(id, _)| id == provider).map(|(_, mapping)| mapping)

@@ -12,6 +12,7 @@ use super::{
 use crate::model::{
     claim_mapping::{ClaimMapping, UsernameClaim},
     cluster::{Cluster, Endpoint, Removal},
+    device::Format,
     id::{ClusterId, IdentityId, WorkspaceId},
     name::ClusterName,
     provider::ProviderId,
@@ -50,6 +51,7 @@ struct ClusterRow {
     created_by: String,
     created_at: i64,
     removing: Option<String>,
+    formats: Option<String>,
     provider: Option<String>,
     username_claim: Option<String>,
     username_prefix: Option<String>,
@@ -61,7 +63,7 @@ macro_rules! select_clusters {
     ($($rest:expr),+) => {
         concat!(
             "SELECT c.id, c.workspace_id, c.name, c.server, c.ca_pem, c.tls_server_name, c.created_by, c.created_at, \
-             c.removing, t.provider, t.username_claim, t.username_prefix, t.groups_claim, t.groups_prefix \
+             c.removing, c.formats, t.provider, t.username_claim, t.username_prefix, t.groups_claim, t.groups_prefix \
              FROM clusters c LEFT JOIN cluster_trusts t ON t.cluster_id = c.id WHERE ",
             $($rest),+,
             " ORDER BY c.id, t.provider"
@@ -93,9 +95,15 @@ impl ClusterRow {
             trusts: Vec::new(),
             created_by: parsed(&self.created_by, "maker of a cluster")?,
             created_at: Timestamp::from_millis(self.created_at),
+            formats: formats(self.formats.as_deref())?,
             removing: self.removing.as_deref().map(removal).transpose()?,
         })
     }
+}
+
+fn formats(stored: Option<&str>) -> Result<Vec<Format>, StoreError> {
+    let names = stored.into_iter().flat_map(|names| names.split(','));
+    names.map(|name| Format::parse(name).ok_or(StoreError::Corrupt("formats of a cluster"))).collect()
 }
 
 /// Puts rows together that tell of the same cluster; they come sorted by id.

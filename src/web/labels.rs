@@ -218,6 +218,7 @@ pub fn deed(action: Action) -> &'static str {
         Action::KubeconfigIssued => "took a kubeconfig:",
         Action::DeviceRevoked => "took back kubeconfigs:",
         Action::DeviceApart => "saw one kubeconfig used in two far-apart places:",
+        Action::ClusterFormatsChanged => "changed which kubeconfigs are offered:",
         Action::SessionsEnded => "ended sessions elsewhere:",
         Action::UpstreamEnded => "was told by the provider that a sign-in has ended:",
     }

@@ -85,3 +85,27 @@ async fn several_clusters_are_one_file_and_one_of_them_is_given_back() -> Result
     ensure!(visitor.page.rows("one").is_empty() && visitor.page.rows("two").len() == 1, "{}", visitor.page.text());
     Ok(())
 }
+
+#[tokio::test]
+async fn owners_choose_which_kubeconfigs_are_offered() -> Result<()> {
+    let house = House::open(Database::Sqlite).await?;
+    let mut alice = house.owner().await?;
+    let path = house.add_cluster(&mut alice, house.bed.staging().await?, "staging").await?;
+    let formats = async |alice: &mut super::visitor::Visitor| -> Result<Vec<bool>> {
+        let page = alice.open(&format!("{path}/kubeconfig")).await?.text();
+        Ok(["nothing to install", "provider directly", "kubelogin plugin"].map(|f| page.contains(f)).to_vec())
+    };
+    ensure!(formats(&mut alice).await? == [true, true, true]);
+    alice.open(&format!("{path}/settings")).await?;
+    alice.untick(&["provider directly", "kubectl, nothing"]);
+    alice.press("Save formats", &[]).await?;
+    ensure!(formats(&mut alice).await? == [false, false, true]);
+    let relayed = alice.open(&format!("{path}/kubeconfig/download?format=relay")).await?;
+    ensure!(relayed.body.contains("oidc-login") && !relayed.body.contains("/relay/"), "{}", relayed.body);
+
+    alice.open(&format!("{path}/settings")).await?;
+    alice.untick(&["kubelogin plugin"]);
+    alice.press("Save formats", &[]).await?.sees("Offer at least one")?;
+    ensure!(formats(&mut alice).await? == [false, false, true], "nothing was changed");
+    Ok(())
+}

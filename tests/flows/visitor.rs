@@ -278,6 +278,17 @@ impl Visitor {
         self.land(url, request.send().await?).await
     }
 
+    /// Takes the tick out of the boxes whose labels begin like this.
+    pub fn untick(&mut self, labels: &[&str]) {
+        let mut body = self.page.body.clone();
+        for label in labels {
+            let Some(at) = body.find(&format!("<span>{label}")) else { continue };
+            let Some(begin) = body[..at].rfind(" checked>") else { continue };
+            body.replace_range(begin..begin + " checked>".len(), ">");
+        }
+        self.page.body = body;
+    }
+
     /// Signs in at the provider whose address the page is, and comes back.
     pub async fn sign_in_as(&mut self, who: &Credentials) -> Result<&Page> {
         let callback = self.answer_of_provider(who).await?;

@@ -6,6 +6,7 @@ use crate::{
         audit::Action,
         claim_mapping::ClaimMapping,
         cluster::{Endpoint, Removal},
+        device::Format,
         grant::EndReason,
         id::ClusterId,
         name::ClusterName,
@@ -66,6 +67,31 @@ impl Store {
                 .await
                 .map(|done| done.rows_affected()))
             .map_err(|e| clash(e, NAME_TAKEN))?;
+            if changed == 0 {
+                return Err(StoreError::NotFound);
+            }
+            audit.append(tx, About::Cluster(id), now).await
+        })
+    }
+
+    /// Offers these formats of kubeconfig alone; all there are, where none is named.
+    pub async fn set_formats(
+        &self,
+        id: ClusterId,
+        formats: &[Format],
+        audit: AuditDraft,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE clusters SET formats = $2 WHERE id = $1";
+        let names: Vec<&str> = formats.iter().map(|format| format.as_str()).collect();
+        let names = (!names.is_empty()).then(|| names.join(","));
+        transact!(self, |tx| {
+            let changed = on!(tx, |db| sqlx::query(SQL)
+                .bind(id.to_string())
+                .bind(&names)
+                .execute(db)
+                .await
+                .map(|done| done.rows_affected()))?;
             if changed == 0 {
                 return Err(StoreError::NotFound);
             }

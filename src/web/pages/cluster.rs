@@ -231,6 +231,7 @@ pub(super) mod tests {
             trusts: vec![("dex".parse().unwrap(), crate::model::claim_mapping::ClaimMapping::default())],
             created_by: IdentityId::new(),
             created_at: Timestamp::from_secs(1_795_000_000),
+            formats: Vec::new(),
             removing: None,
         }
     }

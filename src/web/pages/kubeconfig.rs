@@ -6,7 +6,7 @@ use std::time::Duration;
 use askama::Template;
 use axum::{
     extract::{FromRef, Path, Query, State},
-    http::{HeaderMap, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Redirect, Response},
 };
 use secrecy::ExposeSecret;
@@ -29,7 +29,7 @@ use crate::{
         Parts,
         browser_name::browser_name,
         client_address::ClientAddress,
-        errors::PageError,
+        errors::{NextStep, PageError},
         frame::{Frame, Nav, render},
         labels::length,
         paths,
@@ -215,7 +215,7 @@ impl Desk {
     fn chosen(&self, permit: &Authorized<HoldKubeconfig>, wish: &Wish) -> Result<Format, PageError> {
         let formats = self.kubeconfigs.formats(permit);
         let wanted = wish.format.as_deref().and_then(Format::parse).filter(|format| formats.contains(format));
-        wanted.or(formats.first().copied()).ok_or_else(PageError::not_found)
+        wanted.or(formats.first().copied()).ok_or_else(none_offered)
     }
 
     /// The formats to choose from, each with whom it is for, when it ends and how it is taken back.
@@ -332,6 +332,16 @@ impl Desk {
     fn name_of(&self, id: &ProviderId) -> String {
         self.providers.get(id).map_or_else(|| id.to_string(), |provider| provider.settings().name.clone())
     }
+}
+
+fn none_offered() -> PageError {
+    PageError::new(
+        StatusCode::CONFLICT,
+        "There is no kubeconfig for you here",
+        "The people who manage this cluster offer only formats that your sign-in provider is not set up for. It is their turn: \
+         they choose the formats in the cluster's settings.",
+    )
+    .with_next(NextStep::new("Shared with me", paths::SHARED))
 }
 
 /// The end of the access that lasts longest; `None` if one has no end.

@@ -17,6 +17,7 @@ use crate::{
     model::{
         claim_mapping::{ClaimMapping, UsernameClaim},
         cluster::{Cluster, Removal},
+        device::Format,
         name::ClusterName,
         provider::ProviderId,
     },
@@ -42,8 +43,18 @@ struct SettingsPage {
     name: String,
     errors: FieldErrors,
     providers: Vec<ProviderForm>,
+    formats: Vec<Offered>,
     losers: String,
     purge_means: String,
+}
+
+/// A format that can be offered.
+struct Offered {
+    field: &'static str,
+    words: &'static str,
+    ticked: bool,
+    /// Why it is offered to nobody all the same.
+    missing: bool,
 }
 
 /// How one provider's people are named, as a form.
@@ -88,6 +99,7 @@ pub async fn post(
     let done = match form.change.as_str() {
         "name" => rename(&clusters, &permit, &form, &mut errors).await,
         "trust" => trust(&clusters, &permit, &providers, &form, &mut errors).await,
+        "formats" => clusters.set_formats(&permit, &form.formats()).await.map(|()| Some(paths::settings(at.id()))),
         "remove" => remove(&clusters, &permit, &form, &mut errors).await,
         _ => return Err(PageError::not_found()),
     };
@@ -170,11 +182,33 @@ async fn page(
         name: if form.change == "name" { form.name.clone() } else { at.cluster().name.to_string() },
         errors: page_errors,
         providers: provider_forms(at.cluster(), providers, form, &trust_errors),
+        formats: offered(at.cluster(), providers, form),
         losers: losers(people, groups),
         purge_means: purge_means(people, groups),
     };
     let status = if wrong { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     Ok(render_with(status, &page))
+}
+
+/// The formats, as the cluster offers them or as they were just ticked.
+fn offered(cluster: &Cluster, providers: &Providers, form: &SettingsForm) -> Vec<Offered> {
+    let trusted = || cluster.trusts.iter().filter_map(|(id, _)| providers.get(id));
+    let typed = form.formats();
+    let one = |format: Format| Offered {
+        field: match format {
+            Format::Relay => "relay",
+            Format::Provider => "format_provider",
+            Format::Kubelogin => "kubelogin",
+        },
+        words: match format {
+            Format::Relay => "kubectl, nothing to install: renews through Kubelend, and each file can be taken back",
+            Format::Provider => "provider directly: goes on without Kubelend, and can be ended at the provider alone",
+            Format::Kubelogin => "kubelogin plugin: signs people in by itself, and can be ended at the provider alone",
+        },
+        ticked: if form.change == "formats" { typed.contains(&format) } else { cluster.offers(format) },
+        missing: !trusted().any(|provider| provider.settings().formats().contains(&format)),
+    };
+    Format::ALL.into_iter().map(one).collect()
 }
 
 fn provider_forms(
@@ -256,6 +290,9 @@ pub(super) mod tests {
                 here: paths::settings(long.id),
                 name: name.into(),
                 errors: errors.clone(),
+                formats: [("relay", true), ("kubelogin", false)]
+                    .map(|(field, ticked)| Offered { field, words: "kubectl", ticked, missing: !ticked })
+                    .into(),
                 providers: (0..count)
                     .map(|n| ProviderForm {
                         id: format!("p{n}").parse().unwrap(),

@@ -1,7 +1,10 @@
 //! What the forms of the settings page send, and the claim mapping among it, read field by field.
 
 use crate::{
-    model::claim_mapping::{ClaimMapping, UsernameClaim},
+    model::{
+        claim_mapping::{ClaimMapping, UsernameClaim},
+        device::Format,
+    },
     web::forms::FieldErrors,
 };
 
@@ -21,9 +24,23 @@ pub struct SettingsForm {
     pub(super) groups_prefix: String,
     pub(super) drop: String,
     pub(super) how: String,
+    pub(super) relay: String,
+    #[serde(rename = "format_provider")]
+    pub(super) directly: String,
+    pub(super) kubelogin: String,
 }
 
 impl SettingsForm {
+    /// The formats that are ticked.
+    pub(super) fn formats(&self) -> Vec<Format> {
+        let ticked = |format: &Format| match format {
+            Format::Relay => !self.relay.is_empty(),
+            Format::Provider => !self.directly.is_empty(),
+            Format::Kubelogin => !self.kubelogin.is_empty(),
+        };
+        Format::ALL.into_iter().filter(ticked).collect()
+    }
+
     pub(super) fn mapping(&self, errors: &mut FieldErrors) -> Option<ClaimMapping> {
         let claim = UsernameClaim::parse(&self.username_claim);
         let claim = errors.keep("username_claim", claim.ok_or("Choose the claim that names a user."));

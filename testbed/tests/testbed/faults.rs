@@ -27,8 +27,8 @@ async fn connections_are_refused_swallowed_and_slowed() -> Test {
 
     proxy.set(Fault::Refuse);
     let began = Instant::now();
-    assert!(get(5000).await.is_err());
-    assert!(began.elapsed() < Duration::from_secs(2), "at once");
+    assert!(get(20_000).await.is_err());
+    assert!(began.elapsed() < Duration::from_secs(15), "at once, not when the client gives up");
 
     proxy.set(Fault::BlackHole);
     let error = get(300).await.err().context("nothing may come back")?;
