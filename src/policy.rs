@@ -5,6 +5,7 @@
 //! read and tested without a database.
 
 use crate::model::{
+    audience::NotInvited,
     cluster::Cluster,
     identity::Identity,
     name::Email,
@@ -153,6 +154,9 @@ pub enum Forbidden {
     /// The link is not open.
     #[error("this link is not open any more")]
     LinkClosed(LinkState),
+    /// The link is for others.
+    #[error("this link is for other people")]
+    NotInvited(NotInvited),
     /// The cluster does not trust the provider that they sign in at.
     #[error("this cluster does not know the provider that you sign in at")]
     ProviderNotTrusted,
@@ -222,7 +226,9 @@ pub fn manage_cluster(
     Ok(authorized(person, ManageCluster(cluster)))
 }
 
-/// May they accept this link now? Whoever signs in at a provider that the cluster trusts may, while it is open.
+/// May they accept this link now? Whoever it is for may, while it is open, if the cluster trusts the provider that they sign in at.
+///
+/// The reasons come in the order of how little they tell: somebody whom the link is not for learns nothing of the cluster.
 ///
 /// # Errors
 /// Why not.
@@ -239,6 +245,7 @@ pub fn accept_link(
     if cluster.removing.is_some() {
         return Err(Forbidden::BeingRemoved);
     }
+    link.rules.audience.invites(&person.identity).map_err(Forbidden::NotInvited)?;
     trusted(person, &cluster)?;
     Ok(authorized(person, AcceptLink { link, cluster }))
 }
@@ -277,9 +284,12 @@ fn authorized<P>(person: &Person, permit: P) -> Authorized<P> {
 mod tests {
     use super::*;
     use crate::model::{
+        audience::Audience,
         claim_mapping::ClaimMapping,
         cluster::Endpoint,
-        id::{ClusterId, IdentityId, WorkspaceId},
+        id::{ClusterId, IdentityId, ShareLinkId, WorkspaceId},
+        scope::Scope,
+        share_link::LinkRules,
     };
 
     fn identity(email: &str, verified: bool, provider: &str, groups: &[&str]) -> Identity {
@@ -330,19 +340,67 @@ mod tests {
         assert_eq!(add_cluster(&foreign).unwrap_err(), Forbidden::AddsNoClusters);
     }
 
-    #[test]
-    fn immune_30_a_cluster_that_does_not_trust_somebodys_provider_gets_no_permit_for_their_token() {
-        let cluster = Cluster {
+    fn cluster(trusts: &str) -> Cluster {
+        Cluster {
             id: ClusterId::new(),
             workspace: WorkspaceId::new(),
             name: "theirs".parse().unwrap(),
             endpoint: Endpoint { server: "https://k8s.example".parse().unwrap(), ca_pem: None, tls_server_name: None },
-            trusts: vec![("other".parse().unwrap(), ClaimMapping::default())],
+            trusts: vec![(trusts.parse().unwrap(), ClaimMapping::default())],
             created_by: IdentityId::new(),
             created_at: Timestamp::from_secs(0),
             formats: Vec::new(),
             removing: None,
+        }
+    }
+
+    fn link(audience: Audience) -> ShareLink {
+        ShareLink {
+            id: ShareLinkId::new(),
+            rules: LinkRules {
+                role: None,
+                scope: Scope::Cluster(ClusterId::new()),
+                access_lasts: None,
+                expires_at: Timestamp::from_secs(100),
+                max_uses: None,
+                audience,
+                note: None,
+            },
+            created_by: IdentityId::new(),
+            created_at: Timestamp::from_secs(0),
+            revoked_at: None,
+            paused_at: None,
+            uses: 0,
+        }
+    }
+
+    #[test]
+    fn immune_15_a_link_is_accepted_by_those_it_is_for_and_by_nobody_else() {
+        let listed =
+            Audience::Listed("dex".parse().unwrap(), Audience::parse_guests("bob@good.com, group:ops").unwrap());
+        let may = |who: Identity, trusts: &str| {
+            accept_link(&policy().person(who), link(listed.clone()), cluster(trusts), Timestamp::from_secs(1)).map(drop)
         };
+        assert_eq!(may(identity("Bob@good.com", true, "dex", &[]), "dex"), Ok(()));
+        assert_eq!(may(identity("x@evil.com", false, "dex", &["ops"]), "dex"), Ok(()), "a group needs no email");
+        for (who, why) in [
+            (identity("bob@good.com", false, "dex", &[]), NotInvited::EmailNotVerified),
+            (identity("bob@good.com", true, "other", &["ops"]), NotInvited::NotListed),
+            (identity("bob@evil.com@good.com", true, "dex", &["Ops"]), NotInvited::NotListed),
+            // Not even whoever manages everything: they would give, not take.
+            (identity("alice@example.com", true, "dex", &[]), NotInvited::NotListed),
+        ] {
+            assert_eq!(may(who, "dex"), Err(Forbidden::NotInvited(why)));
+        }
+        // Whom it is not for learns no more of a cluster that would not know them.
+        let stranger = identity("eve@evil.com", true, "dex", &[]);
+        assert_eq!(may(stranger, "other"), Err(Forbidden::NotInvited(NotInvited::NotListed)));
+        assert_eq!(may(identity("bob@good.com", true, "dex", &[]), "other"), Err(Forbidden::ProviderNotTrusted));
+    }
+
+    #[test]
+    fn immune_30_a_cluster_that_does_not_trust_somebodys_provider_gets_no_permit_for_their_token() {
+        let cluster = cluster("other");
         let alice = policy().person(identity("alice@example.com", true, "dex", &[]));
         // Neither a grant, nor owning the workspace, nor being platform admin sends a token where it is not for.
         let held = hold_kubeconfig(&alice, cluster.clone(), Some(MemberRole::Owner), 5);

@@ -106,7 +106,10 @@ impl Applier {
         let mapping = provider.and_then(|p| cluster.mapping(p));
         let wanted = mapping.map(|m| bindings::wanted(grant, person, m, &self.instance));
         let (objects, otherwise) = match wanted {
-            Some(Ok(objects)) => (objects, None),
+            Some(Ok(objects)) => match not_offered(client, grant).await? {
+                None => (objects, None),
+                refused => (Vec::new(), refused),
+            },
             // Nobody can be named: then nobody must be bound, above all not whoever bears the name now.
             Some(Err(why)) => (Vec::new(), Some(Went::Unmappable(why))),
             None => (Vec::new(), Some(Went::NotTrusted)),
@@ -129,11 +132,23 @@ impl Applier {
     }
 }
 
+/// Whether a ClusterRole that others have defined is one to be given to people still: somebody may have withdrawn it, or deleted it
+/// and made another one of that name, since the grant was made.
+async fn not_offered(client: &ClusterClient, grant: &Grant) -> Result<Option<Went>, AccessError> {
+    let Some(role) = grant.role.as_ref().filter(|role| role.is_named()) else { return Ok(None) };
+    match client.is_assignable(role.as_str()).await {
+        Ok(true) => Ok(None),
+        Ok(false) | Err(K8sError::NotFound) => Ok(Some(Went::NotOffered(role.to_string()))),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// How an attempt went.
 enum Went {
     Done,
     Unmappable(Unmappable),
     NotTrusted,
+    NotOffered(String),
     Conflict(String),
     Cluster(K8sError),
 }
@@ -161,6 +176,13 @@ fn outcome(went: &Went, wanted: bool, attempts: i64, now: Timestamp) -> Outcome 
         Went::NotTrusted => {
             settle(GrantState::Failed, Some("Not bound: this cluster does not trust their provider.".into()), None)
         }
+        Went::NotOffered(role) => settle(
+            GrantState::Failed,
+            Some(format!(
+                "Not bound: the cluster has no ClusterRole “{role}” that is marked as one to give. It is tried again."
+            )),
+            again,
+        ),
         Went::Conflict(what) => {
             settle(GrantState::Conflict, Some(format!("{what}. It was left alone; rename or delete it there.")), again)
         }
@@ -193,7 +215,7 @@ fn event(outcome: &Outcome, grant: &Grant, person: Option<&Identity>) -> Option<
         GrantState::Pending | GrantState::Removing => return None,
     };
     let who = audit::grantee(&grant.grantee, person);
-    let what = audit::rights(grant.role, &grant.scope, grant.expires_at);
+    let what = audit::rights(grant.role.as_ref(), &grant.scope, grant.expires_at);
     let why = outcome.detail.as_deref().map(|d| format!(" ({d})")).unwrap_or_default();
     Some(audit::by_kubelend(action, format!("{who}: {what}{why}")))
 }

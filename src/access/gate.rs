@@ -13,8 +13,8 @@ use crate::{
         share_link::ShareLink,
     },
     policy::{
-        self, AcceptLink, AddCluster, Authorized, HoldKubeconfig, ManageAccess, ManageCluster, Person, Policy,
-        ViewCluster,
+        self, AcceptLink, AddCluster, Authorized, Forbidden, HoldKubeconfig, ManageAccess, ManageCluster, Person,
+        Policy, ViewCluster,
     },
     store::Store,
 };
@@ -32,12 +32,29 @@ pub struct Gate {
 pub enum LinkView {
     /// They can accept it.
     Open(Box<Authorized<AcceptLink>>),
-    /// They accepted it before and still hold what it gave, or manage the cluster.
+    /// They accepted it before and still hold what it gave.
     Yours(Box<Cluster>),
+    /// They accepted it before, and what it gave them has ended.
+    Ended(Box<Cluster>),
+    /// They cannot accept it, and may know why: they made it, or give and take access on its cluster.
+    Theirs(Box<ManagedLink>),
     /// The cluster does not know the provider that they sign in at.
     WrongProvider,
-    /// Unknown, expired or revoked: to them it is one and the same.
+    /// Unknown, expired, revoked, used up, resting, or for other people: to them it is one and the same.
     Closed,
+}
+
+/// A link as the people who manage it may know it.
+#[derive(Debug)]
+pub struct ManagedLink {
+    /// The link.
+    pub link: ShareLink,
+    /// Its cluster.
+    pub cluster: Cluster,
+    /// Whether they may change it.
+    pub may_change: bool,
+    /// Why they themselves cannot accept it.
+    pub why: Forbidden,
 }
 
 impl Gate {
@@ -96,21 +113,22 @@ impl Gate {
             Err(crate::store::StoreError::NotFound) => return Ok(LinkView::Closed),
             Err(e) => return Err(e.into()),
         };
-        let cluster = self.store.cluster(link.scope.cluster()).await?;
-        if self.holds_from(person, &link).await? {
-            return Ok(LinkView::Yours(Box::new(cluster)));
+        let (cluster, member) = self.facts(person, link.rules.scope.cluster()).await?;
+        let now = self.clock.now();
+        match self.store.given_by_link(link.id, person.identity().id).await? {
+            Some(given) if given.is_live(now) => return Ok(LinkView::Yours(Box::new(cluster))),
+            Some(_) => return Ok(LinkView::Ended(Box::new(cluster))),
+            None => {}
         }
-        match policy::accept_link(person, link, cluster, self.clock.now()) {
-            Ok(permit) => Ok(LinkView::Open(Box::new(permit))),
-            Err(policy::Forbidden::ProviderNotTrusted) => Ok(LinkView::WrongProvider),
-            Err(_) => Ok(LinkView::Closed),
+        let why = match policy::accept_link(person, link.clone(), cluster.clone(), now) {
+            Ok(permit) => return Ok(LinkView::Open(Box::new(permit))),
+            Err(why) => why,
+        };
+        let may_change = policy::manage_access(person, cluster.clone(), member).is_ok();
+        if may_change || link.created_by == person.identity().id {
+            return Ok(LinkView::Theirs(Box::new(ManagedLink { link, cluster, may_change, why })));
         }
-    }
-
-    async fn holds_from(&self, person: &Person, link: &ShareLink) -> Result<bool, AccessError> {
-        let reaching =
-            self.store.grants_reaching(person.identity(), Some(link.scope.cluster()), self.clock.now()).await?;
-        Ok(reaching.iter().any(|g| g.origin == crate::model::grant::Origin::Link(link.id)))
+        Ok(if why == Forbidden::ProviderNotTrusted { LinkView::WrongProvider } else { LinkView::Closed })
     }
 
     async fn facts(

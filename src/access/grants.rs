@@ -1,6 +1,6 @@
 //! Granting and revoking on the access page.
 
-use super::{AccessError, Applier, audit};
+use super::{AccessError, Applier, Observer, audit};
 use crate::{
     clock::Clock,
     model::{
@@ -38,16 +38,17 @@ pub struct GrantRequest {
 pub struct Grants {
     store: Store,
     applier: Applier,
+    observer: Observer,
     clock: Clock,
 }
 
 impl Grants {
     /// With these parts.
-    pub fn new(store: Store, applier: Applier, clock: Clock) -> Self {
-        Self { store, applier, clock }
+    pub fn new(store: Store, applier: Applier, observer: Observer, clock: Clock) -> Self {
+        Self { store, applier, observer, clock }
     }
 
-    /// Makes the grant and its bindings. `Invalid` names the form's field (`name`, `expires`). The state says whether the
+    /// Makes the grant and its bindings. `Invalid` names the form's field (`name`, `role`, `expires`). The state says whether the
     /// cluster has followed already.
     pub async fn grant(
         &self,
@@ -64,9 +65,10 @@ impl Grants {
         }
         let (grantee, person) = self.known(request.grantee).await?;
         check_grantee(cluster, &grantee, person.as_ref())?;
+        self.observer.check_role(cluster, Some(&request.role)).await?;
         let scope = Scope::new(cluster.id, request.namespaces);
         let who = audit::grantee(&grantee, person.as_ref());
-        let what = audit::rights(Some(request.role), &scope, request.expires_at);
+        let what = audit::rights(Some(&request.role), &scope, request.expires_at);
         let new = NewGrant {
             id: GrantId::new(),
             grantee,
@@ -94,7 +96,7 @@ impl Grants {
             return Err(AccessError::NotFound);
         }
         let who = audit::grantee(&grant.grantee, person.as_ref());
-        let what = audit::rights(grant.role, &grant.scope, grant.expires_at);
+        let what = audit::rights(grant.role.as_ref(), &grant.scope, grant.expires_at);
         let event = audit::by(permit.person(), Action::GrantRevoked, format!("{who}: {what}"));
         self.store.end_grant(id, EndReason::Revoked, event, self.clock.now()).await?;
         // Nothing of it stands on the cluster: one that is down keeps nobody waiting.

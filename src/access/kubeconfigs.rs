@@ -459,14 +459,14 @@ async fn ask(client: &ClusterClient, grants: &[Grant]) -> Result<(UserInfo, Vec<
 fn questions(grants: &[Grant]) -> Vec<(String, ResourceQuestion)> {
     let mut all: Vec<(String, ResourceQuestion)> = Vec::new();
     let mut sorted: Vec<&Grant> = grants.iter().filter(|g| g.role.is_some()).collect();
-    sorted.sort_by_key(|g| (!g.scope.is_whole_cluster(), g.role.map(std::cmp::Reverse)));
+    sorted.sort_by_key(|g| (!g.scope.is_whole_cluster(), g.role.as_ref().map(std::cmp::Reverse)));
     for grant in sorted {
         let places: Vec<Option<String>> = match grant.scope.namespaces() {
             [] => vec![None],
             names => names.iter().map(|n| Some(n.to_string())).collect(),
         };
         for place in places {
-            let asked = grant.role.map(|role| question(role, place));
+            let asked = grant.role.as_ref().and_then(|role| question(role, place));
             all.extend(asked.filter(|(what, _)| !all.iter().any(|(w, _)| w == what)));
         }
     }
@@ -474,12 +474,14 @@ fn questions(grants: &[Grant]) -> Vec<(String, ResourceQuestion)> {
     all
 }
 
-fn question(role: Role, namespace: Option<String>) -> (String, ResourceQuestion) {
+/// Nothing is telling of a ClusterRole that others have defined.
+fn question(role: &Role, namespace: Option<String>) -> Option<(String, ResourceQuestion)> {
     let place = namespace.as_ref().map_or_else(|| "all namespaces".to_owned(), |n| format!("namespace {n}"));
     let (verb, group, resource, words) = match role {
         Role::View => ("list", "", "pods", "list pods"),
         Role::Edit => ("create", "apps", "deployments", "create deployments"),
         Role::Admin => ("create", "rbac.authorization.k8s.io", "rolebindings", "manage access"),
+        Role::Named(_) => return None,
     };
-    (format!("{words} in {place}"), ResourceQuestion { verb, group, resource, namespace, name: None })
+    Some((format!("{words} in {place}"), ResourceQuestion { verb, group, resource, namespace, name: None }))
 }

@@ -25,7 +25,7 @@ pub use apply::Applier;
 pub use clusters::{Clusters, NewClusterRequest};
 pub use devices::Devices;
 pub use error::AccessError;
-pub use gate::{Gate, LinkView};
+pub use gate::{Gate, LinkView, ManagedLink};
 pub use grants::{GrantRequest, Grants};
 pub use kubeconfigs::{ConnectionTest, IssueRequest, Issued, Kubeconfigs, TestedRight};
 pub use links::{AcceptOutcome, Links, ShareRequest};

@@ -7,7 +7,7 @@ use super::{AccessError, credential};
 use crate::{
     bindings,
     crypto::Keyring,
-    k8s::{Connector, FoundBinding, K8sError, Rule},
+    k8s::{Connector, FoundBinding, K8sError, ResourceQuestion, Rule},
     model::{cluster::Cluster, id::GrantId, role::Role},
     policy::{Authorized, ManageAccess, ViewCluster},
     store::Store,
@@ -44,8 +44,53 @@ impl Observer {
         bounded(async { Ok(self.client(cluster).await?.namespaces().await?) }).await
     }
 
+    /// The ClusterRoles that are marked as ones to give there, besides those that every cluster has, with their rules; by name.
+    pub async fn assignable_roles(
+        &self,
+        permit: &Authorized<ManageAccess>,
+    ) -> Result<Vec<(Role, Vec<Rule>)>, AccessError> {
+        let cluster = permit.cluster();
+        let all = bounded(async { Ok(self.client(cluster).await?.assignable_roles().await?) }).await?;
+        // What bears the mark and a name of Kubernetes' own is not offered, whoever marked it.
+        let named = all.into_iter().filter_map(|(name, rules)| Some((Role::named(&name).ok()?, rules)));
+        Ok(named.filter(|(role, _)| role.is_named()).collect())
+    }
+
+    /// Whether a role can be given there: one that every cluster has, or a ClusterRole that is marked as one to give and that
+    /// Kubelend may bind.
+    ///
+    /// # Errors
+    /// `Invalid` at the field `role`, with what to do; or why the cluster could not be asked.
+    pub(super) async fn check_role(&self, cluster: &Cluster, role: Option<&Role>) -> Result<(), AccessError> {
+        let Some(role) = role.filter(|role| role.is_named()) else { return Ok(()) };
+        let looked = bounded(async {
+            let client = self.client(cluster).await?;
+            match client.is_assignable(role.as_str()).await {
+                Ok(true) => {}
+                Ok(false) => return Ok(Some(not_marked(role))),
+                Err(K8sError::NotFound) => return Ok(Some(format!("This cluster has no ClusterRole “{role}”."))),
+                Err(error) => return Err(error.into()),
+            }
+            let may_bind = ResourceQuestion {
+                verb: "bind",
+                group: "rbac.authorization.k8s.io",
+                resource: "clusterroles",
+                namespace: None,
+                name: Some(role.as_str().to_owned()),
+            };
+            if client.can_i(&may_bind).await? {
+                return Ok(None);
+            }
+            Ok(Some(not_bindable(role, &client.who_am_i().await?.username)))
+        });
+        match looked.await? {
+            None => Ok(()),
+            Some(message) => Err(AccessError::Invalid { field: "role", message }),
+        }
+    }
+
     /// The rules of a ClusterRole as they stand there. `cluster` comes out of a permit: the accept page shows them too.
-    pub async fn role_rules(&self, cluster: &Cluster, role: Role) -> Result<Vec<Rule>, AccessError> {
+    pub async fn role_rules(&self, cluster: &Cluster, role: &Role) -> Result<Vec<Rule>, AccessError> {
         bounded(async { Ok(self.client(cluster).await?.cluster_role_rules(role.as_str()).await?) }).await
     }
 
@@ -61,6 +106,24 @@ impl Observer {
             .is_some_and(|id| bindings::binding_name(id) == found.name);
         named && label(bindings::OWNER_LABEL) == Some(&*self.instance)
     }
+}
+
+fn not_marked(role: &Role) -> String {
+    format!(
+        "The ClusterRole “{role}” is not marked as one to give. An admin of the cluster marks it: kubectl label clusterrole \
+         {role} kubelend.io/assignable=true"
+    )
+}
+
+/// `role` and `me` hold nothing that a shell reads: the one by its type, the other is left out if it does.
+fn not_bindable(role: &Role, me: &str) -> String {
+    let plain = me.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:@".contains(&b));
+    let me = if plain { me } else { "USER" };
+    format!(
+        "Kubelend may not bind the ClusterRole “{role}” there yet. An admin of the cluster lets it: kubectl create clusterrole \
+         kubelend-binds-{role} --verb=bind --resource=clusterroles.rbac.authorization.k8s.io --resource-name={role} && \
+         kubectl create clusterrolebinding kubelend-binds-{role} --clusterrole=kubelend-binds-{role} --user={me}"
+    )
 }
 
 fn kubernetes_own(found: &FoundBinding) -> bool {

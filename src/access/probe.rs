@@ -241,8 +241,7 @@ fn trusted_by(cluster: &Cluster) -> String {
 }
 
 fn remedy() -> String {
-    let roles = Role::ALL.map(Role::as_str);
-    format!("kubectl apply -f - <<'EOF'\n{}\nEOF", kubeconfig::least_power_manifest(&roles).trim_end())
+    format!("kubectl apply -f - <<'EOF'\n{}\nEOF", kubeconfig::least_power_manifest(&Role::NAMES).trim_end())
 }
 
 fn needs() -> Vec<Need> {
@@ -253,10 +252,10 @@ fn needs() -> Vec<Need> {
             all.push(Need { title: format!("May {verb} {words}"), question: ask(verb, resource, None) });
         }
     }
-    for role in Role::ALL {
+    for role in Role::NAMES {
         all.push(Need {
             title: format!("May bind “{role}”"),
-            question: ask("bind", "clusterroles", Some(role.as_str())),
+            question: ask("bind", "clusterroles", Some(role.to_owned())),
         });
     }
     all.push(Need { title: "May read ClusterRoles".into(), question: ask("get", "clusterroles", None) });

@@ -24,7 +24,10 @@ use crate::{
     reconcile::Reconciler,
     store::{SessionStore, Store, StoreError},
     telemetry::{Metrics, TelemetryError},
-    web::{self, WebSettings},
+    web::{
+        self, WebSettings,
+        rate_limits::{Limits, RateLimits},
+    },
 };
 
 /// Why Kubelend does not run.
@@ -129,23 +132,24 @@ async fn build(settings: &Settings) -> Result<Built, AppError> {
     let upstreams = Upstreams::new(store.clone(), keyring.clone(), providers.clone(), clock.clone());
     let gate = Gate::new(store.clone(), Arc::new(policy(settings)), clock.clone());
     let relay = Relay::new(store.clone(), upstreams.clone(), gate.clone(), relay_settings(settings), clock.clone());
+    let observer = Observer::new(store.clone(), keyring.clone(), connector.clone(), instance);
     let parts = web::Parts {
         gate,
         sign_ins: SignIns::new(store.clone(), keyring.clone(), upstreams.clone(), clock.clone()),
         clusters: Clusters::new(store.clone(), keyring.clone(), applier.clone(), probe.clone(), clock.clone()),
-        links: Links::new(store.clone(), keyring.clone(), applier.clone(), clock.clone()),
-        grants: Grants::new(store.clone(), applier.clone(), clock.clone()),
+        links: Links::new(store.clone(), keyring.clone(), applier.clone(), observer.clone(), clock.clone()),
+        grants: Grants::new(store.clone(), applier.clone(), observer.clone(), clock.clone()),
         kubeconfigs: Kubeconfigs::new(
             store.clone(),
             keyring.clone(),
             relay.clone(),
-            connector.clone(),
+            connector,
             providers.clone(),
             clock.clone(),
         ),
         devices: Devices::new(store.clone(), clock.clone()),
         relay,
-        observer: Observer::new(store.clone(), keyring.clone(), connector, instance),
+        observer,
         sessions: SessionStore::new(store.clone(), keyring.clone(), clock.clone()),
         store: store.clone(),
         providers,
@@ -155,7 +159,12 @@ async fn build(settings: &Settings) -> Result<Built, AppError> {
             public_url: settings.public_url.clone(),
             session_idle: settings.session.idle,
             session_absolute: settings.session.absolute,
+            trusted_proxies: settings.listen.trusted_proxies.clone(),
         }),
+        limits: Arc::new(RateLimits::new(Limits {
+            links_per_address: settings.limits.links_per_address,
+            uses_per_link: settings.limits.uses_per_link,
+        })),
     };
     Ok(Built { parts, reconciler: Reconciler::new(store, applier, probe, upstreams, clock) })
 }

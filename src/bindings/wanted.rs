@@ -41,7 +41,7 @@ pub fn wanted(
     mapping: &ClaimMapping,
     instance: &str,
 ) -> Result<Vec<BindingObject>, Unmappable> {
-    let Some(role) = grant.role else { return Ok(Vec::new()) };
+    let Some(role) = &grant.role else { return Ok(Vec::new()) };
     let subject = grant.grantee.subject(mapping, person)?;
     let binding = |namespace: Option<&Namespace>| BindingObject {
         namespace: namespace.map(|n| n.as_str().to_owned()),
@@ -64,7 +64,7 @@ fn labels(grant: GrantId, instance: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn about(grant: &Grant, role: Role, subject: &Subject) -> String {
+fn about(grant: &Grant, role: &Role, subject: &Subject) -> String {
     let until = grant.expires_at.map(|end| format!(" until {end}")).unwrap_or_default();
     format!(
         "Kubelend lends {} {} the role {role} in {}{until}. Take it back in Kubelend; deleting this here does not last.",

@@ -13,6 +13,7 @@ mod server;
 
 use std::{
     net::SocketAddr,
+    num::NonZeroU32,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -25,7 +26,9 @@ pub use mistakes::{ConfigError, Mistake};
 use mistakes::{Mistakes, line_of};
 use section::Section;
 
-use crate::model::{claim_mapping::ClaimMapping, device::DeviceLimits, name::Email, provider::ProviderId};
+use crate::model::{
+    claim_mapping::ClaimMapping, device::DeviceLimits, name::Email, network::Network, provider::ProviderId,
+};
 
 /// Everything an operator decides.
 #[derive(Clone, Debug)]
@@ -54,6 +57,8 @@ pub struct Settings {
     pub session: Session,
     /// How long devices live.
     pub devices: DeviceLimits,
+    /// How often somebody may try.
+    pub limits: Limits,
     /// How Kubelend writes its log.
     pub log: Log,
 }
@@ -67,6 +72,8 @@ pub struct Listen {
     pub tls: Option<TlsFiles>,
     /// A listener of its own for `/metrics`; without it they are served beside the pages.
     pub metrics_address: Option<SocketAddr>,
+    /// Proxies whose word on a client's address (`X-Forwarded-For`) is believed.
+    pub trusted_proxies: Vec<Network>,
 }
 
 /// A server certificate.
@@ -130,6 +137,15 @@ pub struct Session {
     pub idle: Duration,
     /// After so long it ends in any case.
     pub absolute: Duration,
+}
+
+/// How often somebody may try, each a minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Share links opened and accepted from one address.
+    pub links_per_address: NonZeroU32,
+    /// Openings and acceptances of one share link.
+    pub uses_per_link: NonZeroU32,
 }
 
 /// The log's form.

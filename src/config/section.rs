@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    num::NonZeroU32,
     path::{Path, PathBuf},
 };
 
@@ -146,6 +147,20 @@ impl<'a> Section<'a> {
         read: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
         if self.has(name) { self.parsed(name, fix, read) } else { self.parsed(name, fix, read).or(Some(usual)) }
+    }
+
+    /// A whole number from 1 on, or what holds when it is not there. The environment has texts alone.
+    pub(super) fn count_or(&mut self, name: &'static str, usual: NonZeroU32) -> Option<NonZeroU32> {
+        let value = match self.take(name) {
+            None => return Some(usual),
+            Some(Value::Integer(number)) => u32::try_from(number).ok().and_then(NonZeroU32::new),
+            Some(Value::String(text)) => text.trim().parse().ok(),
+            Some(_) => None,
+        };
+        if value.is_none() {
+            self.mistake(name, "is no whole number from 1 on", format!("write for example {name} = {usual}"));
+        }
+        value
     }
 
     /// Yes or no. The environment has texts alone.

@@ -1,13 +1,15 @@
 //! The settings of the program itself: where it is, where it listens, where it keeps things.
 
-use std::{fs::File, net::SocketAddr, path::Path, time::Duration};
+use std::{fs::File, net::SocketAddr, num::NonZeroU32, path::Path, time::Duration};
 
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::{Listen, Log, LogFormat, Session, Settings, TlsFiles, people, providers, providers::ca, section::Section};
-use crate::model::device::DeviceLimits;
+use super::{
+    Limits, Listen, Log, LogFormat, Session, Settings, TlsFiles, people, providers, providers::ca, section::Section,
+};
+use crate::model::{device::DeviceLimits, network::Network};
 
 const DATA_DIR: &str = "/var/lib/kubelend";
 const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
@@ -15,6 +17,8 @@ const IDLE: Duration = Duration::from_hours(8);
 const ABSOLUTE: Duration = Duration::from_hours(24);
 const LONGEST: Duration = Duration::from_hours(30 * 24);
 const SHORTEST: Duration = Duration::from_mins(1);
+const LINKS_PER_ADDRESS: NonZeroU32 = NonZeroU32::new(120).unwrap();
+const USES_PER_LINK: NonZeroU32 = NonZeroU32::new(600).unwrap();
 const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 
 /// Reads everything. `None` only with a mistake written down.
@@ -30,6 +34,7 @@ pub(super) fn read(mut root: Section<'_>) -> Option<Settings> {
     let (platform_admins, cluster_adders) = people::read(&mut root, &providers);
     let session = session(root.section("session"));
     let devices = devices(root.section("devices"));
+    let limits = limits(root.section("limits"));
     let log = log(root.section("log"));
     root.end();
     Some(Settings {
@@ -45,6 +50,7 @@ pub(super) fn read(mut root: Section<'_>) -> Option<Settings> {
         cluster_adders,
         session: session?,
         devices: devices?,
+        limits: limits?,
         log: log?,
     })
 }
@@ -76,8 +82,29 @@ fn listen(mut section: Section<'_>) -> Option<Listen> {
         section.mistake("metrics_address", "is the address of the pages", "choose another port, or take the line out");
     }
     let tls = tls(&mut section);
+    let trusted_proxies = trusted_proxies(&mut section);
     section.end();
-    Some(Listen { address: address?, tls, metrics_address })
+    Some(Listen { address: address?, tls, metrics_address, trusted_proxies: trusted_proxies? })
+}
+
+fn trusted_proxies(section: &mut Section<'_>) -> Option<Vec<Network>> {
+    let words = section.words("trusted_proxies").unwrap_or_default();
+    let read = words.iter().map(|word| {
+        let network = word.parse::<Network>();
+        if let Err(e) = network {
+            section.mistake("trusted_proxies", format!("“{word}” is no network"), e.to_string());
+        }
+        network.ok()
+    });
+    // All of them are looked at, so that all mistakes are named.
+    read.collect::<Vec<_>>().into_iter().collect()
+}
+
+fn limits(mut section: Section<'_>) -> Option<Limits> {
+    let links_per_address = section.count_or("links_per_address", LINKS_PER_ADDRESS);
+    let uses_per_link = section.count_or("uses_per_link", USES_PER_LINK);
+    section.end();
+    Some(Limits { links_per_address: links_per_address?, uses_per_link: uses_per_link? })
 }
 
 fn tls(section: &mut Section<'_>) -> Option<TlsFiles> {

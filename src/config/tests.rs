@@ -61,7 +61,12 @@ fn the_least_configuration_has_safe_defaults() {
     let settings = parse(SMALL).unwrap();
     assert_eq!(
         settings.listen,
-        Listen { address: "127.0.0.1:8080".parse().unwrap(), tls: None, metrics_address: None }
+        Listen {
+            address: "127.0.0.1:8080".parse().unwrap(),
+            tls: None,
+            metrics_address: None,
+            trusted_proxies: vec![]
+        }
     );
     assert_eq!(settings.data_dir, Path::new("/var/lib/kubelend"));
     assert_eq!(settings.keyring_file, Path::new("/var/lib/kubelend/keyring"));

@@ -1,14 +1,27 @@
 //! Who somebody is to an API server and what they may do there (`authentication.k8s.io/v1` SelfSubjectReview,
 //! `authorization.k8s.io/v1` SelfSubjectAccessReview), and what a ClusterRole allows.
 
-use k8s_openapi::api::{
-    authentication::v1::SelfSubjectReview,
-    authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
-    rbac::v1::{ClusterRole, PolicyRule},
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    List,
+    api::{
+        authentication::v1::SelfSubjectReview,
+        authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
+        rbac::v1::{ClusterRole, PolicyRule},
+    },
 };
-use kube::core::{Resource, params::GetParams, request::Request};
+use kube::core::{
+    Resource,
+    params::{GetParams, ListParams},
+    request::Request,
+};
 
 use super::{ClusterClient, K8sError};
+use crate::model::role::ASSIGNABLE_LABELS;
+
+/// How many roles are listed at most.
+const MAX_ROLES: u32 = 100;
 
 /// Who a credential is to the API server (`authentication.k8s.io/v1` `UserInfo`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +44,7 @@ pub struct ResourceQuestion {
     /// A namespace; `None` for all, and for what has none.
     pub namespace: Option<String>,
     /// A name; `None` for all.
-    pub name: Option<&'static str>,
+    pub name: Option<String>,
 }
 
 /// A rule of a role (`rbac.authorization.k8s.io/v1` `PolicyRule`).
@@ -68,10 +81,35 @@ impl ClusterClient {
         Ok(status.allowed)
     }
 
+    /// The ClusterRoles that bear one of the labels of roles that are given to people, with their rules; by name, at most 100.
+    pub async fn assignable_roles(&self) -> Result<Vec<(String, Vec<Rule>)>, K8sError> {
+        let mut found = BTreeMap::new();
+        for (label, value) in ASSIGNABLE_LABELS {
+            let path = Request::new(ClusterRole::url_path(&(), None));
+            let marked = ListParams::default().labels(&format!("{label}={value}")).limit(MAX_ROLES);
+            let list: List<ClusterRole> = self.ask(path.list(&marked)).await?;
+            for role in list.items {
+                let rules = role.rules.unwrap_or_default().into_iter().map(Rule::from).collect();
+                found.extend(role.metadata.name.map(|name| (name, rules)));
+            }
+        }
+        Ok(found.into_iter().take(MAX_ROLES as usize).collect())
+    }
+
+    /// Whether a ClusterRole bears one of those labels.
+    pub async fn is_assignable(&self, name: &str) -> Result<bool, K8sError> {
+        let labels = self.cluster_role(name).await?.metadata.labels.unwrap_or_default();
+        Ok(ASSIGNABLE_LABELS.iter().any(|(label, value)| labels.get(*label).is_some_and(|v| v == value)))
+    }
+
+    async fn cluster_role(&self, name: &str) -> Result<ClusterRole, K8sError> {
+        let path = Request::new(ClusterRole::url_path(&(), None));
+        self.ask(path.get(super::bindings::path_segment(name)?, &GetParams::default())).await
+    }
+
     /// The rules of a ClusterRole, aggregated ones as they stand.
     pub async fn cluster_role_rules(&self, name: &str) -> Result<Vec<Rule>, K8sError> {
-        let path = Request::new(ClusterRole::url_path(&(), None));
-        let role: ClusterRole = self.ask(path.get(super::bindings::path_segment(name)?, &GetParams::default())).await?;
+        let role = self.cluster_role(name).await?;
         Ok(role.rules.unwrap_or_default().into_iter().map(Rule::from).collect())
     }
 }
@@ -89,7 +127,7 @@ impl ResourceQuestion {
                 resource: Some(resource.to_owned()),
                 subresource,
                 namespace: self.namespace.clone(),
-                name: self.name.map(str::to_owned),
+                name: self.name.clone(),
                 ..Default::default()
             }),
             non_resource_attributes: None,

@@ -131,7 +131,7 @@ mod tests {
     use crate::{kubeconfig::yaml, model::role::Role};
 
     fn roles() -> Vec<&'static str> {
-        Role::ALL.iter().map(|r| r.as_str()).collect()
+        Role::NAMES.to_vec()
     }
 
     #[test]

@@ -27,6 +27,9 @@ pub enum Action {
     ClusterRemovalAsked,
     ClusterRemoved,
     LinkCreated,
+    LinkChanged,
+    LinkPaused,
+    LinkResumed,
     LinkRevoked,
     LinkAccepted,
     GrantAdded,
@@ -45,7 +48,7 @@ pub enum Action {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 26] = [
         Self::SignedIn,
         Self::SignedOut,
         Self::ClusterAdded,
@@ -55,6 +58,9 @@ impl Action {
         Self::ClusterRemovalAsked,
         Self::ClusterRemoved,
         Self::LinkCreated,
+        Self::LinkChanged,
+        Self::LinkPaused,
+        Self::LinkResumed,
         Self::LinkRevoked,
         Self::LinkAccepted,
         Self::GrantAdded,
@@ -83,6 +89,9 @@ impl Action {
             Self::ClusterRemovalAsked => "cluster.removal_asked",
             Self::ClusterRemoved => "cluster.removed",
             Self::LinkCreated => "link.created",
+            Self::LinkChanged => "link.changed",
+            Self::LinkPaused => "link.paused",
+            Self::LinkResumed => "link.resumed",
             Self::LinkRevoked => "link.revoked",
             Self::LinkAccepted => "link.accepted",
             Self::GrantAdded => "grant.added",

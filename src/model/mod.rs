@@ -3,6 +3,7 @@
 //! Everything else in the house speaks in these words, so a rule that is enforced here (how a name may look, what a
 //! claim mapping makes of an identity, when a link is open) cannot be forgotten elsewhere.
 
+pub mod audience;
 pub mod audit;
 pub mod claim_mapping;
 pub mod cluster;
@@ -11,6 +12,7 @@ pub mod grant;
 pub mod id;
 pub mod identity;
 pub mod name;
+pub mod network;
 pub mod provider;
 pub mod role;
 pub mod scope;

@@ -150,6 +150,11 @@ impl Email {
         self.0.to_ascii_lowercase()
     }
 
+    /// What stands behind the `@`.
+    pub fn domain(&self) -> &str {
+        self.0.split_once('@').map_or("", |(_, domain)| domain)
+    }
+
     /// Whether both are the same mailbox: exactly, but for ASCII case.
     pub fn matches(&self, other: &Self) -> bool {
         self.0.eq_ignore_ascii_case(&other.0)

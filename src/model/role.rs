@@ -1,10 +1,19 @@
-//! The roles that Kubelend grants. Today these are Kubernetes' own user-facing ClusterRoles; they exist on every cluster.
+//! The roles that Kubelend grants: Kubernetes' own user-facing ClusterRoles, which exist on every cluster, and any other ClusterRole
+//! that somebody has marked as one to be given to people.
 
 use std::{fmt, str::FromStr};
 
-/// A role that can be granted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+use super::name::BadName;
+
+/// A label by which a ClusterRole says that it is one to be given to people; the first is what Kubermatic puts on its own.
+pub const ASSIGNABLE_LABELS: [(&str, &str); 2] = [("component", "userClusterRole"), ("kubelend.io/assignable", "true")];
+
+/// The longest name that Kubernetes gives to an object.
+const LONGEST: usize = 253;
+
+/// A role that can be granted. The order is from the weakest; what others have defined comes last, since nobody knows how strong
+/// it is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
     /// ClusterRole `view`: see everything but Secrets and RBAC.
     View,
@@ -12,23 +21,77 @@ pub enum Role {
     Edit,
     /// ClusterRole `admin`: all of edit, and manage access within namespaces.
     Admin,
+    /// Another ClusterRole, by name. Never one of the three above: [`Role::named`] makes it.
+    Named(ClusterRoleName),
+}
+
+/// The name of a ClusterRole that is none of Kubernetes' own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClusterRoleName(String);
+
+impl ClusterRoleName {
+    /// The text of it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ClusterRoleName {
+    type Err = BadName;
+    /// As Kubernetes takes it (a path segment), but in ASCII, without what a shell, YAML or a wildcard would read something
+    /// into, and never in the part of the names that Kubernetes keeps for itself.
+    fn from_str(s: &str) -> Result<Self, BadName> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
+        let begins = s.chars().next().is_some_and(|c| c.is_ascii_alphanumeric());
+        if s.len() > LONGEST || !begins || !s.chars().all(plain) {
+            return Err(BadName(
+                "A ClusterRole's name has letters, digits, “-”, “_”, “.” and “:”, at most 253, and begins with a letter or digit."
+                    .into(),
+            ));
+        }
+        if s.to_ascii_lowercase().starts_with("system:") {
+            return Err(BadName(
+                "ClusterRoles that begin with “system:” are Kubernetes' own and are given to nobody.".into(),
+            ));
+        }
+        Ok(Self(s.to_owned()))
+    }
 }
 
 impl Role {
-    /// All of them, weakest first.
+    /// Those that every cluster has, weakest first.
     pub const ALL: [Self; 3] = [Self::View, Self::Edit, Self::Admin];
+    /// Their names.
+    pub const NAMES: [&'static str; 3] = ["view", "edit", "admin"];
+
+    /// The role of this ClusterRole: one of the three, or a named one.
+    ///
+    /// # Errors
+    /// A name that is none, or one of Kubernetes' own.
+    pub fn named(name: &str) -> Result<Self, BadName> {
+        match name.parse() {
+            Ok(role) => Ok(role),
+            Err(UnknownRole) => name.parse().map(Self::Named),
+        }
+    }
 
     /// The name of the ClusterRole.
-    pub fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &str {
         match self {
             Self::View => "view",
             Self::Edit => "edit",
             Self::Admin => "admin",
+            Self::Named(name) => name.as_str(),
         }
     }
 
+    /// Whether it is a ClusterRole that this cluster has and others may not.
+    pub fn is_named(&self) -> bool {
+        matches!(self, Self::Named(_))
+    }
+
     /// What holding it amounts to, as the end of a sentence that begins with “They”, for a place named in the sentence's end.
-    pub fn amounts_to(self, whole_cluster: bool) -> &'static str {
+    pub fn amounts_to(&self, whole_cluster: bool) -> &'static str {
         match (self, whole_cluster) {
             (Self::View, true) => "see everything but Secrets, in every namespace. They cannot change anything.",
             (Self::View, false) => "see everything but Secrets in these namespaces. They cannot change anything.",
@@ -42,6 +105,10 @@ impl Role {
                 "do all that edit can in every namespace, system ones among them, and give these rights to others. That amounts to owning the cluster."
             }
             (Self::Admin, false) => "do all that edit can in these namespaces, and give these rights there to others.",
+            (Self::Named(_), true) => {
+                "do what this ClusterRole allows, in every namespace and with what belongs to no namespace."
+            }
+            (Self::Named(_), false) => "do what this ClusterRole allows, in these namespaces.",
         }
     }
 }
@@ -59,7 +126,46 @@ pub struct UnknownRole;
 
 impl FromStr for Role {
     type Err = UnknownRole;
+    /// One of the three that every cluster has.
     fn from_str(s: &str) -> Result<Self, UnknownRole> {
         Self::ALL.into_iter().find(|r| r.as_str() == s).ok_or(UnknownRole)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_roles_agree() {
+        assert_eq!(Role::ALL.map(|r| r.as_str().to_owned()), Role::NAMES);
+        assert_eq!(Role::named("edit"), Ok(Role::Edit), "a role has one name");
+        assert!(Role::named("log-reader").unwrap().is_named());
+    }
+
+    #[test]
+    fn immune_28_kubernetes_own_roles_and_wildcards_are_no_role_to_give() {
+        for bad in [
+            "system:masters",
+            "system:node",
+            "System:node",
+            "SYSTEM:controller:x",
+            "*",
+            "a*",
+            "",
+            " view",
+            "a/b",
+            "..",
+            ".",
+            "$(x)",
+            "a b",
+            "vi\u{435}w",
+            &"a".repeat(254),
+        ] {
+            assert!(Role::named(bad).is_err(), "{bad}");
+        }
+        for good in ["log-reader", "acme:developers", "Tekton.v1_x", &"a".repeat(253)] {
+            assert_eq!(Role::named(good).unwrap().as_str(), good);
+        }
     }
 }

@@ -74,7 +74,7 @@ pub(super) async fn insert(tx: &mut Tx, new: &NewGrant, now: Timestamp) -> Resul
         .bind(grant.id.to_string())
         .bind(grant.scope.cluster().to_string())
         .bind(namespaces_text(&grant.scope))
-        .bind(role_text(grant.role))
+        .bind(role_text(grant.role.as_ref()))
         .bind(key(&grant.grantee))
         .bind(matches!(grant.grantee, Grantee::Group(..)))
         .bind(identity)
@@ -86,7 +86,7 @@ pub(super) async fn insert(tx: &mut Tx, new: &NewGrant, now: Timestamp) -> Resul
         .bind(grant.created_by.to_string())
         .bind(now.millis())
         .bind(grant.state.as_str())
-        .bind(grant.role.map(|_| now.millis()))
+        .bind(grant.role.as_ref().map(|_| now.millis()))
         .execute(db)
         .await
         .map(|done| done.rows_affected()))
@@ -101,7 +101,7 @@ fn pending(new: &NewGrant, now: Timestamp) -> Grant {
     Grant {
         id: new.id,
         grantee: new.grantee.clone(),
-        role: new.role,
+        role: new.role.clone(),
         scope: canonical(&new.scope),
         expires_at: new.expires_at,
         origin: new.origin,
@@ -122,7 +122,7 @@ async fn expire_same(tx: &mut Tx, grant: &Grant, now: Timestamp) -> Result<(), S
     let same: Vec<(String,)> = on!(tx, |db| sqlx::query_as(SQL)
         .bind(grant.scope.cluster().to_string())
         .bind(key(&grant.grantee))
-        .bind(role_text(grant.role))
+        .bind(role_text(grant.role.as_ref()))
         .bind(namespaces_text(&grant.scope))
         .bind(origin_text(grant.origin))
         .bind(now.millis())
@@ -134,17 +134,39 @@ async fn expire_same(tx: &mut Tx, grant: &Grant, now: Timestamp) -> Result<(), S
 
 /// Ends these grants for expiry, each with its event; those that have ended meanwhile are left as they are.
 async fn expire(tx: &mut Tx, ids: &[String], now: Timestamp) -> Result<Vec<GrantId>, StoreError> {
-    let mut expired = Vec::new();
+    let event = AuditDraft::by_kubelend(Action::GrantExpired, String::new());
+    end_each(tx, ids, EndReason::Expired, &event, now).await
+}
+
+/// Ends these grants because somebody revoked them, each with an event like this one.
+pub(super) async fn revoke_all(
+    tx: &mut Tx,
+    ids: &[String],
+    event: &AuditDraft,
+    now: Timestamp,
+) -> Result<Vec<GrantId>, StoreError> {
+    end_each(tx, ids, EndReason::Revoked, event, now).await
+}
+
+/// Ends those of these grants that live, each with an event like this one that says what ended.
+async fn end_each(
+    tx: &mut Tx,
+    ids: &[String],
+    why: EndReason,
+    event: &AuditDraft,
+    now: Timestamp,
+) -> Result<Vec<GrantId>, StoreError> {
+    let mut ended = Vec::new();
     for chunk in ids.chunks(CHUNK) {
         for (grant, person) in several(tx, chunk).await? {
-            if changes::end(tx, grant.id, EndReason::Expired, now).await?.is_some() {
-                let event = AuditDraft::by_kubelend(Action::GrantExpired, in_words(&grant, person.as_ref()));
+            if changes::end(tx, grant.id, why, now).await?.is_some() {
+                let event = AuditDraft { target: in_words(&grant, person.as_ref()), ..event.clone() };
                 event.append(tx, About::Cluster(grant.scope.cluster()), now).await?;
-                expired.push(grant.id);
+                ended.push(grant.id);
             }
         }
     }
-    Ok(expired)
+    Ok(ended)
 }
 
 /// At most [`CHUNK`] grants, inside a transaction.
@@ -167,7 +189,7 @@ fn in_words(grant: &Grant, person: Option<&Identity>) -> String {
         Grantee::Email(_, email) => email.to_string(),
         Grantee::Group(_, group) => format!("group {group}"),
     };
-    format!("{who}: {} on {}", grant.role.map_or("no role", Role::as_str), grant.scope.in_words())
+    format!("{who}: {} on {}", grant.role.as_ref().map_or("no role", Role::as_str), grant.scope.in_words())
 }
 
 impl Store {

@@ -1,12 +1,11 @@
-//! Share links and their acceptances: making and reading them. Accepting one is in `accept`.
-
-use std::time::Duration;
+//! Share links and their acceptances: making and reading them. Accepting one is in `accept`, what its owner does with it in
+//! `changes`, and how it stands in its row in `rows`.
 
 use super::{
     AuditDraft, Store, StoreError,
     audit::About,
     clusters,
-    db::{CHUNK, clash, parsed},
+    db::{CHUNK, PAST_ALL_IDS, clash, parsed},
     grants,
 };
 use crate::{
@@ -16,7 +15,7 @@ use crate::{
         id::{ClusterId, IdentityId, ShareLinkId},
         role::Role,
         scope::Scope,
-        share_link::ShareLink,
+        share_link::{LinkRules, ShareLink},
         time::Timestamp,
     },
 };
@@ -30,14 +29,8 @@ pub struct NewLink {
     pub token_hash: HashedToken,
     /// For its owner to copy again.
     pub sealed_token: Vec<u8>,
-    /// What accepting gives.
-    pub role: Option<Role>,
-    /// Where.
-    pub scope: Scope,
-    /// For how long from acceptance.
-    pub access_lasts: Option<Duration>,
-    /// Until when it can be accepted.
-    pub expires_at: Timestamp,
+    /// What it gives to whom, until when.
+    pub rules: LinkRules,
     /// Who makes it.
     pub created_by: IdentityId,
 }
@@ -51,6 +44,8 @@ pub struct Acceptance {
     pub name: String,
     /// When.
     pub at: Timestamp,
+    /// Whether they still hold what it gave them.
+    pub holds: bool,
 }
 
 /// What accepting led to.
@@ -62,70 +57,17 @@ pub enum Accepted {
     Before(Grant),
     /// This person had accepted it before, and what it gave has ended since: nothing was changed.
     Ended,
-    /// The link was closed in the meantime: nothing was changed.
+    /// The link was closed in the meantime, or is not for this person any more: nothing was changed.
     Closed,
 }
 
-#[derive(sqlx::FromRow)]
-struct LinkRow {
-    id: String,
-    sealed_token: Vec<u8>,
-    cluster_id: String,
-    namespaces: String,
-    role: String,
-    access_lasts: Option<i64>,
-    created_by: String,
-    created_at: i64,
-    expires_at: i64,
-    revoked_at: Option<i64>,
-    uses: i64,
-}
-
-macro_rules! link_columns {
-    () => {
-        "id, sealed_token, cluster_id, namespaces, role, access_lasts, created_by, created_at, expires_at, revoked_at, uses"
-    };
-}
+#[macro_use]
+mod rows;
 
 mod accept;
+mod changes;
 
-impl LinkRow {
-    fn link(self) -> Result<(ShareLink, Vec<u8>), StoreError> {
-        let link = ShareLink {
-            id: parsed(&self.id, "id of a link")?,
-            role: grants::role_of(&self.role)?,
-            scope: grants::scope_of(&self.cluster_id, &self.namespaces)?,
-            access_lasts: self.access_lasts.map(|millis| Duration::from_millis(u64::try_from(millis).unwrap_or(0))),
-            created_by: parsed(&self.created_by, "maker of a link")?,
-            created_at: Timestamp::from_millis(self.created_at),
-            expires_at: Timestamp::from_millis(self.expires_at),
-            revoked_at: self.revoked_at.map(Timestamp::from_millis),
-            uses: self.uses,
-        };
-        Ok((link, self.sealed_token))
-    }
-}
-
-#[derive(sqlx::FromRow)]
-struct AcceptanceRow {
-    link_id: String,
-    identity_id: String,
-    accepted_at: i64,
-    email: Option<String>,
-    name: Option<String>,
-    sub: String,
-}
-
-impl AcceptanceRow {
-    fn acceptance(self) -> Result<(ShareLinkId, Acceptance), StoreError> {
-        let acceptance = Acceptance {
-            identity: parsed(&self.identity_id, "id of a person")?,
-            name: self.email.or(self.name).unwrap_or(self.sub),
-            at: Timestamp::from_millis(self.accepted_at),
-        };
-        Ok((parsed(&self.link_id, "id of a link")?, acceptance))
-    }
-}
+use rows::{AcceptanceRow, LinkRow, RulesRow};
 
 impl Store {
     /// Makes a link.
@@ -134,10 +76,10 @@ impl Store {
     /// `Stale` where the cluster is being removed.
     pub async fn add_link(&self, new: &NewLink, audit: AuditDraft, now: Timestamp) -> Result<ShareLink, StoreError> {
         const SQL: &str = "INSERT INTO share_links (id, token_hash, sealed_token, cluster_id, namespaces, role, \
-             access_lasts, created_by, created_at, expires_at, uses) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0)";
-        let cluster = new.scope.cluster();
-        let lasts = new.access_lasts.map(|span| i64::try_from(span.as_millis()).unwrap_or(i64::MAX));
+             access_lasts, created_by, created_at, expires_at, max_uses, audience, audience_provider, note, uses) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0)";
+        let cluster = new.rules.scope.cluster();
+        let rules = RulesRow::of(&new.rules);
         transact!(self, |tx| {
             clusters::lock_for_giving(tx, cluster).await?;
             on!(tx, |db| sqlx::query(SQL)
@@ -145,12 +87,16 @@ impl Store {
                 .bind(&new.token_hash.0[..])
                 .bind(&new.sealed_token)
                 .bind(cluster.to_string())
-                .bind(grants::namespaces_text(&new.scope))
-                .bind(grants::role_text(new.role))
-                .bind(lasts)
+                .bind(&rules.namespaces)
+                .bind(&rules.role)
+                .bind(rules.access_lasts)
                 .bind(new.created_by.to_string())
                 .bind(now.millis())
-                .bind(new.expires_at.millis())
+                .bind(rules.expires_at)
+                .bind(rules.max_uses)
+                .bind(&rules.audience)
+                .bind(&rules.audience_provider)
+                .bind(&rules.note)
                 .execute(db)
                 .await
                 .map(drop))
@@ -169,30 +115,50 @@ impl Store {
 
     /// One link.
     pub async fn link(&self, id: ShareLinkId) -> Result<ShareLink, StoreError> {
-        const SQL: &str = concat!("SELECT ", link_columns!(), " FROM share_links WHERE id = $1");
-        let row: Option<LinkRow> = read!(self, |db| sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(db).await)?;
-        row.ok_or(StoreError::NotFound)?.link().map(|(link, _)| link)
+        self.link_with_token(id).await.map(|(link, _)| link)
     }
 
-    /// A cluster's links, newest first, with their sealed tokens.
+    /// One link with its sealed token.
+    pub async fn link_with_token(&self, id: ShareLinkId) -> Result<(ShareLink, Vec<u8>), StoreError> {
+        const SQL: &str = concat!("SELECT ", link_columns!(), " FROM share_links WHERE id = $1");
+        let row: Option<LinkRow> = read!(self, |db| sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(db).await)?;
+        row.ok_or(StoreError::NotFound)?.link()
+    }
+
+    /// A cluster's links, newest first: at most `limit`, those before `before`.
     pub async fn links_of_cluster(
         &self,
         cluster: ClusterId,
+        before: Option<ShareLinkId>,
         limit: u32,
-    ) -> Result<Vec<(ShareLink, Vec<u8>)>, StoreError> {
-        const SQL: &str =
-            concat!("SELECT ", link_columns!(), " FROM share_links WHERE cluster_id = $1 ORDER BY id DESC LIMIT $2");
-        let rows: Vec<LinkRow> =
-            read!(self, |db| sqlx::query_as(SQL).bind(cluster.to_string()).bind(i64::from(limit)).fetch_all(db).await)?;
-        rows.into_iter().map(LinkRow::link).collect()
+    ) -> Result<Vec<ShareLink>, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT ",
+            link_columns!(),
+            " FROM share_links WHERE cluster_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3"
+        );
+        let before = before.map_or_else(|| PAST_ALL_IDS.to_owned(), |id| id.to_string());
+        let rows: Vec<LinkRow> = read!(self, |db| sqlx::query_as(SQL)
+            .bind(cluster.to_string())
+            .bind(before)
+            .bind(i64::from(limit))
+            .fetch_all(db)
+            .await)?;
+        rows.into_iter().map(|row| row.link().map(|(link, _)| link)).collect()
     }
 
     /// Who accepted each of these links, latest first, at most 50 each.
-    pub async fn acceptances(&self, links: &[ShareLinkId]) -> Result<Vec<(ShareLinkId, Acceptance)>, StoreError> {
+    pub async fn acceptances(
+        &self,
+        links: &[ShareLinkId],
+        now: Timestamp,
+    ) -> Result<Vec<(ShareLinkId, Acceptance)>, StoreError> {
         // Acceptances are numbered, so the latest are found by their numbers, however many there are.
         const SQL: &str = concat!(
-            "SELECT a.link_id, a.identity_id, a.accepted_at, i.email, i.name, i.sub FROM share_links l \
+            "SELECT a.link_id, a.identity_id, a.accepted_at, i.email, i.name, i.sub, g.ended, g.expires_at \
+             FROM share_links l \
              JOIN link_acceptances a ON a.link_id = l.id AND a.number > l.uses - 50 \
+             JOIN grants g ON g.id = a.grant_id \
              JOIN identities i ON i.id = a.identity_id WHERE l.id IN ",
             id_list!(),
             " ORDER BY a.link_id, a.number DESC"
@@ -202,13 +168,44 @@ impl Store {
             let ids: Vec<String> = chunk.iter().map(ToString::to_string).collect();
             let rows: Vec<AcceptanceRow> = read!(self, |db| bind_ids!(sqlx::query_as(SQL), ids).fetch_all(db).await)?;
             for row in rows {
-                found.push(row.acceptance()?);
+                found.push(row.acceptance(now)?);
             }
         }
         Ok(found)
     }
 
-    /// How many open links each of these clusters has; a cluster without one is left out.
+    /// What this person got from this link, live or not; nothing where they never accepted it.
+    pub async fn given_by_link(&self, link: ShareLinkId, to: IdentityId) -> Result<Option<Grant>, StoreError> {
+        const SQL: &str = "SELECT grant_id FROM link_acceptances WHERE link_id = $1 AND identity_id = $2";
+        let row: Option<(String,)> =
+            read!(self, |db| sqlx::query_as(SQL).bind(link.to_string()).bind(to.to_string()).fetch_optional(db).await)?;
+        match row {
+            Some((grant,)) => self.grant(parsed(&grant, "grant of an acceptance")?).await.map(|(grant, _)| Some(grant)),
+            None => Ok(None),
+        }
+    }
+
+    /// What people still hold of what a link gave: each role and place with how many hold it. A link whose rules were changed
+    /// has given several things.
+    pub async fn held_of_link(
+        &self,
+        link: &ShareLink,
+        now: Timestamp,
+    ) -> Result<Vec<(Option<Role>, Scope, i64)>, StoreError> {
+        const SQL: &str = "SELECT g.role, g.namespaces, COUNT(*) FROM link_acceptances a \
+             JOIN grants g ON g.id = a.grant_id \
+             WHERE a.link_id = $1 AND g.ended IS NULL AND (g.expires_at IS NULL OR g.expires_at > $2) \
+             GROUP BY g.role, g.namespaces ORDER BY g.role, g.namespaces";
+        let rows: Vec<(String, String, i64)> =
+            read!(self, |db| sqlx::query_as(SQL).bind(link.id.to_string()).bind(now.millis()).fetch_all(db).await)?;
+        let cluster = link.rules.scope.cluster().to_string();
+        let read = |(role, namespaces, count): (String, String, i64)| {
+            Ok((grants::role_of(&role)?, grants::scope_of(&cluster, &namespaces)?, count))
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// How many links of each of these clusters can be accepted; a cluster without one is left out.
     pub async fn count_open_links(
         &self,
         clusters: &[ClusterId],
@@ -217,7 +214,8 @@ impl Store {
         const SQL: &str = concat!(
             "SELECT cluster_id, COUNT(*) FROM share_links WHERE cluster_id IN ",
             id_list!(),
-            " AND revoked_at IS NULL AND expires_at > $33 GROUP BY cluster_id"
+            " AND revoked_at IS NULL AND expires_at > $33 AND paused_at IS NULL \
+             AND (max_uses IS NULL OR uses < max_uses) GROUP BY cluster_id"
         );
         let mut counts = Vec::new();
         for chunk in clusters.chunks(CHUNK) {

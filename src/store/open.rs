@@ -13,8 +13,9 @@ use super::{Store, StoreError, db::Pool};
 use crate::crypto;
 
 /// The folder `migrations`, in order. A migration that has been released is never changed.
-const MIGRATIONS: [(i64, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str); 5] = [
     (1, "main job", include_str!("../../migrations/0001_main_job.sql")),
+    (2, "link rules", include_str!("../../migrations/0002_link_rules.sql")),
     (3, "relay", include_str!("../../migrations/0003_relay.sql")),
     (4, "sessions", include_str!("../../migrations/0004_sessions.sql")),
     (5, "formats", include_str!("../../migrations/0005_formats.sql")),

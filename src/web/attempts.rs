@@ -1,10 +1,11 @@
 //! Sign-ins that were begun, each in a sealed cookie of its own until the provider answers, so that ten tabs do not fight and
 //! nothing has to be stored for strangers. A callback finds its attempt by the state that it brings; the cookie goes with it.
 
-use axum::http::{HeaderMap, HeaderValue, header};
-use cookie::{Cookie, SameSite};
+use axum::http::HeaderMap;
+use cookie::Cookie;
 use secrecy::ExposeSecret;
 
+use super::sealed_cookies as cookies;
 use crate::{crypto::Keyring, model::time::Timestamp, oidc::Attempt};
 
 const PREFIX: &str = "__Host-kl-attempt-";
@@ -24,8 +25,7 @@ fn cookie_name(state: &str) -> Option<String> {
 
 /// The attempts that a browser holds.
 fn held(headers: &HeaderMap) -> impl Iterator<Item = Cookie<'_>> {
-    let all = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
-    all.flat_map(Cookie::split_parse).filter_map(Result::ok).filter(|cookie| cookie.name().starts_with(PREFIX))
+    cookies::held(headers, PREFIX)
 }
 
 fn open(keyring: &Keyring, cookie: &Cookie<'_>) -> Option<Attempt> {
@@ -45,7 +45,7 @@ pub fn remember(headers: &HeaderMap, keyring: &Keyring, attempt: &Attempt) -> He
     let sealed = cookie_name(&attempt.state).zip(serde_json::to_string(attempt).ok());
     if let Some((name, text)) = sealed {
         let value = keyring.seal_text(&name, &text);
-        append(&mut out, ours(name, value).max_age(MAX_AGE).build());
+        cookies::set(&mut out, cookies::ours(name, value).max_age(MAX_AGE).build());
     }
     out
 }
@@ -54,7 +54,7 @@ pub fn remember(headers: &HeaderMap, keyring: &Keyring, attempt: &Attempt) -> He
 pub fn forget(state: &str) -> HeaderMap {
     let mut out = HeaderMap::new();
     if let Some(name) = cookie_name(state) {
-        append(&mut out, ours(name, String::new()).max_age(time::Duration::ZERO).build());
+        cookies::forget(&mut out, name);
     }
     out
 }
@@ -67,25 +67,18 @@ fn forget_oldest(headers: &HeaderMap, keyring: &Keyring) -> HeaderMap {
     let mut out = HeaderMap::new();
     for (at, (begun_at, name)) in all.into_iter().enumerate() {
         if at + 1 >= KEPT || begun_at == Timestamp::from_millis(i64::MIN) {
-            append(&mut out, ours(name, String::new()).max_age(time::Duration::ZERO).build());
+            cookies::forget(&mut out, name);
         }
     }
     out
 }
 
-fn ours(name: String, value: String) -> cookie::CookieBuilder<'static> {
-    Cookie::build((name, value)).path("/").secure(true).http_only(true).same_site(SameSite::Lax)
-}
-
-fn append(out: &mut HeaderMap, cookie: Cookie<'_>) {
-    if let Ok(value) = HeaderValue::from_str(&cookie.to_string()) {
-        out.append(header::SET_COOKIE, value);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+
+    use axum::http::{HeaderValue, header};
+    use cookie::SameSite;
 
     use super::*;
     use crate::{crypto, oidc::Purpose};
@@ -125,7 +118,7 @@ mod tests {
             nonce: crypto::random_text(),
             verifier: crypto::random_text(),
             begun_at: Timestamp::from_secs(at),
-            return_to: format!("/s/kls_{}", crypto::random_text()),
+            return_to: format!("/accept/{}", crypto::random_text()),
         }
     }
 

@@ -5,7 +5,7 @@
 //! `no-referrer`, so browsers send `Origin: null` with our own forms: Fetch, section 3.2. That is why `Sec-Fetch-Site` comes
 //! first.) And the session's CSRF token in the field `csrf`, compared in constant time.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use axum::{
     Form,
@@ -151,11 +151,19 @@ impl FieldErrors {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
     /// What the form sends.
-    pub value: &'static str,
+    pub value: Cow<'static, str>,
     /// What people read.
-    pub label: &'static str,
+    pub label: Cow<'static, str>,
     /// Whether it is the current one.
     pub selected: bool,
+}
+
+impl Choice {
+    /// One of these words; it is the current one where `chosen` is its value.
+    pub fn new(value: impl Into<Cow<'static, str>>, label: impl Into<Cow<'static, str>>, chosen: &str) -> Self {
+        let value = value.into();
+        Self { selected: value == chosen, label: label.into(), value }
+    }
 }
 
 /// How long something may last, as forms offer it.
@@ -171,7 +179,13 @@ const SPANS: [(&str, &str, Option<u64>); 6] = [
 /// The choices of a `<select>` for how long something lasts; `endless` offers “no end” too.
 pub fn span_choices(selected: &str, endless: bool) -> Vec<Choice> {
     let offered = SPANS.iter().filter(|(_, _, days)| endless || days.is_some());
-    offered.map(|&(value, label, _)| Choice { value, label, selected: value == selected }).collect()
+    offered.map(|&(value, label, _)| Choice::new(value, label, selected)).collect()
+}
+
+/// The value that stands for a span, where it is one of those that are offered.
+pub fn span_value(span: Option<Duration>) -> Option<&'static str> {
+    let days = span.map(|span| span.as_secs() / 86_400);
+    SPANS.iter().find(|(_, _, offered)| *offered == days).map(|(value, _, _)| *value)
 }
 
 /// Reads a chosen span; `Some(None)` is “no end”, which counts only where it was offered.
@@ -256,7 +270,7 @@ mod tests {
         assert_eq!(parse_span("never", false), None);
         assert_eq!(parse_span("100000d", true), None);
         assert_eq!(
-            span_choices("90d", false).iter().filter(|c| c.selected).map(|c| c.label).collect::<Vec<_>>(),
+            span_choices("90d", false).iter().filter(|c| c.selected).map(|c| c.label.as_ref()).collect::<Vec<_>>(),
             ["90 days"]
         );
         assert!(span_choices("90d", false).iter().all(|c| c.value != "never"));

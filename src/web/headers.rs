@@ -63,6 +63,7 @@ mod tests {
             public_url: public_url.parse().unwrap(),
             session_idle: Duration::ZERO,
             session_absolute: Duration::ZERO,
+            trusted_proxies: Vec::new(),
         };
         let router = Router::new()
             .route("/", get(async || "page"))

@@ -84,27 +84,28 @@ impl fmt::Display for Moment {
 impl HtmlSafe for Moment {}
 
 /// A role with its colour, and always its word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoleTag(pub Option<Role>);
 
 impl fmt::Display for RoleTag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
+        match &self.0 {
+            Some(Role::Named(name)) => write!(f, r#"<span class="tag named">{}</span>"#, name.as_str()),
             Some(role) => write!(f, r#"<span class="tag {role}">{role}</span>"#),
             None => f.write_str(r#"<span class="tag">no role</span>"#),
         }
     }
 }
-/// Words of ours alone.
+/// Words of ours alone, and names whose type lets no markup in.
 impl HtmlSafe for RoleTag {}
 
 /// A role in a sentence: “view”, or “no role”.
-pub fn role_word(role: Option<Role>) -> &'static str {
+pub fn role_word(role: Option<&Role>) -> &str {
     role.map_or("no role", Role::as_str)
 }
 
 /// What a person with this role may do there, as the rest of a sentence.
-pub fn role_sentence(role: Option<Role>, whole_cluster: bool) -> &'static str {
+pub fn role_sentence(role: Option<&Role>, whole_cluster: bool) -> &'static str {
     role.map_or("get a kubeconfig and no rights; access that they have otherwise works with it.", |r| {
         r.amounts_to(whole_cluster)
     })
@@ -207,6 +208,9 @@ pub fn deed(action: Action) -> &'static str {
         Action::ClusterRemovalAsked => "asked to remove",
         Action::ClusterRemoved => "removed the cluster",
         Action::LinkCreated => "made a share link:",
+        Action::LinkChanged => "changed the share link:",
+        Action::LinkPaused => "paused the share link:",
+        Action::LinkResumed => "opened the share link again:",
         Action::LinkRevoked => "revoked the share link:",
         Action::LinkAccepted => "accepted a share link:",
         Action::GrantAdded => "gave access:",
@@ -245,10 +249,12 @@ mod tests {
     #[test]
     fn a_role_never_shows_as_colour_alone() {
         for role in Role::ALL {
-            let tag = RoleTag(Some(role)).to_string();
+            let tag = RoleTag(Some(role.clone())).to_string();
             assert_eq!(tag, format!(r#"<span class="tag {role}">{role}</span>"#));
         }
         assert!(RoleTag(None).to_string().contains("no role"));
+        let named = RoleTag(Role::named("acme:dev").ok()).to_string();
+        assert_eq!(named, r#"<span class="tag named">acme:dev</span>"#);
     }
 
     #[test]

@@ -16,11 +16,17 @@ pub mod frame;
 pub mod headers;
 pub mod health;
 pub mod labels;
+#[cfg(test)]
+mod link_tests;
+pub mod opened_links;
 pub mod pages;
 pub mod paths;
+pub mod qr;
+pub mod rate_limits;
 pub mod relay;
 pub mod requests;
 pub mod return_to;
+mod sealed_cookies;
 pub mod session;
 pub mod shell;
 #[cfg(test)]
@@ -44,9 +50,11 @@ use crate::{
     access::{Clusters, Devices, Gate, Grants, Kubeconfigs, Links, Observer, Relay, SignIns},
     clock::Clock,
     crypto::Keyring,
+    model::network::Network,
     oidc::Providers,
     store::{SessionStore, Store},
 };
+use rate_limits::RateLimits;
 
 /// What pages are made with. Handlers take the part they use (`State<Gate>`, …), never the whole.
 #[derive(Clone, Debug)]
@@ -79,6 +87,8 @@ pub struct Parts {
     pub keyring: Arc<Keyring>,
     /// The time.
     pub clock: Clock,
+    /// How often somebody may try.
+    pub limits: Arc<RateLimits>,
     /// Settings of the pages.
     pub settings: Arc<WebSettings>,
 }
@@ -92,6 +102,8 @@ pub struct WebSettings {
     pub session_idle: Duration,
     /// A session ends after so long in any case.
     pub session_absolute: Duration,
+    /// Whose word on a client's address is believed.
+    pub trusted_proxies: Vec<Network>,
 }
 
 macro_rules! parts {
@@ -118,6 +130,7 @@ parts! {
     observer: Observer,
     keyring: Arc<Keyring>,
     clock: Clock,
+    limits: Arc<RateLimits>,
     settings: Arc<WebSettings>,
 }
 
@@ -157,7 +170,8 @@ fn visitor_pages() -> Router<Parts> {
         .route(pattern::AUTH_CALLBACK, get(callback::get))
         .route(paths::SIGN_OUT, post(sign_out::post))
         .route(paths::SIGNED_OUT, get(sign_out::get))
-        .route(pattern::LANDING, get(landing::get).post(landing::post))
+        .route(pattern::LANDING, get(landing::open))
+        .route(pattern::ACCEPT, get(landing::get).post(landing::post))
         .route(paths::RENEW, get(sign_in::renew))
         .route(paths::SHARED, get(shared::get))
         .route(paths::SHARED_DOWNLOAD, post(shared::download))
@@ -175,7 +189,7 @@ fn visitor_pages() -> Router<Parts> {
 
 /// What people see who lend.
 fn owner_pages() -> Router<Parts> {
-    use pages::{access, activity, add_cluster, clusters, credentials, devices, links, overview, settings};
+    use pages::{access, activity, add_cluster, clusters, credentials, devices, link, links, overview, settings};
     use paths::pattern;
 
     Router::new()
@@ -186,7 +200,9 @@ fn owner_pages() -> Router<Parts> {
         .route(pattern::ACCESS, get(access::get).post(access::post))
         .route(pattern::REVOKE_GRANT, get(access::ask_remove).post(access::remove))
         .route(pattern::LINKS, get(links::get).post(links::post))
-        .route(pattern::REVOKE_LINK, get(links::ask_revoke).post(links::revoke))
+        .route(pattern::LINK, get(link::get).post(link::post))
+        .route(pattern::REST_LINK, post(link::rest))
+        .route(pattern::REVOKE_LINK, get(link::ask_revoke).post(link::revoke))
         .route(pattern::CREDENTIALS, get(credentials::get).post(credentials::post))
         .route(pattern::DEVICES, get(devices::get))
         .route(pattern::REVOKE_DEVICES, get(devices::ask).post(devices::revoke_many))

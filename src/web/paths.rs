@@ -48,8 +48,10 @@ pub mod pattern {
     pub const AUTH_START: &str = "/auth/start/{provider}";
     /// Takes a provider's answer.
     pub const AUTH_CALLBACK: &str = "/auth/callback/{provider}";
-    /// A share link; POST accepts it.
+    /// A share link: leads on to an address without its token.
     pub const LANDING: &str = "/s/{token}";
+    /// A share link that was opened in this browser; POST accepts it.
+    pub const ACCEPT: &str = "/accept/{handle}";
     /// A cluster's overview.
     pub const CLUSTER: &str = "/clusters/{cluster}";
     /// Begins a connection check (POST).
@@ -60,6 +62,10 @@ pub mod pattern {
     pub const REVOKE_GRANT: &str = "/clusters/{cluster}/access/{grant}/remove";
     /// Its share links; POST makes one.
     pub const LINKS: &str = "/clusters/{cluster}/links";
+    /// One share link; POST changes its rules.
+    pub const LINK: &str = "/clusters/{cluster}/links/{link}";
+    /// Lets a link rest, or opens it again (POST).
+    pub const REST_LINK: &str = "/clusters/{cluster}/links/{link}/rest";
     /// Takes a link back (POST; GET asks first).
     pub const REVOKE_LINK: &str = "/clusters/{cluster}/links/{link}/revoke";
     /// How Kubelend signs in there; POST replaces it.
@@ -139,9 +145,24 @@ pub fn landing(token: &str) -> String {
     fill(pattern::LANDING, &[("token", encode(token))])
 }
 
+/// A share link that was opened in this browser.
+pub fn accept(handle: &str) -> String {
+    fill(pattern::ACCEPT, &[("handle", encode(handle))])
+}
+
 /// Takes a grant back.
 pub fn revoke_grant(cluster: ClusterId, grant: GrantId) -> String {
     fill(pattern::REVOKE_GRANT, &[("cluster", cluster.to_string()), ("grant", grant.to_string())])
+}
+
+/// One share link.
+pub fn link(cluster: ClusterId, link: ShareLinkId) -> String {
+    fill(pattern::LINK, &[("cluster", cluster.to_string()), ("link", link.to_string())])
+}
+
+/// Lets a link rest, or opens it again.
+pub fn rest_link(cluster: ClusterId, link: ShareLinkId) -> String {
+    fill(pattern::REST_LINK, &[("cluster", cluster.to_string()), ("link", link.to_string())])
 }
 
 /// Takes a link back.

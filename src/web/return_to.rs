@@ -60,8 +60,11 @@ fn hides_something(text: &str) -> bool {
             .any(|(i, _)| path.as_bytes().get(i + 1..i + 3).is_none_or(encoded))
 }
 
+/// And never to a share link's own address: it holds a token, which must not travel through other addresses.
 fn leads_in_circles(path: &str) -> bool {
-    path.starts_with("/auth/") || [paths::SIGN_IN, paths::SIGN_OUT, paths::SIGNED_OUT].contains(&path)
+    path.starts_with("/auth/")
+        || path.starts_with("/s/")
+        || [paths::SIGN_IN, paths::SIGN_OUT, paths::SIGNED_OUT].contains(&path)
 }
 
 #[cfg(test)]
@@ -104,6 +107,8 @@ mod tests {
             "/auth/start/dex",
             "/sign-in",
             "/x/../sign-in",
+            "/s/kls_a-b_c",
+            "/x/../s/kls_a",
             &format!("/{}", "a".repeat(400)),
         ] {
             assert_eq!(ReturnTo::parse(bad, &ours), None, "{bad:?}");
@@ -114,7 +119,7 @@ mod tests {
     #[test]
     fn pages_of_ours_are_gone_back_to() {
         let ours: Url = "https://lend.example/".parse().unwrap();
-        for good in ["/", "/clusters", "/s/kls_a-b_c", "/clusters/0/access?text=a%2Fb&role=view", "/x@evil.example"] {
+        for good in ["/", "/clusters", "/accept/a-b_c", "/clusters/0/access?text=a%2Fb&role=view", "/x@evil.example"] {
             assert_eq!(ReturnTo::parse(good, &ours).map(|r| r.0).as_deref(), Some(good));
         }
         assert_eq!(ReturnTo::parse("/clusters#top", &ours).unwrap().as_str(), "/clusters");

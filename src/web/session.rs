@@ -314,6 +314,7 @@ mod tests {
             public_url: "https://lend.example/".parse().unwrap(),
             session_idle: Duration::from_hours(1),
             session_absolute: Duration::from_hours(10),
+            trusted_proxies: Vec::new(),
         }
     }
 
@@ -395,6 +396,6 @@ mod tests {
     #[test]
     fn a_form_belongs_to_a_page() {
         assert_eq!(page_of("/clusters/1/links/2/revoke"), "/clusters/1/links");
-        assert_eq!(page_of("/s/kls_x"), "/s/kls_x");
+        assert_eq!(page_of("/accept/x"), "/accept/x");
     }
 }

@@ -1,16 +1,21 @@
 //! The pages on a real database, without a listener: what a test asks with.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{
     Router,
     body::Body,
+    extract::ConnectInfo,
     http::{HeaderMap, Request, StatusCode, header},
     routing::get,
 };
 use tower::ServiceExt;
 
-use super::{Parts, WebSettings, session};
+use super::{
+    Parts, WebSettings,
+    rate_limits::{Limits, RateLimits},
+    session,
+};
 use crate::{
     access::{
         Applier, Clusters, Devices, Gate, Grants, Kubeconfigs, Links, Observer, Probe, Relay, RelaySettings, SignIns,
@@ -33,8 +38,17 @@ use crate::{
     store::{AuditDraft, SessionStore, Store},
 };
 
+/// So much that nobody meets them by chance.
+pub(super) const LIMITS: Limits = Limits { links_per_address: NonZeroU32::MAX, uses_per_link: NonZeroU32::MAX };
+
 /// Now, to begin with.
 pub(super) const NOW: Timestamp = Timestamp::from_secs(1_795_392_000);
+
+fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Request<Body> {
+    let request = Request::builder().method(method).uri(path);
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    request.body(Body::from(body.to_owned())).unwrap()
+}
 
 /// Kubelend's pages on a database of their own.
 pub(super) struct TestApp {
@@ -78,21 +92,34 @@ impl Drop for TestApp {
 impl TestApp {
     /// With these providers; none of them can be reached.
     pub(super) async fn with_providers(ids: &[&str]) -> Self {
+        Self::with(ids, |_| ()).await
+    }
+
+    /// The same with other parts.
+    pub(super) async fn with(ids: &[&str], change: impl FnOnce(&mut Parts)) -> Self {
         crate::outbound::install_crypto();
         let folder = std::env::temp_dir().join(format!("kubelend-web-{}", crypto::random_text()));
         std::fs::create_dir(&folder).unwrap();
         let store = Store::open(&format!("sqlite://{}/db", folder.display())).await.unwrap();
         let clock = Clock::fixed(NOW);
-        let parts = parts(store, clock, ids);
+        let mut parts = parts(store, clock, ids);
+        change(&mut parts);
         Self { router: super::router(parts.clone()), parts, folder }
     }
 
     /// Asks, with these headers.
     pub(super) async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        let request = headers
-            .iter()
-            .fold(Request::builder().method(method).uri(path), |request, (name, value)| request.header(*name, *value));
-        let request = request.body(Body::from(body.to_owned())).unwrap();
+        self.send(request(method, path, headers, body)).await
+    }
+
+    /// Asks over a connection from this address and port.
+    pub(super) async fn ask_from(&self, peer: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = request(method, path, headers, "");
+        request.extensions_mut().insert(ConnectInfo::<SocketAddr>(peer.parse().unwrap()));
+        self.send(request).await
+    }
+
+    async fn send(&self, request: Request<Body>) -> Answer {
         let (head, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
         let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
         Answer { status: head.status, headers: head.headers, body: String::from_utf8_lossy(&body).into_owned() }
@@ -116,12 +143,21 @@ impl TestApp {
 
     /// Somebody who has signed in, with the cookie of their session.
     pub(super) async fn sign_in(&self, email: &str, provider: &str) -> (Identity, String) {
+        self.sign_in_as(email, true, provider).await
+    }
+
+    /// The same with an email that the provider does not call verified.
+    pub(super) async fn sign_in_unverified(&self, email: &str, provider: &str) -> (Identity, String) {
+        self.sign_in_as(email, false, provider).await
+    }
+
+    async fn sign_in_as(&self, email: &str, email_verified: bool, provider: &str) -> (Identity, String) {
         let claims = VerifiedClaims {
             provider: provider.parse().unwrap(),
             issuer: format!("https://{provider}.invalid"),
             sub: email.to_owned(),
             email: email.parse().ok(),
-            email_verified: true,
+            email_verified,
             name: None,
             groups: Vec::new(),
         };
@@ -167,24 +203,25 @@ fn parts(store: Store, clock: Clock, ids: &[&str]) -> Parts {
         limits: DeviceLimits::default(),
     };
     let relay = Relay::new(store.clone(), upstreams.clone(), gate.clone(), Arc::new(relay_settings), clock.clone());
+    let observer = Observer::new(store.clone(), keyring.clone(), connector.clone(), instance);
     Parts {
         gate,
         devices: Devices::new(store.clone(), clock.clone()),
         relay: relay.clone(),
         sign_ins: SignIns::new(store.clone(), keyring.clone(), upstreams.clone(), clock.clone()),
         clusters: Clusters::new(store.clone(), keyring.clone(), applier.clone(), probe, clock.clone()),
-        links: Links::new(store.clone(), keyring.clone(), applier.clone(), clock.clone()),
-        grants: Grants::new(store.clone(), applier, clock.clone()),
+        links: Links::new(store.clone(), keyring.clone(), applier.clone(), observer.clone(), clock.clone()),
+        grants: Grants::new(store.clone(), applier, observer.clone(), clock.clone()),
         kubeconfigs: Kubeconfigs::new(
             store.clone(),
             keyring.clone(),
             relay,
-            connector.clone(),
+            connector,
             providers.clone(),
             clock.clone(),
         ),
         sessions: SessionStore::new(store.clone(), keyring.clone(), clock.clone()),
-        observer: Observer::new(store.clone(), keyring.clone(), connector, instance),
+        observer,
         store,
         providers,
         keyring,
@@ -193,7 +230,9 @@ fn parts(store: Store, clock: Clock, ids: &[&str]) -> Parts {
             public_url: "https://lend.example/".parse().unwrap(),
             session_idle: Duration::from_hours(1),
             session_absolute: Duration::from_hours(10),
+            trusted_proxies: Vec::new(),
         }),
+        limits: Arc::new(RateLimits::new(LIMITS)),
     }
 }
 

@@ -7,22 +7,20 @@ use tower::ServiceExt;
 
 use super::testing::{NOW, TestApp};
 use crate::{
-    crypto::{self, PlainToken, SHARE_LINK_PREFIX},
+    crypto,
     model::{
         audit::{Action, Actor},
         claim_mapping::ClaimMapping,
         cluster::{Cluster, Endpoint},
-        id::{ClusterId, ShareLinkId},
+        id::ClusterId,
         identity::Identity,
-        role::Role,
-        scope::Scope,
         time::Timestamp,
     },
     oidc::{Attempt, OidcError, Purpose},
-    store::{AuditDraft, NewCluster, NewLink},
+    store::{AuditDraft, NewCluster},
 };
 
-fn audit() -> AuditDraft {
+pub(super) fn audit() -> AuditDraft {
     AuditDraft {
         actor: Actor::Kubelend,
         actor_name: "test".into(),
@@ -33,7 +31,7 @@ fn audit() -> AuditDraft {
 }
 
 /// A cluster that cannot be reached, which trusts `dex`.
-async fn cluster(app: &TestApp, owner: &Identity) -> Cluster {
+pub(super) async fn cluster(app: &TestApp, owner: &Identity) -> Cluster {
     let id = ClusterId::new();
     let new = NewCluster {
         id,
@@ -44,65 +42,6 @@ async fn cluster(app: &TestApp, owner: &Identity) -> Cluster {
         owner_grant: None,
     };
     app.parts.store.add_cluster(&new, "Workspace", owner.id, audit(), NOW).await.unwrap()
-}
-
-async fn link(app: &TestApp, cluster: &Cluster, role: Option<Role>, expires_at: Timestamp) -> PlainToken {
-    let (id, token) = (ShareLinkId::new(), PlainToken::generate(SHARE_LINK_PREFIX));
-    let new = NewLink {
-        id,
-        token_hash: token.hash(),
-        sealed_token: app.parts.keyring.seal("x", token.expose().as_bytes()),
-        role,
-        scope: Scope::new(cluster.id, Vec::new()),
-        access_lasts: Some(Duration::from_hours(24)),
-        expires_at,
-        created_by: cluster.created_by,
-    };
-    app.parts.store.add_link(&new, audit(), NOW).await.unwrap();
-    token
-}
-
-fn later() -> Timestamp {
-    NOW.plus(Duration::from_hours(24))
-}
-
-#[tokio::test]
-async fn immune_29_before_sign_in_every_share_link_is_the_same_page_and_names_nobody() {
-    let app = TestApp::with_providers(&["dex"]).await;
-    let (alice, _) = app.sign_in("alice@example.com", "dex").await;
-    let cluster = cluster(&app, &alice).await;
-    let good = link(&app, &cluster, Some(Role::View), later()).await;
-    let expired = link(&app, &cluster, Some(Role::View), NOW).await;
-    let unknown = PlainToken::generate(SHARE_LINK_PREFIX);
-    let mut pages = Vec::new();
-    for token in [good.expose(), expired.expose(), unknown.expose(), "mistyped", "kls_x"] {
-        let page = app.get(&format!("/s/{token}"), "").await;
-        assert_eq!(page.status, 200);
-        assert!(page.body.contains(">Sign in to accept</a>"), "{}", page.body);
-        assert!(!page.body.contains("staging") && !page.body.contains("alice"), "{}", page.body);
-        assert!(page.cookies().is_empty(), "nothing is begun by looking");
-        assert_eq!(page.headers["referrer-policy"], "no-referrer");
-        assert_eq!(page.headers["cache-control"], "no-store");
-        pages.push(page.body.replace(token, "TOKEN"));
-    }
-    assert!(pages.iter().all(|page| *page == pages[0]));
-    assert!(pages[0].contains("/auth/start/dex?next=%2Fs%2FTOKEN&#38;purpose=kubeconfig"), "{}", pages[0]);
-}
-
-#[tokio::test]
-async fn with_several_providers_accepting_begins_with_a_choice() {
-    let app = TestApp::with_providers(&["dex", "corp"]).await;
-    let page = app.get("/s/kls_x", "").await;
-    assert!(page.body.contains("/sign-in?next=%2Fs%2Fkls_x&#38;purpose=kubeconfig"), "{}", page.body);
-    let page = app.get("/sign-in?next=%2Fs%2Fkls_x&purpose=kubeconfig", "").await;
-    for id in ["dex", "corp"] {
-        assert!(
-            page.body.contains(&format!("/auth/start/{id}?next=%2Fs%2Fkls_x&#38;purpose=kubeconfig")),
-            "{}",
-            page.body
-        );
-    }
-    assert!(page.body.contains("Sign in with DEX&#60;i&#62;</a>"), "{}", page.body);
 }
 
 #[tokio::test]
@@ -174,7 +113,7 @@ fn attempt(app: &TestApp, begun_at: Timestamp) -> (String, String) {
         nonce: crypto::random_text(),
         verifier: crypto::random_text(),
         begun_at,
-        return_to: "/s/kls_x".into(),
+        return_to: "/accept/x".into(),
     };
     let headers = super::attempts::remember(&axum::http::HeaderMap::new(), &app.parts.keyring, &attempt);
     let cookie = headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
@@ -185,7 +124,7 @@ fn attempt(app: &TestApp, begun_at: Timestamp) -> (String, String) {
 async fn immune_17_what_a_provider_says_of_a_refusal_is_shown_as_text() {
     let app = TestApp::with_providers(&["dex"]).await;
     let provider = app.parts.providers.iter().next().unwrap().clone();
-    let next = super::return_to::ReturnTo::parse("/s/kls_x", &app.parts.settings.public_url).unwrap();
+    let next = super::return_to::ReturnTo::parse("/accept/x", &app.parts.settings.public_url).unwrap();
     for (code, status) in
         [("access_denied", 403), ("invalid_scope", 400), ("temporarily_unavailable", 503), ("<script>alert(1)", 400)]
     {
@@ -199,7 +138,7 @@ async fn immune_17_what_a_provider_says_of_a_refusal_is_shown_as_text() {
         assert_eq!(head.status, status, "{code}");
         assert!(html.contains(": &#60;script&#62;alert(1)&#60;/script&#62;”"), "{html}");
         assert!(!html.contains("<script>alert"), "{html}");
-        assert!(html.contains("/auth/start/dex?next=%2Fs%2Fkls_x&#38;purpose=kubeconfig\">"), "{html}");
+        assert!(html.contains("/auth/start/dex?next=%2Faccept%2Fx&#38;purpose=kubeconfig\">"), "{html}");
     }
 }
 
@@ -220,7 +159,7 @@ async fn who_takes_twenty_minutes_signs_in_again_and_gets_where_they_were_going(
     let page = app.get(&format!("/auth/callback/dex?code=x&state={state}"), &cookie).await;
     assert_eq!(page.status, 400);
     assert!(page.body.contains("That took too long"), "{}", page.body);
-    assert!(page.body.contains("next=%2Fs%2Fkls_x&#38;purpose=kubeconfig\">Sign in again</a>"), "{}", page.body);
+    assert!(page.body.contains("next=%2Faccept%2Fx&#38;purpose=kubeconfig\">Sign in again</a>"), "{}", page.body);
 }
 
 #[tokio::test]
@@ -228,85 +167,10 @@ async fn strangers_are_sent_to_sign_in_and_come_back_and_their_forms_are_not_don
     let app = TestApp::with_providers(&["dex"]).await;
     assert_eq!(app.get("/", "").await.location(), "/sign-in");
     assert_eq!(app.get("/shared?x=1", "").await.location(), "/sign-in?next=%2Fshared%3Fx%3D1");
-    let page = app.post("/s/kls_x", "", "csrf=x").await;
+    let page = app.post("/accept/x", "", "csrf=x").await;
     assert_eq!(page.status, 401);
-    assert!(page.body.contains("/sign-in?next=%2Fs%2Fkls_x\">Sign in again</a>"), "{}", page.body);
+    assert!(page.body.contains("/sign-in?next=%2Faccept%2Fx\">Sign in again</a>"), "{}", page.body);
     assert_eq!(app.post("/sign-out", "", "").await.location(), "/signed-out");
-}
-
-#[tokio::test]
-async fn a_visitor_sees_who_lends_what_and_accepts_once() {
-    let app = TestApp::with_providers(&["dex", "corp"]).await;
-    let (alice, _) = app.sign_in("alice@example.com", "dex").await;
-    let cluster = cluster(&app, &alice).await;
-    // Without a role nothing has to be made on the cluster, which cannot be reached here.
-    let path = format!("/s/{}", link(&app, &cluster, None, later()).await.expose());
-    let (_, cookie) = app.sign_in("bob@example.com", "dex").await;
-    let page = app.get(&path, &cookie).await;
-    for wanted in
-        ["alice@example.com lends you staging", "bob@example.com", "2026-11-24", ">Accept</button>", "Not now"]
-    {
-        assert!(page.body.contains(wanted), "{wanted}: {}", page.body);
-    }
-    let form = format!("csrf={}", page.csrf());
-    let kubeconfig = format!("/clusters/{}/kubeconfig", cluster.id);
-    assert_eq!(app.post(&path, &cookie, &form).await.location(), kubeconfig);
-    // Back, and once more.
-    assert_eq!(app.post(&path, &cookie, &form).await.location(), kubeconfig);
-    assert!(app.get(&path, &cookie).await.body.contains("yours to use already"));
-    let shared = app.get("/shared", &cookie).await;
-    assert_eq!(shared.body.matches(&format!("class=\"name\" href=\"{kubeconfig}\"")).count(), 1, "{}", shared.body);
-
-    let (_, elsewhere) = app.sign_in("eve@example.com", "corp").await;
-    let page = app.get(&path, &elsewhere).await;
-    assert_eq!(page.status, 403);
-    assert!(page.body.contains("sign in elsewhere") && !page.body.contains("staging"), "{}", page.body);
-}
-
-#[tokio::test]
-async fn immune_29_after_sign_in_closed_links_are_one_page_too() {
-    let app = TestApp::with_providers(&["dex"]).await;
-    let (alice, _) = app.sign_in("alice@example.com", "dex").await;
-    let cluster = cluster(&app, &alice).await;
-    let expired = link(&app, &cluster, Some(Role::View), NOW).await;
-    let unknown = PlainToken::generate(SHARE_LINK_PREFIX);
-    let (_, cookie) = app.sign_in("bob@example.com", "dex").await;
-    let strip = |body: String| body.split("<p class=\"small muted\">").next().unwrap().to_owned();
-    let mut pages = Vec::new();
-    for token in [expired.expose(), unknown.expose(), "mistyped"] {
-        let page = app.get(&format!("/s/{token}"), &cookie).await;
-        assert_eq!(page.status, 404);
-        assert!(page.body.contains("for a new one"), "{}", page.body);
-        pages.push(strip(page.body));
-    }
-    assert!(pages.iter().all(|page| *page == pages[0]));
-}
-
-#[tokio::test]
-async fn a_form_without_this_sessions_token_does_nothing() {
-    let app = TestApp::with_providers(&["dex"]).await;
-    let (alice, _) = app.sign_in("alice@example.com", "dex").await;
-    let cluster = cluster(&app, &alice).await;
-    let path = format!("/s/{}", link(&app, &cluster, None, later()).await.expose());
-    let (bob, cookie) = app.sign_in("bob@example.com", "dex").await;
-    let (_, others) = app.sign_in("mallory@example.com", "dex").await;
-    let (own, foreign) = (app.get(&path, &cookie).await.csrf(), app.get(&path, &others).await.csrf());
-    for form in
-        [String::new(), "csrf=".into(), "csrf=x".into(), format!("csrf={foreign}"), format!("csrf=x&csrf={own}")]
-    {
-        let page = app.post(&path, &cookie, &form).await;
-        assert_eq!(page.status, 403, "{form}");
-        assert!(page.body.contains("reload the page"), "{}", page.body);
-    }
-    let headers = [
-        ("cookie", cookie.as_str()),
-        ("origin", "https://evil.example"),
-        ("content-type", "application/x-www-form-urlencoded"),
-    ];
-    assert_eq!(app.ask("POST", &path, &headers, &format!("csrf={own}")).await.status, 403);
-    assert!(app.parts.store.grants_reaching(&bob, None, NOW).await.unwrap().is_empty());
-    let giant = format!("csrf={own}&x={}", "a".repeat(300_000));
-    assert_eq!(app.post(&path, &cookie, &giant).await.status, 413);
 }
 
 #[tokio::test]

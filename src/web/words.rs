@@ -66,7 +66,8 @@ pub fn forbidden(why: Forbidden) -> Words {
              link or grant you access."
                 .to_owned(),
         ),
-        Forbidden::LinkClosed(_) => (
+        // To whom it is not for, a link is like one that is not there.
+        Forbidden::LinkClosed(_) | Forbidden::NotInvited(_) => (
             "This link is not open any more",
             "Ask the person who sent it to you for a new one.".to_owned(),
         ),

@@ -186,8 +186,7 @@ pub async fn download(visitor: &mut Visitor) -> Result<Kubectl> {
 
 /// Runs the command that connects a cluster, with its owner's kubectl, and returns what it prints.
 pub async fn connect(cluster: &ControlPlane) -> Result<String> {
-    let roles = kubelend::model::role::Role::ALL.map(kubelend::model::role::Role::as_str);
-    cluster.kubectl()?.shell(&kubelend::kubeconfig::connect_script(&roles)).await?.ok()
+    cluster.kubectl()?.shell(&kubelend::kubeconfig::connect_script(&kubelend::model::role::Role::NAMES)).await?.ok()
 }
 
 pub fn configuration(place: &Place, database_url: &str, dex: &Dex, admin: &str) -> String {

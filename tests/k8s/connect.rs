@@ -15,7 +15,7 @@ use tokio::sync::{Mutex, MutexGuard, OnceCell};
 use super::{client, parse};
 
 fn roles() -> Vec<&'static str> {
-    Role::ALL.iter().map(|r| r.as_str()).collect()
+    Role::NAMES.to_vec()
 }
 
 /// A cluster for these tests alone, one at a time: the command makes things whose names it chooses itself.
@@ -87,7 +87,10 @@ fn binding(role: &str) -> BindingObject {
 
 async fn rights(kubelend: &kubelend::k8s::ClusterClient) -> Result<()> {
     let rbac = "rbac.authorization.k8s.io";
-    let ask = |verb, group, resource, name| ResourceQuestion { verb, group, resource, namespace: None, name };
+    let ask = |verb, group, resource, name: Option<&str>| {
+        let name = name.map(str::to_owned);
+        ResourceQuestion { verb, group, resource, namespace: None, name }
+    };
     for question in [
         ask("delete", rbac, "clusterrolebindings", None),
         ask("watch", rbac, "rolebindings", None),

@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use kubelend::{
     crypto::{self, HashedToken},
     model::{
+        audience::Audience,
         audit::{Action, Actor},
         claim_mapping::ClaimMapping,
         cluster::{Cluster, Endpoint},
@@ -14,7 +15,7 @@ use kubelend::{
         provider::ProviderId,
         role::Role,
         scope::Scope,
-        share_link::ShareLink,
+        share_link::{LinkRules, ShareLink},
         time::Timestamp,
     },
     store::{AuditDraft, NewCluster, NewGrant, NewLink, Store},
@@ -196,7 +197,13 @@ impl Bed {
 
     /// A link to *view* on the whole cluster, open for an hour, for access of a day.
     pub(crate) async fn link(&self, cluster: &Cluster) -> ShareLink {
-        self.store.add_link(&new_link(cluster), draft(Action::LinkCreated), NOW).await.unwrap()
+        self.link_with(cluster, rules(cluster)).await
+    }
+
+    /// A link with these rules.
+    pub(crate) async fn link_with(&self, cluster: &Cluster, rules: LinkRules) -> ShareLink {
+        let new = NewLink { rules, ..new_link(cluster) };
+        self.store.add_link(&new, draft(Action::LinkCreated), NOW).await.unwrap()
     }
 }
 
@@ -267,11 +274,21 @@ pub(crate) fn new_link(cluster: &Cluster) -> NewLink {
         id: ShareLinkId::new(),
         token_hash: HashedToken(crypto::random()),
         sealed_token: vec![7, 0, 7],
+        rules: rules(cluster),
+        created_by: cluster.created_by,
+    }
+}
+
+/// *View* on the whole cluster for a day, by a link that is open for an hour to anyone, any number of times.
+pub(crate) fn rules(cluster: &Cluster) -> LinkRules {
+    LinkRules {
         role: Some(Role::View),
         scope: Scope::Cluster(cluster.id),
         access_lasts: Some(Duration::from_hours(24)),
         expires_at: later(3600),
-        created_by: cluster.created_by,
+        max_uses: None,
+        audience: Audience::Anyone,
+        note: None,
     }
 }
 
@@ -280,8 +297,8 @@ pub(crate) fn grant_of_link(link: &ShareLink, by: IdentityId, now: Timestamp) ->
     NewGrant {
         id: GrantId::new(),
         grantee: Grantee::Person(by),
-        role: link.role,
-        scope: link.scope.clone(),
+        role: link.rules.role.clone(),
+        scope: link.rules.scope.clone(),
         expires_at: link.access_until(now),
         origin: Origin::Link(link.id),
         created_by: link.created_by,

@@ -246,7 +246,7 @@ async fn nothing_new_is_given_on_a_cluster_that_is_being_removed(bed: Bed) {
     assert!(matches!(refused.unwrap_err(), StoreError::Stale));
     let grant = grant_of_link(&link, bob.id, NOW);
     let audit = draft(Action::LinkAccepted);
-    let accepted = bed.store.accept_link(link.id, bob.id, &grant, audit, NOW).await.unwrap();
+    let accepted = bed.store.accept_link(link.id, &bob, &grant, audit, NOW).await.unwrap();
     assert!(matches!(accepted, Accepted::Closed), "{accepted:?}");
 }
 
@@ -255,15 +255,15 @@ async fn twenty_grants_and_a_removal_at_once_leave_no_live_grant(bed: Bed) {
     let link = bed.link(&cluster).await;
     let mut people = Vec::new();
     for n in 0..10 {
-        people.push(bed.person(&format!("p{n}")).await.id);
+        people.push(bed.person(&format!("p{n}")).await);
     }
-    let giving = people.iter().enumerate().map(|(n, id)| {
-        let (store, cluster, link, id) = (bed.store.clone(), cluster.clone(), link.clone(), *id);
+    let giving = people.iter().enumerate().map(|(n, who)| {
+        let (store, cluster, link, who) = (bed.store.clone(), cluster.clone(), link.clone(), who.clone());
         tokio::spawn(async move {
             let group = Grantee::Group(provider("dex"), format!("g{n}"));
             drop(store.add_grant(&new_grant(&cluster, group), draft(Action::GrantAdded), NOW).await);
-            let grant = grant_of_link(&link, id, NOW);
-            drop(store.accept_link(link.id, id, &grant, draft(Action::LinkAccepted), NOW).await);
+            let grant = grant_of_link(&link, who.id, NOW);
+            drop(store.accept_link(link.id, &who, &grant, draft(Action::LinkAccepted), NOW).await);
         })
     });
     let giving: Vec<_> = giving.collect();
@@ -280,7 +280,7 @@ async fn nothing_of_a_removed_cluster_stays_but_its_trail(bed: Bed) {
     let link = bed.link(&cluster).await;
     let bob = bed.person("bob").await;
     let grant = grant_of_link(&link, bob.id, NOW);
-    bed.store.accept_link(link.id, bob.id, &grant, draft(Action::LinkAccepted), NOW).await.unwrap();
+    bed.store.accept_link(link.id, &bob, &grant, draft(Action::LinkAccepted), NOW).await.unwrap();
     let check = ConnectionCheck { started_at: NOW, finished_at: None, steps: vec![], version: None };
     bed.store.begin_check(cluster.id, CheckId::new(), &check).await.unwrap();
     remove(&bed, cluster.id, Removal::Leave).await;

@@ -1,21 +1,22 @@
 //! Share links, and people who accept them one by one, all at once, and while something else happens.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use kubelend::{
     crypto::HashedToken,
     model::{
+        audience::Audience,
         audit::Action,
         grant::{EndReason, Grantee, Origin},
         id::{ClusterId, ShareLinkId},
         role::Role,
         scope::Scope,
-        share_link::LinkState,
+        share_link::{LinkRules, LinkState},
     },
     store::{Accepted, NewLink, StoreError},
 };
 
-use super::bed::{Bed, NOW, draft, grant_of_link, later, new_grant, new_link, provider};
+use super::bed::{Bed, NOW, draft, grant_of_link, later, new_grant, new_link, provider, rules};
 
 both!(
     a_link_comes_back_as_it_was_made,
@@ -41,20 +42,31 @@ async fn accept(
     by: &kubelend::model::identity::Identity,
 ) -> Accepted {
     let grant = grant_of_link(link, by.id, NOW);
-    bed.store.accept_link(link.id, by.id, &grant, draft(Action::LinkAccepted), NOW).await.unwrap()
+    bed.store.accept_link(link.id, by, &grant, draft(Action::LinkAccepted), NOW).await.unwrap()
 }
 
 async fn a_link_comes_back_as_it_was_made(bed: Bed) {
     let cluster = bed.cluster().await;
     let scope = Scope::Namespaces(cluster.id, vec!["payments".parse().unwrap(), "shop".parse().unwrap()]);
-    let new = NewLink { scope, role: None, access_lasts: None, ..new_link(&cluster) };
+    let guests = "Bob@example.com, @acme.example, group:Site: Reliability, group:a@b";
+    let special = LinkRules {
+        role: Role::named("acme:log-reader").ok(),
+        scope,
+        access_lasts: None,
+        expires_at: later(7200),
+        max_uses: NonZeroU32::new(u32::MAX),
+        audience: Audience::Listed(provider("dex"), Audience::parse_guests(guests).unwrap()),
+        note: "two\nlines, “quoted”".parse().ok(),
+    };
+    let new = NewLink { rules: special, ..new_link(&cluster) };
     let made = bed.store.add_link(&new, draft(Action::LinkCreated), NOW).await.unwrap();
-    assert_eq!((made.role, &made.scope, made.access_lasts), (None, &new.scope, None));
-    assert_eq!((made.uses, made.revoked_at, made.created_at, made.expires_at), (0, None, NOW, later(3600)));
+    assert_eq!(made.rules, new.rules);
+    assert_eq!(made.rules.audience.guests().len(), 4);
+    assert_eq!((made.uses, made.revoked_at, made.paused_at, made.created_at), (0, None, None, NOW));
     assert_eq!(bed.store.link_by_token(&new.token_hash).await.unwrap(), made);
     assert_eq!(bed.store.link(new.id).await.unwrap(), made);
     let day = bed.link(&cluster).await;
-    assert_eq!(day.access_lasts, Some(Duration::from_hours(24)));
+    assert_eq!(day.rules, rules(&cluster));
     let unknown = bed.store.link_by_token(&HashedToken([0; 32])).await.unwrap_err();
     assert!(matches!(unknown, StoreError::NotFound));
     assert!(matches!(bed.store.link(ShareLinkId::new()).await.unwrap_err(), StoreError::NotFound));
@@ -68,18 +80,24 @@ async fn links_are_listed_newest_first_and_open_ones_counted(bed: Bed) {
     let (cluster, other) = (bed.cluster().await, bed.cluster().await);
     let mut made = Vec::new();
     for n in 0..4 {
-        let new = NewLink { expires_at: later(100 + n), ..new_link(&cluster) };
-        made.insert(0, bed.store.add_link(&new, draft(Action::LinkCreated), NOW).await.unwrap());
+        made.insert(0, bed.link_with(&cluster, LinkRules { expires_at: later(100 + n), ..rules(&cluster) }).await);
     }
     bed.link(&other).await;
-    let listed = bed.store.links_of_cluster(cluster.id, 3).await.unwrap();
-    assert_eq!(listed.iter().map(|(link, _)| link.clone()).collect::<Vec<_>>(), made[..3]);
-    assert!(listed.iter().all(|(_, sealed)| *sealed == [7, 0, 7]));
+    assert_eq!(bed.store.links_of_cluster(cluster.id, None, 3).await.unwrap(), made[..3]);
+    assert_eq!(bed.store.links_of_cluster(cluster.id, Some(made[2].id), 3).await.unwrap(), made[3..]);
+    assert_eq!(bed.store.link_with_token(made[0].id).await.unwrap(), (made[0].clone(), vec![7, 0, 7]));
     bed.store.revoke_link(made[0].id, draft(Action::LinkRevoked), NOW).await.unwrap();
     let ids = [cluster.id, other.id, ClusterId::new()];
     let mut counted = bed.store.count_open_links(&ids, later(101)).await.unwrap();
     counted.sort_by_key(|(id, _)| *id);
     assert_eq!(counted, [(cluster.id, 1), (other.id, 1)]);
+    // What rests or is used up is not open either.
+    let spent = bed.link_with(&other, LinkRules { max_uses: NonZeroU32::new(1), ..rules(&other) }).await;
+    let resting = bed.link(&other).await;
+    assert_eq!(bed.store.count_open_links(&[other.id], NOW).await.unwrap(), [(other.id, 3)]);
+    accept(&bed, &spent, &bed.person("bob").await).await;
+    bed.store.rest_link(resting.id, true, draft(Action::LinkPaused), NOW).await.unwrap();
+    assert_eq!(bed.store.count_open_links(&[other.id], NOW).await.unwrap(), [(other.id, 1)]);
 }
 
 async fn accepting_gives_a_grant_and_counts_one_use(bed: Bed) {
@@ -91,10 +109,13 @@ async fn accepting_gives_a_grant_and_counts_one_use(bed: Bed) {
     assert_eq!((grant.origin, &grant.grantee), (Origin::Link(link.id), &Grantee::Person(bob.id)));
     assert_eq!(grant.expires_at, Some(later(86_400)));
     assert_eq!(bed.store.link(link.id).await.unwrap().uses, 1);
-    let accepted = bed.store.acceptances(&[link.id]).await.unwrap();
+    let accepted = bed.store.acceptances(&[link.id], NOW).await.unwrap();
     assert_eq!((accepted.len(), accepted[0].0), (1, link.id));
     let acceptance = &accepted[0].1;
     assert_eq!((acceptance.identity, acceptance.name.as_str(), acceptance.at), (bob.id, "bob@example.com", NOW));
+    assert!(acceptance.holds && !bed.store.acceptances(&[link.id], later(86_400)).await.unwrap()[0].1.holds);
+    assert_eq!(bed.store.given_by_link(link.id, bob.id).await.unwrap(), Some(grant));
+    assert_eq!(bed.store.given_by_link(link.id, cluster.created_by).await.unwrap(), None);
     assert_eq!(bed.events(Action::LinkAccepted).await, 1);
 }
 
@@ -123,7 +144,7 @@ async fn what_was_given_and_ended_is_not_given_again(bed: Bed) {
     accept(&bed, &link, &carol).await;
     let (later_on, audit) = (later(90_000), draft(Action::LinkAccepted));
     let again = grant_of_link(&link, carol.id, later_on);
-    let run_out = bed.store.accept_link(link.id, carol.id, &again, audit, later_on).await.unwrap();
+    let run_out = bed.store.accept_link(link.id, &carol, &again, audit, later_on).await.unwrap();
     assert!(matches!(run_out, Accepted::Ended));
     assert_eq!(bed.number("SELECT COUNT(*) FROM grants").await, 2);
 }
@@ -136,9 +157,9 @@ async fn a_link_that_is_closed_gives_nothing(bed: Bed) {
     assert!(matches!(accept(&bed, &revoked, &bob).await, Accepted::Closed));
     let grant = grant_of_link(&expired, bob.id, later(3600));
     let audit = draft(Action::LinkAccepted);
-    let closed = bed.store.accept_link(expired.id, bob.id, &grant, audit.clone(), later(3600)).await.unwrap();
+    let closed = bed.store.accept_link(expired.id, &bob, &grant, audit.clone(), later(3600)).await.unwrap();
     assert!(matches!(closed, Accepted::Closed), "the end itself is closed");
-    let unknown = bed.store.accept_link(ShareLinkId::new(), bob.id, &grant, audit, NOW).await;
+    let unknown = bed.store.accept_link(ShareLinkId::new(), &bob, &grant, audit, NOW).await;
     assert!(matches!(unknown.unwrap_err(), StoreError::NotFound));
     assert_eq!(bed.number("SELECT COUNT(*) FROM grants").await, 0);
     assert_eq!(bed.events(Action::LinkAccepted).await, 0);
@@ -149,13 +170,13 @@ async fn immune_25_twenty_people_at_once_are_twenty_uses(bed: Bed) {
     let link = bed.link(&cluster).await;
     let mut people = Vec::new();
     for n in 0..20 {
-        people.push(bed.person(&format!("p{n}")).await.id);
+        people.push(bed.person(&format!("p{n}")).await);
     }
     let replicas = [bed.store.clone(), bed.again().await];
-    let accepted = futures_util::future::join_all(people.iter().enumerate().map(|(n, id)| {
-        let (store, id, grant) = (replicas[n % 2].clone(), *id, grant_of_link(&link, *id, NOW));
+    let accepted = futures_util::future::join_all(people.into_iter().enumerate().map(|(n, who)| {
+        let (store, grant) = (replicas[n % 2].clone(), grant_of_link(&link, who.id, NOW));
         let link = link.id;
-        tokio::spawn(async move { store.accept_link(link, id, &grant, draft(Action::LinkAccepted), NOW).await })
+        tokio::spawn(async move { store.accept_link(link, &who, &grant, draft(Action::LinkAccepted), NOW).await })
     }))
     .await;
     for accepted in accepted {
@@ -171,11 +192,12 @@ async fn immune_25_twenty_people_at_once_are_twenty_uses(bed: Bed) {
 async fn immune_25_one_person_twenty_times_at_once_is_one_use(bed: Bed) {
     let cluster = bed.cluster().await;
     let link = bed.link(&cluster).await;
-    let bob = bed.person("bob").await.id;
+    let bob = bed.person("bob").await;
     let replicas = [bed.store.clone(), bed.again().await];
     let accepted = futures_util::future::join_all((0..20).map(|n| {
-        let (store, grant, link) = (replicas[n % 2].clone(), grant_of_link(&link, bob, NOW), link.id);
-        tokio::spawn(async move { store.accept_link(link, bob, &grant, draft(Action::LinkAccepted), NOW).await })
+        let (store, grant, link) = (replicas[n % 2].clone(), grant_of_link(&link, bob.id, NOW), link.id);
+        let bob = bob.clone();
+        tokio::spawn(async move { store.accept_link(link, &bob, &grant, draft(Action::LinkAccepted), NOW).await })
     }))
     .await;
     let (mut new, mut before) = (Vec::new(), Vec::new());
@@ -206,13 +228,13 @@ async fn immune_25_a_revocation_at_the_same_moment_leaves_uses_and_grants_equal(
     let link = bed.link(&cluster).await;
     let mut people = Vec::new();
     for n in 0..20 {
-        people.push(bed.person(&format!("p{n}")).await.id);
+        people.push(bed.person(&format!("p{n}")).await);
     }
     let accepting: Vec<_> = people
-        .iter()
-        .map(|id| {
-            let (store, id, grant, link) = (bed.store.clone(), *id, grant_of_link(&link, *id, NOW), link.id);
-            tokio::spawn(async move { store.accept_link(link, id, &grant, draft(Action::LinkAccepted), NOW).await })
+        .into_iter()
+        .map(|who| {
+            let (store, grant, link) = (bed.store.clone(), grant_of_link(&link, who.id, NOW), link.id);
+            tokio::spawn(async move { store.accept_link(link, &who, &grant, draft(Action::LinkAccepted), NOW).await })
         })
         .collect();
     bed.store.revoke_link(link.id, draft(Action::LinkRevoked), NOW).await.unwrap();
@@ -226,10 +248,10 @@ async fn immune_25_a_revocation_at_the_same_moment_leaves_uses_and_grants_equal(
 async fn immune_25_a_link_that_is_just_being_revoked_gives_nothing(bed: Bed) {
     let cluster = bed.cluster().await;
     let link = bed.link(&cluster).await;
-    let bob = bed.person("bob").await.id;
-    let (store, grant, id) = (bed.store.clone(), grant_of_link(&link, bob, NOW), link.id);
+    let bob = bed.person("bob").await;
+    let (store, grant, id) = (bed.store.clone(), grant_of_link(&link, bob.id, NOW), link.id);
     let revoking = format!("UPDATE share_links SET revoked_at = {} WHERE id = '{id}'", NOW.millis());
-    let accepting = async move { store.accept_link(id, bob, &grant, draft(Action::LinkAccepted), NOW).await };
+    let accepting = async move { store.accept_link(id, &bob, &grant, draft(Action::LinkAccepted), NOW).await };
     assert!(matches!(bed.meanwhile(&revoking, accepting).await.unwrap(), Accepted::Closed));
     assert_eq!(all_agree(&bed, id).await, 0);
 }
@@ -238,9 +260,9 @@ async fn immune_25_whoever_goes_away_in_the_middle_leaves_nothing_half_done(bed:
     let cluster = bed.cluster().await;
     let link = bed.link(&cluster).await;
     for n in 0..40 {
-        let person = bed.person(&format!("p{n}")).await.id;
-        let grant = grant_of_link(&link, person, NOW);
-        let accepting = bed.store.accept_link(link.id, person, &grant, draft(Action::LinkAccepted), NOW);
+        let person = bed.person(&format!("p{n}")).await;
+        let grant = grant_of_link(&link, person.id, NOW);
+        let accepting = bed.store.accept_link(link.id, &person, &grant, draft(Action::LinkAccepted), NOW);
         // Cut off at another point each time.
         drop(tokio::time::timeout(Duration::from_micros(50 * n), accepting).await);
     }
@@ -266,14 +288,15 @@ async fn immune_28_a_link_gives_what_it_says_and_to_whom_it_says(bed: Bed) {
     let link = bed.link(&cluster).await;
     let (bob, carol) = (bed.person("bob").await, bed.person("carol").await);
     let right = grant_of_link(&link, bob.id, NOW);
-    let mut wrong = vec![right.clone(); 5];
+    let mut wrong = vec![right.clone(); 6];
     wrong[0].role = Some(Role::Admin);
     wrong[1].scope = Scope::Cluster(other.id);
     wrong[2].grantee = Grantee::Person(carol.id);
     wrong[3].origin = Origin::Manual;
     wrong[4].grantee = new_grant(&cluster, Grantee::Group(provider("dex"), "devs".into())).grantee;
+    wrong[5].expires_at = None;
     for grant in wrong {
-        let refused = bed.store.accept_link(link.id, bob.id, &grant, draft(Action::LinkAccepted), NOW).await;
+        let refused = bed.store.accept_link(link.id, &bob, &grant, draft(Action::LinkAccepted), NOW).await;
         assert!(matches!(refused.unwrap_err(), StoreError::Stale), "{grant:?}");
     }
     assert_eq!(all_agree(&bed, link.id).await, 0);
@@ -302,7 +325,7 @@ async fn the_latest_fifty_acceptances_are_shown(bed: Bed) {
         people.insert(0, person.id);
     }
     accept(&bed, &quiet, &bed.person("p0").await).await;
-    let shown = bed.store.acceptances(&[quiet.id, busy.id]).await.unwrap();
+    let shown = bed.store.acceptances(&[quiet.id, busy.id], NOW).await.unwrap();
     let of = |link| shown.iter().filter(|(l, _)| *l == link).map(|(_, a)| a.identity).collect::<Vec<_>>();
     assert_eq!(of(busy.id), people[..50]);
     assert_eq!(of(quiet.id).len(), 1);

@@ -24,6 +24,7 @@ mod clusters;
 mod devices;
 mod grants;
 mod identities;
+mod link_rules;
 mod links;
 mod opening;
 mod pages;

@@ -55,7 +55,7 @@ struct Patterns {
     text: String,
     people: bool,
     groups: bool,
-    role: &'static str,
+    role: String,
     namespace: String,
 }
 
@@ -78,7 +78,7 @@ impl GrantFilter {
             text: like(&self.text, "")?,
             people: self.people != Some(false),
             groups: self.people != Some(true),
-            role: self.role.map_or("", |role| role_text(Some(role))),
+            role: self.role.as_ref().map_or_else(String::new, |role| role_text(Some(role))),
             namespace: like(&self.namespace, ",")?,
         })
     }
@@ -117,7 +117,7 @@ impl Store {
             .bind(&patterns.text)
             .bind(patterns.groups)
             .bind(patterns.people)
-            .bind(patterns.role)
+            .bind(&patterns.role)
             .bind(&patterns.namespace)
             .bind(i64::from(limit) + 1)
             .fetch_all(db)

@@ -149,13 +149,25 @@ pub(super) fn search_text(grantee: &Grantee) -> String {
     }
 }
 
-/// A role as stored; `none` is no role's name.
-pub(in crate::store) fn role_text(role: Option<Role>) -> &'static str {
-    role.map_or("none", Role::as_str)
+/// What stands before the name of a ClusterRole that is none of Kubernetes' three, so that one called `none` or `view` is never
+/// taken for something else.
+const NAMED: &str = "role:";
+
+/// A role as stored: `none`, one of Kubernetes' three, or `role:NAME`.
+pub(in crate::store) fn role_text(role: Option<&Role>) -> String {
+    match role {
+        None => "none".into(),
+        Some(Role::Named(name)) => format!("{NAMED}{}", name.as_str()),
+        Some(role) => role.as_str().into(),
+    }
 }
 
 pub(in crate::store) fn role_of(text: &str) -> Result<Option<Role>, StoreError> {
-    if text == "none" { Ok(None) } else { parsed(text, "role").map(Some) }
+    match (text, text.strip_prefix(NAMED)) {
+        ("none", _) => Ok(None),
+        (_, Some(name)) => parsed(name, "role").map(|name| Some(Role::Named(name))),
+        (_, None) => parsed(text, "role").map(Some),
+    }
 }
 
 pub(super) fn origin_text(origin: Origin) -> String {
@@ -231,6 +243,18 @@ mod tests {
             key(&Grantee::Group(provider("a"), "b:c".into())),
             key(&Grantee::Group(provider("a-b"), "c".into()))
         );
+    }
+
+    #[test]
+    fn immune_28_a_stored_role_is_never_taken_for_another() {
+        let named = |name: &str| Some(Role::Named(name.parse().unwrap()));
+        for role in [None, Some(Role::View), Some(Role::Admin), named("none"), named("log-reader"), named("role:x")] {
+            assert_eq!(role_of(&role_text(role.as_ref())).unwrap(), role);
+        }
+        assert_ne!(role_text(named("view").as_ref()), role_text(Some(&Role::View)));
+        for bad in ["root", "role:", "role:system:node", "cluster-admin", ""] {
+            assert!(role_of(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -1,11 +1,12 @@
-//! Accepting a link and taking it back. Both lock the link's row first, so two who do so at the same moment follow one another,
-//! and each sees what the other did.
+//! Accepting a link. It locks the link's row first, so two who do so at the same moment follow one another, and each sees what the
+//! other did: of two who want the last use, one gets it.
 
 use super::{Accepted, LinkRow};
 use crate::{
     model::{
         grant::{Grant, Grantee, Origin},
         id::{IdentityId, ShareLinkId},
+        identity::Identity,
         share_link::{LinkState, ShareLink},
         time::Timestamp,
     },
@@ -18,7 +19,7 @@ use crate::{
 };
 
 /// Locks a link's row until the transaction ends, and reads it.
-async fn lock(tx: &mut Tx, id: ShareLinkId) -> Result<ShareLink, StoreError> {
+pub(super) async fn lock(tx: &mut Tx, id: ShareLinkId) -> Result<ShareLink, StoreError> {
     const SQL: &str = concat!("UPDATE share_links SET uses = uses WHERE id = $1 RETURNING ", link_columns!());
     let row: Option<LinkRow> = on!(tx, |db| sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(db).await)?;
     row.ok_or(StoreError::NotFound)?.link().map(|(link, _)| link)
@@ -60,57 +61,45 @@ async fn count_use(
     })
 }
 
-/// Whether a grant is what this link gives to this person; anything else under its name would be a mistake of ours.
-fn is_of_link(grant: &NewGrant, link: &ShareLink, by: IdentityId) -> bool {
+/// Whether a grant is what this link gives to this person now: its rules may have been changed since the grant was drafted.
+fn is_of_link(grant: &NewGrant, link: &ShareLink, by: IdentityId, now: Timestamp) -> bool {
     grant.grantee == Grantee::Person(by)
         && grant.origin == Origin::Link(link.id)
-        && grant.role == link.role
-        && grant.scope == link.scope
+        && grant.role == link.rules.role
+        && grant.scope == link.rules.scope
+        && grant.expires_at == link.access_until(now)
 }
 
 impl Store {
-    /// Accepts: checks again that the link is open, counts the use once per person, makes the grant. One transaction, first
-    /// statement writes (the link's row), so two at once follow one another.
+    /// Accepts: checks again that the link is open and for this person, counts the use once per person, makes the grant. One
+    /// transaction, first statement writes (the link's row), so two at once follow one another.
     ///
     /// # Errors
     /// `NotFound` where there is no such link; `Stale` where `grant` is not what the link gives to this person.
     pub async fn accept_link(
         &self,
         link: ShareLinkId,
-        by: IdentityId,
+        by: &Identity,
         grant: &NewGrant,
         audit: AuditDraft,
         now: Timestamp,
     ) -> Result<Accepted, StoreError> {
         transact!(self, |tx| {
             let link = lock(tx, link).await?;
-            if let Some(given) = given_before(tx, link.id, by).await? {
+            if let Some(given) = given_before(tx, link.id, by.id).await? {
                 return Ok(if given.is_live(now) { Accepted::Before(given) } else { Accepted::Ended });
             }
             // A cluster that is being removed has had its links revoked in the same transaction.
-            if link.state(now) != LinkState::Open {
+            if link.state(now) != LinkState::Open || link.rules.audience.invites(by).is_err() {
                 return Ok(Accepted::Closed);
             }
-            if !is_of_link(grant, &link, by) {
+            if !is_of_link(grant, &link, by.id, now) {
                 return Err(StoreError::Stale);
             }
             let given = grants::insert(tx, grant, now).await?;
-            count_use(tx, &link, by, &given, now).await?;
-            audit.append(tx, About::Cluster(link.scope.cluster()), now).await?;
+            count_use(tx, &link, by.id, &given, now).await?;
+            audit.append(tx, About::Cluster(link.rules.scope.cluster()), now).await?;
             Ok(Accepted::New(given))
-        })
-    }
-
-    /// Takes a link back; repeating it changes nothing.
-    pub async fn revoke_link(&self, id: ShareLinkId, audit: AuditDraft, now: Timestamp) -> Result<(), StoreError> {
-        const SQL: &str = "UPDATE share_links SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
-        transact!(self, |tx| {
-            let link = lock(tx, id).await?;
-            if link.revoked_at.is_some() {
-                return Ok(());
-            }
-            on!(tx, |db| sqlx::query(SQL).bind(id.to_string()).bind(now.millis()).execute(db).await.map(drop))?;
-            audit.append(tx, About::Cluster(link.scope.cluster()), now).await
         })
     }
 }

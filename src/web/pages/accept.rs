@@ -6,18 +6,23 @@ use std::time::Duration;
 use askama::Template;
 use axum::{extract::FromRef, http::StatusCode, response::Response};
 
+use super::{link_words, roles};
 use crate::{
-    access::Observer,
+    access::{ManagedLink, Observer},
     clock::Clock,
     k8s::Rule,
-    model::{claim_mapping::Unmappable, cluster::Cluster, name::Namespace, role::Role},
+    model::{
+        audience::NotInvited, claim_mapping::Unmappable, cluster::Cluster, name::Namespace, role::Role,
+        share_link::Note, time::Timestamp,
+    },
     oidc::Purpose,
-    policy::{AcceptLink, Authorized},
+    policy::{AcceptLink, Authorized, Forbidden, Person},
     store::Store,
     web::{
         Parts,
         errors::{NextStep, PageError},
         frame::{Frame, render},
+        labels::RoleTag,
         paths,
         when::When,
     },
@@ -46,8 +51,10 @@ struct Page {
     frame: Frame,
     here: String,
     lender: String,
+    note: Option<Note>,
     cluster: String,
     role: Option<Role>,
+    tag: RoleTag,
     amounts_to: String,
     whole_cluster: bool,
     namespaces: Vec<Namespace>,
@@ -66,34 +73,59 @@ struct YoursAlready {
     kubeconfig: String,
 }
 
+#[derive(Template)]
+#[template(path = "pages/accept_theirs.html")]
+struct Theirs {
+    frame: Frame,
+    cluster: String,
+    why: String,
+    link: Option<String>,
+}
+
 impl Lender {
     /// The page that asks to accept.
     pub async fn page(&self, frame: Frame, permit: &Authorized<AcceptLink>, here: &str) -> Result<Response, PageError> {
         let (link, cluster, identity) = (permit.link(), permit.cluster(), permit.person().identity());
-        let now = self.clock.now();
-        let (lender, rules) = tokio::join!(self.store.identity(link.created_by), self.rules(cluster, link.role));
+        let (now, given) = (self.clock.now(), &link.rules);
+        let (lender, rules) =
+            tokio::join!(self.store.identity(link.created_by), self.rules(cluster, given.role.as_ref()));
         let mapping = cluster.mapping(&identity.provider);
+        let whole_cluster = given.scope.is_whole_cluster();
         Ok(render(&Page {
             frame,
             here: here.to_owned(),
             lender: lender?.display().to_owned(),
+            note: given.note.clone(),
             cluster: cluster.name.to_string(),
-            role: link.role,
-            amounts_to: link
+            role: given.role.clone(),
+            tag: RoleTag(given.role.clone()),
+            amounts_to: given
                 .role
-                .map_or_else(String::new, |role| in_second_person(role, link.scope.is_whole_cluster())),
-            whole_cluster: link.scope.is_whole_cluster(),
-            namespaces: link.scope.namespaces().to_vec(),
+                .as_ref()
+                .map_or_else(String::new, |role| amounts_to(role, whole_cluster, rules.as_deref())),
+            whole_cluster,
+            namespaces: given.scope.namespaces().to_vec(),
             until: link.access_until(now).map(|at| When::new(at, now)),
-            link_until: When::new(link.expires_at, now),
+            link_until: When::new(given.expires_at, now),
             username: mapping.map_or(Err(Unmappable::NoEmail), |m| m.username(identity)),
             groups: mapping.map_or_else(Vec::new, |m| m.groups(identity)),
             rules,
         }))
     }
 
+    /// The truth about a link, for those whose it is.
+    pub fn theirs(&self, frame: Frame, managed: &ManagedLink) -> Response {
+        let link = &managed.link;
+        render(&Theirs {
+            frame,
+            cluster: managed.cluster.name.to_string(),
+            why: why_not(managed, self.clock.now()),
+            link: managed.may_change.then(|| paths::link(managed.cluster.id, link.id)),
+        })
+    }
+
     /// What the role allows there, if the cluster says so soon.
-    async fn rules(&self, cluster: &Cluster, role: Option<Role>) -> Option<Vec<Rule>> {
+    async fn rules(&self, cluster: &Cluster, role: Option<&Role>) -> Option<Vec<Rule>> {
         let asked = self.observer.role_rules(cluster, role?);
         match tokio::time::timeout(RULES_WITHIN, asked).await {
             Ok(Ok(rules)) => Some(rules).filter(|rules| !rules.is_empty()),
@@ -106,9 +138,26 @@ impl Lender {
     }
 }
 
-/// The role's words are written about others; here they are read by the person themselves.
-fn in_second_person(role: Role, whole_cluster: bool) -> String {
-    role.amounts_to(whole_cluster).replace("They cannot", "You cannot")
+/// What a role amounts to, read by those who get it. Of one that others have defined only its rules tell.
+fn amounts_to(role: &Role, whole_cluster: bool, rules: Option<&[Rule]>) -> String {
+    match rules.filter(|_| role.is_named()) {
+        Some(rules) => roles::in_words(rules),
+        None => role.amounts_to(whole_cluster).replace("They cannot", "You cannot"),
+    }
+}
+
+fn why_not(managed: &ManagedLink, now: Timestamp) -> String {
+    let whom = managed.link.rules.audience.in_words();
+    match managed.why {
+        Forbidden::LinkClosed(_) => link_words::state_sentence(managed.link.state(now)).into(),
+        Forbidden::NotInvited(NotInvited::EmailNotVerified) => {
+            format!("It is for {whom}, and your provider does not say that your email is verified.")
+        }
+        Forbidden::NotInvited(NotInvited::NotListed) => {
+            format!("It is for {whom}, so you cannot accept it yourself. They can.")
+        }
+        other => format!("You cannot accept it yourself: {other}."),
+    }
 }
 
 /// They hold it already.
@@ -116,13 +165,36 @@ pub fn yours_already(frame: Frame, cluster: &Cluster) -> Response {
     render(&YoursAlready { frame, cluster: cluster.name.to_string(), kubeconfig: paths::kubeconfig(cluster.id) })
 }
 
-/// Unknown, expired, revoked: to whoever brings the link it is one and the same.
-pub fn closed() -> PageError {
+/// Unknown, expired, revoked, used up, resting, or for other people: to whoever brings the link it is one and the same. What is
+/// said of the person is of them alone, whatever the link.
+pub fn closed(person: &Person) -> PageError {
+    let identity = person.identity();
+    let unverified = if identity.email.is_some() && !identity.email_verified {
+        " Your sign-in provider does not say that your email is verified; some links need that."
+    } else {
+        ""
+    };
     PageError::new(
         StatusCode::NOT_FOUND,
-        "This link does not open anything",
-        "It may have been mistyped or cut short, its time may be up, or the person who made it took it back. Ask whoever sent \
-         it to you for a new one.",
+        "This link does not open anything for you",
+        format!(
+            "It may have been mistyped or cut short, its time may be up, it may be used up or taken back, or it may be for other \
+             people. You are signed in as {}; if you have another account, sign in with that one.{unverified} If not, ask whoever \
+             sent it to you for a new one.",
+            identity.display()
+        ),
+    )
+    .with_next(NextStep::new("See what is shared with you", paths::SHARED))
+}
+
+/// The page of a link that was not opened in this browser, or too long ago.
+pub fn not_opened_here() -> PageError {
+    PageError::new(
+        StatusCode::NOT_FOUND,
+        "Open the share link once more",
+        "This page belongs to a share link that was opened in a browser, and stays for two hours. Here it is not open (any \
+         more). Open the link itself again, from wherever it was sent to you; what you have accepted already is under Shared \
+         with me.",
     )
     .with_next(NextStep::new("See what is shared with you", paths::SHARED))
 }
@@ -152,18 +224,19 @@ pub fn ended_before() -> PageError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::time::Timestamp;
 
     fn page(username: Result<String, Unmappable>, rules: Option<Vec<Rule>>, role: Option<Role>) -> String {
         let now = Timestamp::from_secs(1_795_392_000);
         let frame = Frame { person: Some("bob@example.com".into()), csrf: "c".into(), ..Frame::anonymous() };
         let page = Page {
             frame,
-            here: "/s/kls_x".into(),
+            here: "/accept/x".into(),
             lender: "alice<script>".into(),
+            note: Note::read("for the release\n<b>now</b>").unwrap(),
             cluster: "staging".into(),
+            tag: RoleTag(role.clone()),
+            amounts_to: role.as_ref().map_or_else(String::new, |role| amounts_to(role, true, rules.as_deref())),
             role,
-            amounts_to: role.map_or_else(String::new, |role| in_second_person(role, true)),
             whole_cluster: true,
             namespaces: vec![],
             until: Some(When::new(now.plus(Duration::from_hours(2160)), now)),
@@ -196,6 +269,7 @@ mod tests {
             assert!(html.contains(wanted), "{wanted}: {html}");
         }
         assert!(!html.contains("alice<script>") && !html.contains("named <b>"), "{html}");
+        assert!(html.contains("for the release\n&#60;b&#62;now"), "{html}");
     }
 
     #[test]
@@ -214,8 +288,16 @@ mod tests {
     fn no_words_about_others_are_left_in_any_role() {
         for role in Role::ALL {
             for whole in [true, false] {
-                assert!(!in_second_person(role, whole).contains("They"), "{role} {whole}");
+                assert!(!amounts_to(&role, whole, None).contains("They"), "{role} {whole}");
             }
         }
+    }
+
+    #[test]
+    fn of_a_role_that_others_defined_its_rules_tell() {
+        let rule = Rule { verbs: vec!["get".into()], resources: vec!["secrets".into()], names: vec![] };
+        let html = page(Ok("bob@example.com".into()), Some(vec![rule]), Role::named("acme:reader").ok());
+        assert!(html.contains("You will be able to read Secrets and see secrets."), "{html}");
+        assert!(html.contains(r#"<span class="tag named">acme:reader</span>"#), "{html}");
     }
 }

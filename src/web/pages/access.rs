@@ -14,6 +14,7 @@ use super::{
     access_form::{AccessForm, NamedProvider, named_providers},
     access_rows::{Filter, ForeignRow, Row, Seen, row, summary},
     cluster::{AtCluster, Head, Tab},
+    roles::{self, OfferedRole},
     scope,
 };
 use crate::{
@@ -55,6 +56,7 @@ struct AccessPage {
     errors: FieldErrors,
     providers: Vec<NamedProvider>,
     namespaces: Vec<String>,
+    roles: Vec<OfferedRole>,
     filter: Filter,
     rows: Vec<Row>,
     foreign: Vec<ForeignRow>,
@@ -175,7 +177,7 @@ impl Sources {
         let wanted = filter.for_store();
         let (listed, seen) = tokio::join!(
             self.store.grants_of_cluster(at.id(), &wanted, filter.before, A_PAGE),
-            self.look(at, filter.before.is_none())
+            Box::pin(self.look(at, filter.before.is_none()))
         );
         let listed = listed?;
         let (foreign, foreign_note) = seen.foreign(&filter);
@@ -194,6 +196,7 @@ impl Sources {
             form: asked.form,
             errors: asked.errors,
             namespaces: seen.namespaces,
+            roles: seen.roles,
             may_change,
             filter,
             foreign,
@@ -212,14 +215,16 @@ impl Sources {
     /// What the cluster itself says, within 2 s.
     async fn look(&self, at: &AtCluster, first_page: bool) -> Seen {
         let bindings = async { if first_page { Some(self.observer.foreign_bindings(&at.seen).await) } else { None } };
-        let namespaces = async {
+        let offered = async {
             match at.manage_access() {
-                Ok(permit) => scope::known(&self.observer, &permit).await,
-                Err(_) => Vec::new(),
+                Ok(permit) => {
+                    tokio::join!(scope::known(&self.observer, &permit), roles::offered(&self.observer, &permit))
+                }
+                Err(_) => (Vec::new(), Vec::new()),
             }
         };
-        let (bindings, namespaces) = tokio::join!(bindings, namespaces);
-        Seen { bindings, namespaces }
+        let (bindings, (namespaces, roles)) = tokio::join!(bindings, offered);
+        Seen { bindings, namespaces, roles }
     }
 
     /// A grant of this cluster.
@@ -320,6 +325,7 @@ pub(super) mod tests {
                 errors,
                 providers: vec![],
                 namespaces: vec!["payments".into(), "shop".into()],
+                roles: seen.roles.clone(),
                 rows: (0..rows).map(|n| row(&grant(&staging, n), None, &staging, true, NOW)).collect(),
                 foreign,
                 foreign_note,
@@ -329,9 +335,16 @@ pub(super) mod tests {
             .render()
             .unwrap()
         };
-        let up = |n: usize| Seen { bindings: Some(Ok((0..n).map(binding).collect())), namespaces: vec![] };
-        let down =
-            Seen { bindings: Some(Err(AccessError::Cluster(crate::k8s::K8sError::TimedOut))), namespaces: vec![] };
+        let up = |n: usize| Seen {
+            bindings: Some(Ok((0..n).map(binding).collect())),
+            namespaces: vec![],
+            roles: roles::tests::offered(),
+        };
+        let down = Seen {
+            bindings: Some(Err(AccessError::Cluster(crate::k8s::K8sError::TimedOut))),
+            namespaces: vec![],
+            roles: vec![],
+        };
         let mut errors = FieldErrors::default();
         errors.add("name", "This is no email address as providers give them.");
         errors.add("namespaces", HOSTILE);

@@ -16,7 +16,10 @@ use crate::{
     web::forms::{Choice, FieldErrors, parse_span, span_choices},
 };
 
-use super::scope;
+use super::{
+    roles::{self, OfferedRole},
+    scope,
+};
 
 /// The longest group name that is looked at.
 const LONGEST_GROUP: usize = 253;
@@ -93,15 +96,12 @@ impl AccessForm {
     pub(super) fn kinds(&self) -> Vec<Choice> {
         [("user", "User"), ("group", "Group")]
             .into_iter()
-            .map(|(value, label)| Choice { value, label, selected: self.kind == value })
+            .map(|(value, label)| Choice::new(value, label, &self.kind))
             .collect()
     }
 
-    pub(super) fn roles(&self) -> Vec<Choice> {
-        Role::ALL
-            .into_iter()
-            .map(|r| Choice { value: r.as_str(), label: r.as_str(), selected: self.role == r.as_str() })
-            .collect()
+    pub(super) fn roles(&self, offered: &[OfferedRole]) -> Vec<Choice> {
+        roles::choices(offered, &self.role)
     }
 
     pub(super) fn wheres(&self) -> Vec<Choice> {
@@ -116,7 +116,7 @@ impl AccessForm {
 
     pub(super) fn read(&self, cluster: &Cluster, now: Timestamp, errors: &mut FieldErrors) -> Option<GrantRequest> {
         let grantee = self.grantee(cluster, errors);
-        let role = errors.keep("role", self.role.parse::<Role>());
+        let role = errors.keep("role", roles::read(&self.role));
         let namespaces = scope::read(&self.place, &self.namespaces, errors);
         let lasts = errors.keep("expires", parse_span(&self.expires, true).ok_or("Choose when the access ends."));
         Some(GrantRequest {

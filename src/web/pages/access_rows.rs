@@ -24,7 +24,10 @@ use crate::{
     },
 };
 
-use super::access::grantee_name;
+use super::{
+    access::grantee_name,
+    roles::{self, OfferedRole},
+};
 
 /// How many rows of others a page lists.
 const FOREIGN: usize = 15;
@@ -56,8 +59,10 @@ impl Filter {
         choices(&[("", "any"), ("user", "users"), ("group", "groups")], &self.fkind)
     }
 
-    pub(super) fn roles(&self) -> Vec<Choice> {
-        choices(&[("", "any"), ("view", "view"), ("edit", "edit"), ("admin", "admin")], &self.frole)
+    pub(super) fn roles(&self, offered: &[OfferedRole]) -> Vec<Choice> {
+        let mut all = vec![Choice::new("", "any", &self.frole)];
+        all.extend(roles::choices(offered, &self.frole));
+        all
     }
 
     pub(super) fn is_set(&self) -> bool {
@@ -69,7 +74,7 @@ impl Filter {
         GrantFilter {
             text: some(&self.q),
             people: self.people(),
-            role: self.frole.parse().ok(),
+            role: roles::read(&self.frole).ok(),
             namespace: some(&self.ns),
         }
     }
@@ -117,7 +122,7 @@ impl Filter {
 }
 
 fn choices(all: &[(&'static str, &'static str)], chosen: &str) -> Vec<Choice> {
-    all.iter().map(|&(value, label)| Choice { value, label, selected: value == chosen }).collect()
+    all.iter().map(|&(value, label)| Choice::new(value, label, chosen)).collect()
 }
 
 /// A grant as a row.
@@ -158,9 +163,9 @@ pub fn row(grant: &Grant, who: Option<&Identity>, cluster: &Cluster, may_change:
             Grantee::Person(_) | Grantee::Email(..) => "User",
         },
         on_cluster: subject.as_ref().map(|s| s.name.clone()).filter(|n| *n != name),
-        role: RoleTag(grant.role),
+        role: RoleTag(grant.role.clone()),
         scope: grant.scope.in_words(),
-        command: subject.zip(grant.role).map(|(s, role)| command(grant, &s, role)),
+        command: subject.zip(grant.role.as_ref()).map(|(s, role)| command(grant, &s, role)),
         expires: grant.expires_at.map(|t| When::new(t, now)),
         origin: origin_words(grant.origin),
         class: outcome_class(outcome),
@@ -179,7 +184,7 @@ fn subject(grant: &Grant, who: Option<&Identity>, cluster: &Cluster) -> Option<S
 }
 
 /// What one would type for the same: a line for each binding.
-fn command(grant: &Grant, subject: &Subject, role: Role) -> String {
+fn command(grant: &Grant, subject: &Subject, role: &Role) -> String {
     let name = binding_name(grant.id);
     let kind = if subject.kind == SubjectKind::Group { "group" } else { "user" };
     let whom = shell::word(&format!("--{kind}={}", subject.name));
@@ -197,7 +202,7 @@ fn command(grant: &Grant, subject: &Subject, role: Role) -> String {
 /// A grant in a few words: “bob@example.com: view on the whole cluster”.
 pub fn summary(grant: &Grant, who: Option<&Identity>) -> String {
     let name = grantee_name(&grant.grantee, who);
-    format!("{name}: {} on {}", role_word(grant.role), grant.scope.in_words())
+    format!("{name}: {} on {}", role_word(grant.role.as_ref()), grant.scope.in_words())
 }
 
 /// Somebody in a binding that others made.
@@ -244,6 +249,8 @@ pub struct Seen {
     pub bindings: Option<Result<Vec<FoundBinding>, AccessError>>,
     /// Its namespaces.
     pub namespaces: Vec<String>,
+    /// The roles that it offers besides those that every cluster has.
+    pub roles: Vec<OfferedRole>,
 }
 
 impl Seen {

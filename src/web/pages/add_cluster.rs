@@ -44,7 +44,7 @@ struct ProviderBox {
 
 /// The roles that Kubelend's credential may bind.
 pub(super) fn bindable_roles() -> Vec<&'static str> {
-    Role::ALL.into_iter().map(Role::as_str).collect()
+    Role::NAMES.to_vec()
 }
 
 /// The form.

@@ -372,7 +372,7 @@ fn waits(grant: &Grant) -> Option<String> {
         GrantState::Conflict => "something else on the cluster stands in its place; it is the owner's turn",
         GrantState::Failed => "the cluster did not take it yet, and Kubelend goes on trying; it is the owner's turn",
     };
-    let role = grant.role?;
+    let role = grant.role.as_ref()?;
     Some(format!("{role} on {}: {why}.", grant.scope.in_words()))
 }
 

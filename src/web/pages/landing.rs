@@ -1,23 +1,34 @@
-//! A share link. Before sign-in it is one and the same page whatever the token, and nothing is looked up, so there is nothing to
-//! learn for a bot and nothing is used up by a preview. After sign-in it is the page that asks to accept ([`accept`]).
+//! A share link's address, and the page behind it.
+//!
+//! The address is left at once for one without the token ([`opened_links`]), whatever the token is: nothing is looked up and
+//! nothing is used, so a preview or a scanner learns and changes nothing. There, before sign-in, stands one and the same page
+//! for all links; after sign-in the one that asks to accept, or the truth as far as it is this person's ([`accept`]).
+
+use std::sync::Arc;
 
 use askama::Template;
 use axum::{
-    extract::{Path, State},
+    extract::{FromRef, Path, State},
+    http::HeaderMap,
     response::{IntoResponse, Redirect, Response},
 };
+use secrecy::ExposeSecret;
 
 use super::{accept, sign_out::Empty};
 use crate::{
     access::{AcceptOutcome, Gate, LinkView, Links},
-    crypto::{PlainToken, SHARE_LINK_PREFIX},
+    clock::Clock,
+    crypto::{Keyring, PlainToken, SHARE_LINK_PREFIX},
     oidc::{Providers, Purpose},
     policy::Person,
     web::{
+        Parts,
+        client_address::ClientAddress,
         errors::PageError,
         forms::ProtectedForm,
         frame::{Frame, Nav, render},
-        paths,
+        opened_links, paths,
+        rate_limits::RateLimits,
         session::{MaybeSignedIn, SignedIn},
     },
 };
@@ -29,60 +40,124 @@ struct Page {
     sign_in: String,
 }
 
+/// What opening and accepting links takes.
+#[derive(Clone, Debug)]
+pub struct Door {
+    gate: Gate,
+    links: Links,
+    keyring: Arc<Keyring>,
+    clock: Clock,
+    limits: Arc<RateLimits>,
+}
+
+impl FromRef<Parts> for Door {
+    fn from_ref(parts: &Parts) -> Self {
+        Self {
+            gate: parts.gate.clone(),
+            links: parts.links.clone(),
+            keyring: Arc::clone(&parts.keyring),
+            clock: parts.clock.clone(),
+            limits: Arc::clone(&parts.limits),
+        }
+    }
+}
+
+/// Takes the token out of the address.
+pub async fn open(
+    State(door): State<Door>,
+    from: ClientAddress,
+    headers: HeaderMap,
+    Path(text): Path<String>,
+) -> Response {
+    let token = PlainToken::parse(SHARE_LINK_PREFIX, &text).map(|token| token.hash());
+    if let Err(too_many) = door.limits.try_link(from, token.as_ref()) {
+        return too_many.into_response();
+    }
+    let (handle, set) = opened_links::remember(&headers, &door.keyring, &text, door.clock.now());
+    (set, Redirect::to(&paths::accept(&handle))).into_response()
+}
+
 /// Asks to sign in, or, after that, to accept.
 pub async fn get(
-    State(gate): State<Gate>,
+    State(door): State<Door>,
     State(providers): State<Providers>,
     State(lender): State<accept::Lender>,
     MaybeSignedIn(who): MaybeSignedIn,
-    Path(token): Path<String>,
+    Path(handle): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Response, PageError> {
+    let text = door.text(&headers, &handle)?;
+    let here = paths::accept(&handle);
     let Some(who) = who else {
-        return Ok(before_sign_in(&providers, &token));
+        return Ok(before_sign_in(&providers, &here));
     };
     let frame = Frame::new(&who, Nav::Shared);
-    match look(&gate, &who.person, &token).await? {
-        LinkView::Open(permit) => lender.page(frame, &permit, &paths::landing(&token)).await,
+    match door.look(&who.person, token(&text).as_ref()).await? {
+        LinkView::Open(permit) => lender.page(frame, &permit, &here).await,
         LinkView::Yours(cluster) => Ok(accept::yours_already(frame, &cluster)),
-        LinkView::WrongProvider => Err(accept::wrong_provider()),
-        LinkView::Closed => Err(accept::closed()),
+        LinkView::Theirs(managed) => Ok(lender.theirs(frame, &managed)),
+        otherwise => Err(refused(&otherwise, &who.person)),
     }
 }
 
 /// Accepts. Twice is once, and Back leads here too, so every outcome has its page.
 pub async fn post(
-    State(gate): State<Gate>,
-    State(links): State<Links>,
+    State(door): State<Door>,
+    from: ClientAddress,
     who: SignedIn,
-    Path(token): Path<String>,
+    Path(handle): Path<String>,
+    headers: HeaderMap,
     ProtectedForm(Empty {}): ProtectedForm<Empty>,
 ) -> Result<Response, PageError> {
+    let token = token(&door.text(&headers, &handle)?);
+    if let Err(too_many) = door.limits.try_link(from, token.as_ref().map(PlainToken::hash).as_ref()) {
+        return Ok(too_many.into_response());
+    }
     let to_kubeconfig = |id| Redirect::to(&paths::kubeconfig(id)).into_response();
-    match look(&gate, &who.person, &token).await? {
-        LinkView::Open(permit) => match links.accept(&permit).await? {
+    match door.look(&who.person, token.as_ref()).await? {
+        LinkView::Open(permit) => match door.links.accept(&permit).await? {
             AcceptOutcome::Yours(_) => Ok(to_kubeconfig(permit.cluster().id)),
             AcceptOutcome::EndedBefore => Err(accept::ended_before()),
-            AcceptOutcome::Closed => Err(accept::closed()),
+            AcceptOutcome::Closed => Err(accept::closed(&who.person)),
         },
         LinkView::Yours(cluster) => Ok(to_kubeconfig(cluster.id)),
-        LinkView::WrongProvider => Err(accept::wrong_provider()),
-        LinkView::Closed => Err(accept::closed()),
+        // What the page says by now.
+        LinkView::Theirs(_) => Ok(Redirect::to(&paths::accept(&handle)).into_response()),
+        otherwise => Err(refused(&otherwise, &who.person)),
     }
 }
 
-async fn look(gate: &Gate, person: &Person, token: &str) -> Result<LinkView, PageError> {
-    match PlainToken::parse(SHARE_LINK_PREFIX, token) {
-        Some(token) => Ok(gate.link(person, &token).await?),
-        None => Ok(LinkView::Closed),
+impl Door {
+    /// What stood in the link's address.
+    fn text(&self, headers: &HeaderMap, handle: &str) -> Result<secrecy::SecretString, PageError> {
+        opened_links::find(headers, &self.keyring, handle, self.clock.now()).ok_or_else(accept::not_opened_here)
+    }
+
+    async fn look(&self, person: &Person, token: Option<&PlainToken>) -> Result<LinkView, PageError> {
+        match token {
+            Some(token) => Ok(self.gate.link(person, token).await?),
+            None => Ok(LinkView::Closed),
+        }
     }
 }
 
-fn before_sign_in(providers: &Providers, token: &str) -> Response {
-    let here = paths::landing(token);
+fn token(text: &secrecy::SecretString) -> Option<PlainToken> {
+    PlainToken::parse(SHARE_LINK_PREFIX, text.expose_secret())
+}
+
+fn refused(view: &LinkView, person: &Person) -> PageError {
+    match view {
+        LinkView::Ended(_) => accept::ended_before(),
+        LinkView::WrongProvider => accept::wrong_provider(),
+        _ => accept::closed(person),
+    }
+}
+
+fn before_sign_in(providers: &Providers, here: &str) -> Response {
     let mut all = providers.iter();
     let sign_in = match (all.next(), all.next()) {
-        (Some(only), None) => paths::auth_start(&only.settings().id, &here, Purpose::Kubeconfig),
-        _ => paths::sign_in(&here, Purpose::Kubeconfig),
+        (Some(only), None) => paths::auth_start(&only.settings().id, here, Purpose::Kubeconfig),
+        _ => paths::sign_in(here, Purpose::Kubeconfig),
     };
     render(&Page { frame: Frame::anonymous(), sign_in })
 }

@@ -175,7 +175,7 @@ fn row(grant: &Grant, who: Option<&Identity>, now: Timestamp) -> Row {
     let names: Vec<&str> = grant.scope.namespaces().iter().map(Namespace::as_str).collect();
     Row {
         name: grantee_name(&grant.grantee, who),
-        role: RoleTag(grant.role),
+        role: RoleTag(grant.role.clone()),
         namespaces: match names.as_slice() {
             [a, b, c, rest @ ..] if rest.len() > 1 => format!("{a}, {b}, {c} and {} more", rest.len()),
             few => few.join(", "),

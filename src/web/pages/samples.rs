@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{access, activity, add_cluster, clusters, credentials, links, overview, settings};
+use super::{access, activity, add_cluster, clusters, credentials, link, links, overview, settings};
 use crate::{
     model::{
         cluster::{CheckStep, Cluster, ConnectionCheck, StepOutcome},
@@ -53,7 +53,7 @@ pub(super) fn grant(cluster: &Cluster, n: usize) -> Grant {
             1 => Grantee::Group(provider, format!("group-{n}")),
             _ => Grantee::Email(provider, LONG_EMAIL.parse().unwrap()),
         },
-        role: [Some(Role::View), Some(Role::Edit), Some(Role::Admin), None][n % 4],
+        role: [Some(Role::View), Some(Role::Edit), Some(Role::Admin), None][n % 4].clone(),
         scope: Scope::new(cluster.id, namespaces.iter().map(|n| n.parse().unwrap()).collect()),
         expires_at: n.is_multiple_of(2).then(|| NOW.plus(std::time::Duration::from_secs(86_400 * (n as u64 + 1)))),
         origin: [Origin::Manual, Origin::Link(ShareLinkId::new()), Origin::Owner][n % 3],
@@ -104,6 +104,7 @@ fn all() -> Vec<(&'static str, String)> {
     pages.extend(overview::tests::samples());
     pages.extend(access::tests::samples());
     pages.extend(links::tests::samples());
+    pages.extend(link::tests::samples());
     pages.extend(credentials::tests::samples());
     pages.extend(activity::tests::samples());
     pages.extend(settings::tests::samples());

@@ -18,7 +18,7 @@ const OFFERED: usize = 100;
 pub fn choices(chosen: &str) -> Vec<Choice> {
     [(WHOLE, "The whole cluster"), (SOME, "Namespaces")]
         .into_iter()
-        .map(|(value, label)| Choice { value, label, selected: value == chosen })
+        .map(|(value, label)| Choice::new(value, label, chosen))
         .collect()
 }
 

@@ -242,7 +242,7 @@ fn provider_forms(
 fn claims(chosen: UsernameClaim) -> Vec<Choice> {
     [UsernameClaim::Email, UsernameClaim::Sub]
         .into_iter()
-        .map(|c| Choice { value: c.as_str(), label: c.as_str(), selected: c == chosen })
+        .map(|c| Choice::new(c.as_str(), c.as_str(), chosen.as_str()))
         .collect()
 }
 

@@ -184,9 +184,9 @@ pub async fn leave(
 fn row(cluster: &Cluster, all: &[Grant], now: Timestamp) -> Row {
     let here = || all.iter().filter(|grant| grant.scope.cluster() == cluster.id);
     let mut grants: Vec<&Grant> = here().collect();
-    grants.sort_by_key(|grant| std::cmp::Reverse(grant.role));
+    grants.sort_by_key(|grant| std::cmp::Reverse(grant.role.clone()));
     let access = grants.into_iter().map(|grant| Access {
-        role: RoleTag(grant.role),
+        role: RoleTag(grant.role.clone()),
         place: grant.scope.in_words(),
         until: grant.expires_at.map(|at| When::new(at, now)),
         how: how(grant),
