@@ -105,6 +105,9 @@ fn the_example_names_every_setting() {
         "tls_certificate",
         "tls_key",
         "metrics_address",
+        "trusted_proxies",
+        "links_per_address",
+        "uses_per_link",
         "url",
         "url_file",
         "allow_loopback",
@@ -131,6 +134,21 @@ fn the_example_names_every_setting() {
         let stands = |line: &str| line.trim_start_matches('#').starts_with(&format!("{name} = "));
         assert!(example.lines().any(stands), "{name}");
     }
+}
+
+#[test]
+fn limits_and_proxies_are_read_from_file_and_environment_and_wrong_ones_named() {
+    let small = |more: &str| parse(&format!("{SMALL}\n{more}"));
+    let settings = small("[limits]\nlinks_per_address = 5\nuses_per_link = \"7\"").unwrap();
+    assert_eq!((settings.limits.links_per_address.get(), settings.limits.uses_per_link.get()), (5, 7));
+    let settings = small("[listen]\ntrusted_proxies = [\"10.0.0.0/8\", \"fd00::1\"]").unwrap();
+    let named: Vec<String> = settings.listen.trusted_proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(named, ["10.0.0.0/8", "fd00::1/128"]);
+    for wrong in ["[limits]\nlinks_per_address = 0", "[limits]\nuses_per_link = -1", "[limits]\nuses_per_link = 1.5"] {
+        assert!(small(wrong).is_err(), "{wrong}");
+    }
+    let text = format!("{SMALL}\n[listen]\ntrusted_proxies = [\"proxy.example.com\", \"10.0.0.0/40\"]");
+    assert_eq!(mistakes(&text).len(), 2);
 }
 
 #[test]

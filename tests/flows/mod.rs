@@ -3,6 +3,7 @@
 mod account;
 mod crashes;
 pub(crate) mod house;
+mod links;
 mod main_job;
 mod outages;
 mod refusals;

@@ -10,7 +10,7 @@ use super::{
 };
 
 /// A house with one cluster and its owner on the cluster's page.
-async fn lent(database: Database) -> Result<(House, Visitor, String)> {
+pub(super) async fn lent(database: Database) -> Result<(House, Visitor, String)> {
     let house = House::open(database).await?;
     let mut alice = house.owner().await?;
     let path = house.add_cluster(&mut alice, house.bed.staging().await?, "staging").await?;
@@ -18,7 +18,7 @@ async fn lent(database: Database) -> Result<(House, Visitor, String)> {
 }
 
 /// Every answer is a page with a next step: a heading, and a link or button of its own besides the frame's.
-fn has_a_next_step(page: &Page) -> Result<()> {
+pub(super) fn has_a_next_step(page: &Page) -> Result<()> {
     ensure!(page.status != StatusCode::INTERNAL_SERVER_ERROR, "{}: {}", page.url, page.text());
     let main = page.body.split("<main").nth(1).with_context(|| format!("no main on {}", page.url))?;
     ensure!(
@@ -29,7 +29,7 @@ fn has_a_next_step(page: &Page) -> Result<()> {
     Ok(())
 }
 
-async fn is_closed(house: &House, link: &str, email: &str) -> Result<()> {
+pub(super) async fn is_closed(house: &House, link: &str, email: &str) -> Result<()> {
     let mut visitor = house.visitor()?;
     house.open_link(&mut visitor, link, email).await?;
     has_a_next_step(&visitor.page)?;
