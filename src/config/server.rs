@@ -17,7 +17,7 @@ const IDLE: Duration = Duration::from_hours(8);
 const ABSOLUTE: Duration = Duration::from_hours(24);
 const LONGEST: Duration = Duration::from_hours(30 * 24);
 const SHORTEST: Duration = Duration::from_mins(1);
-const LINKS_PER_ADDRESS: NonZeroU32 = NonZeroU32::new(120).unwrap();
+const LINKS_PER_ADDRESS: NonZeroU32 = NonZeroU32::new(300).unwrap();
 const USES_PER_LINK: NonZeroU32 = NonZeroU32::new(600).unwrap();
 const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 

@@ -123,8 +123,19 @@ impl Walk {
     async fn lending(&mut self) -> Result<()> {
         self.alice.click("link", "Share links").await?;
         self.studio.look(&self.alice, "links-empty").await?;
-        let link = share(&self.alice, "view").await?;
+        self.alice.fill("Only for", "bob@acme@example").await?;
+        self.alice.fill("Uses", "many").await?;
+        self.alice.click("button", "Create link").await?;
+        self.alice.see("is no email address").await?;
+        self.studio.look(&self.alice, "links-errors").await?;
+        self.alice.fill("Only for", "@acme.example, group:sre").await?;
+        self.alice.fill("Uses", "25").await?;
+        self.alice.fill("Note to the visitor", "For the release on Thursday.\nTell me when you are done.").await?;
+        self.alice.click("button", "Create link").await?;
+        let link = self.alice.find("textbox", "Share link").await?.value().await?;
         self.studio.look(&self.alice, "link-made").await?;
+        self.alice.execute("for (const d of document.querySelectorAll('details')) d.open = true", vec![]).await?;
+        self.studio.look(&self.alice, "link-made-open").await?;
         let bob = person("bob", &["platform"]).await?.email;
         self.bob.goto(&self.house.kubelend.url()).await?;
         self.bob.click("link", "Sign in with Dex").await?;
@@ -145,7 +156,9 @@ impl Walk {
         self.held().await?;
         self.accept(&link, person("carol", &["sre"]).await?).await?;
         self.link = link;
-        Ok(())
+        self.bob.goto(&self.link).await?;
+        self.bob.see("yours to use already").await?;
+        self.studio.look(&self.bob, "link-yours").await
     }
 
     /// What bob holds: nothing, then two files, and taking them back.
@@ -198,6 +211,8 @@ impl Walk {
         self.studio.look(&self.bob, "forbidden").await?;
         self.bob.goto(&self.address("/s/klsl_mistyped")).await?;
         self.studio.look(&self.bob, "link-closed").await?;
+        self.bob.goto(&self.address("/accept/aaaaaaaaaaaaaaaa")).await?;
+        self.studio.look(&self.bob, "link-not-opened").await?;
         self.bob.click("button", "Sign out").await?;
         self.bob.find("heading", "You are signed out").await?;
         self.studio.look(&self.bob, "signed-out").await
@@ -225,6 +240,17 @@ impl Walk {
         self.alice.click("button", "Take all back").await?;
         self.studio.look(&self.alice, "devices-revoke").await?;
         self.alice.click("link", "Share links").await?;
+        self.alice.click("link", "Show link").await?;
+        self.alice.click("button", "Pause").await?;
+        self.alice.see("It is paused").await?;
+        self.studio.look(&self.alice, "link-paused").await?;
+        self.alice.goto(&self.link).await?;
+        self.alice.see("This is a share link to staging").await?;
+        self.studio.look(&self.alice, "link-theirs").await?;
+        self.alice.click("link", "See the link").await?;
+        self.alice.click("button", "Open it again").await?;
+        self.alice.see("It can be accepted").await?;
+        self.alice.click("link", "Share links").await?;
         self.alice.click("button", "Revoke").await?;
         self.alice.find("heading", "Revoke this link?").await?;
         self.studio.look(&self.alice, "link-revoke").await?;
@@ -251,6 +277,15 @@ impl Walk {
         .await?;
         self.studio.look(&self.bob, "sign-in-down").await
     }
+
+    /// When somebody tries too often: at the end, since this machine has one address.
+    async fn too_many(&mut self) -> Result<()> {
+        let all_at_once = "return Promise.all([...Array(320)].map(() => fetch('/s/x').then(a => a.status)))";
+        self.bob.execute(all_at_once, vec![]).await?;
+        self.bob.goto(&self.address("/s/klsl_mistyped")).await?;
+        self.bob.see("Too many at once").await?;
+        self.studio.look(&self.bob, "link-limited").await
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -264,5 +299,6 @@ async fn every_page_is_accessible_small_and_narrow() -> Result<()> {
     walk.guest().await.context("guest")?;
     walk.managing().await.context("managing")?;
     walk.provider_down().await.context("a provider that is down")?;
+    walk.too_many().await.context("too many")?;
     walk.studio.verdict()
 }

@@ -109,7 +109,7 @@ impl ShareForm {
     pub(super) fn expires_options(&self, as_it_is: Option<&When>) -> Vec<Choice> {
         let mut all = span_choices(&self.expires, false);
         if let Some(end) = as_it_is {
-            all.insert(0, Choice::new(KEEP, format!("{} ({})", end.day, end.relative), &self.expires));
+            all.insert(0, Choice::new(KEEP, format!("as it is, until {}", end.day), &self.expires));
         }
         all
     }
