@@ -357,7 +357,8 @@ async fn limited(per_address: u32, per_link: u32) -> TestApp {
 
 #[tokio::test]
 async fn immune_29_a_thousand_wrong_tokens_learn_nothing_and_are_limited() {
-    let app = limited(100, 1_000).await;
+    // So few that what grows back while this runs hardly counts, on however slow a machine.
+    let app = limited(2, 1_000).await;
     let (alice, _) = app.sign_in("alice@example.com", "dex").await;
     let cluster = cluster(&app, &alice).await;
     let (made, token) = link_with(&app, &cluster, rules(&cluster)).await;
@@ -370,8 +371,8 @@ async fn immune_29_a_thousand_wrong_tokens_learn_nothing_and_are_limited() {
         if answer.status == 429 { refused.push(answer) } else { let_in.push(answer) }
     }
     // A minute's worth, and what grew back meanwhile.
-    let grown = usize::try_from(begun.elapsed().as_secs() * 100 / 60).unwrap() + 2;
-    assert!((100..=100 + grown).contains(&let_in.len()), "{}", let_in.len());
+    let grown = usize::try_from(begun.elapsed().as_secs() / 30).unwrap();
+    assert!((2..=2 + grown).contains(&let_in.len()), "{}", let_in.len());
     assert!(let_in.iter().all(|answer| answer.status == 303 && answer.location().starts_with("/accept/")));
     for answer in &refused {
         let wait: u64 = answer.headers["retry-after"].to_str().unwrap().parse().unwrap();
@@ -381,6 +382,9 @@ async fn immune_29_a_thousand_wrong_tokens_learn_nothing_and_are_limited() {
     }
     // A good one is refused to them in the same words, and to nobody else.
     let good = format!("/s/{}", token.expose());
+    for _ in 0..2 {
+        app.ask_from("203.0.113.9:1000", "GET", "/s/kls_x", &[]).await;
+    }
     let theirs = app.ask_from("203.0.113.9:2000", "GET", &good, &[]).await;
     assert_eq!(theirs.status, 429);
     assert_eq!(app.ask_from("203.0.113.10:1000", "GET", &good, &[]).await.status, 303);

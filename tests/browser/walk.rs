@@ -280,7 +280,8 @@ impl Walk {
 
     /// When somebody tries too often: at the end, since this machine has one address.
     async fn too_many(&mut self) -> Result<()> {
-        let all_at_once = "return Promise.all([...Array(500)].map(() => fetch('/s/x', { redirect: 'manual' }).then(a => a.status)))";
+        let all_at_once =
+            "return Promise.all([...Array(500)].map(() => fetch('/s/x', { redirect: 'manual' }).then(a => a.status)))";
         self.bob.execute(all_at_once, vec![]).await?;
         self.bob.goto(&self.address("/s/klsl_mistyped")).await?;
         self.bob.see("Too many at once").await?;
