@@ -111,7 +111,7 @@ impl Grants {
     pub async fn leave(&self, permit: &Authorized<HoldKubeconfig>, grants: &[Grant]) -> Result<(), AccessError> {
         let (identity, cluster) = (permit.person().identity(), permit.cluster());
         for grant in grants.iter().filter(|grant| grant.grantee == Grantee::Person(identity.id)) {
-            let what = audit::rights(grant.role, &grant.scope, grant.expires_at);
+            let what = audit::rights(grant.role.as_ref(), &grant.scope, grant.expires_at);
             let event = audit::by(permit.person(), Action::GrantRevoked, format!("{}: {what}", identity.display()));
             self.store.end_grant(grant.id, EndReason::Revoked, event, self.clock.now()).await?;
             if grant.role.is_some() {
