@@ -26,6 +26,9 @@ const SWEEP: Duration = Duration::from_mins(10);
 const CLAIM: Duration = Duration::from_secs(20);
 /// How many grants or clusters are worked on at once.
 const AT_ONCE: usize = 8;
+/// How long a purged cluster is kept after its last grant changed: a few times what an attempt on a cluster may take, so that
+/// one which was under way all the while is still answered for.
+const QUIET: Duration = Duration::from_secs(10);
 /// A check that began so long ago and did not end was cut off.
 const STALLED: Duration = Duration::from_secs(90);
 /// A check older than this is done again.
@@ -67,7 +70,7 @@ impl Reconciler {
         let now = self.clock.now();
         self.store.expire_grants(now, 500).await?;
         self.grants(now).await?;
-        self.store.finish_removals(now).await?;
+        self.store.finish_removals(now, QUIET).await?;
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! Clusters: adding, changing, checking, removing.
 
+use std::time::Duration;
+
 use kubelend::{
     model::{
         audit::{Action, Actor},
@@ -7,6 +9,7 @@ use kubelend::{
         cluster::{CheckStep, ConnectionCheck, Endpoint, Removal, StepOutcome},
         grant::{EndReason, GrantState, Grantee, Origin},
         id::{CheckId, ClusterId},
+        time::Timestamp,
         workspace::MemberRole,
     },
     store::{Accepted, StoreError},
@@ -25,7 +28,9 @@ both!(
     people_see_the_clusters_of_their_workspaces_by_name,
     a_changed_trust_makes_that_providers_grants_pending,
     a_new_credential_makes_all_grants_due_at_once,
-    a_purged_cluster_goes_once_its_bindings_are_gone,
+    a_purged_cluster_goes_once_its_bindings_are_gone_and_nobody_is_at_them,
+    a_purged_cluster_that_nobody_had_access_to_goes_at_once,
+    immune_20_an_attempt_that_ends_after_a_purge_is_undone_before_the_cluster_goes,
     a_cluster_whose_bindings_stay_goes_at_once,
     a_purge_that_gets_nowhere_can_be_given_up,
     nothing_new_is_given_on_a_cluster_that_is_being_removed,
@@ -182,7 +187,14 @@ async fn remove(bed: &Bed, id: ClusterId, how: Removal) {
     bed.store.ask_removal(id, how, draft(Action::ClusterRemovalAsked), later(1)).await.unwrap();
 }
 
-async fn a_purged_cluster_goes_once_its_bindings_are_gone(bed: Bed) {
+/// How long a purged cluster must have been quiet.
+const QUIET: Duration = Duration::from_secs(10);
+
+async fn finish(bed: &Bed, now: Timestamp) -> u64 {
+    bed.store.finish_removals(now, QUIET).await.unwrap()
+}
+
+async fn a_purged_cluster_goes_once_its_bindings_are_gone_and_nobody_is_at_them(bed: Bed) {
     let cluster = bed.cluster().await;
     let group = bed.grant(&cluster, Grantee::Group(provider("dex"), "a".into())).await;
     let link = bed.link(&cluster).await;
@@ -194,17 +206,44 @@ async fn a_purged_cluster_goes_once_its_bindings_are_gone(bed: Bed) {
     assert_eq!(bed.store.link(link.id).await.unwrap().revoked_at, Some(later(1)));
     let ended = bed.look(&group).await;
     assert_eq!((ended.state, ended.ended), (GrantState::Removing, Some(EndReason::ClusterRemoved)));
-    assert_eq!(bed.store.finish_removals(later(2)).await.unwrap(), 0, "a binding stands");
+    assert_eq!(finish(&bed, later(60)).await, 0, "a binding stands");
     let owner = bed.store.identity(cluster.created_by).await.unwrap();
     let again = new_cluster("STAGING");
     let taken = bed.store.add_cluster(&again, "Home", owner.id, draft(Action::ClusterAdded), NOW).await;
     assert!(matches!(taken.unwrap_err(), StoreError::Duplicate(_)), "the name is kept until it is gone");
 
-    work::settle(&bed, group.id, false).await;
-    assert_eq!(bed.store.finish_removals(later(3)).await.unwrap(), 1);
-    assert_eq!(bed.store.finish_removals(later(3)).await.unwrap(), 0);
+    let due = bed.store.claim_grant(group.id, later(2), MINUTE).await.unwrap();
+    assert!(bed.store.settle_grant(&due, false, &work::done(false), None, later(3)).await.unwrap());
+    assert_eq!(finish(&bed, later(12)).await, 0, "an attempt from before may be under way");
+    bed.store.claim_grant(group.id, later(4), MINUTE).await.unwrap();
+    assert_eq!(finish(&bed, later(63)).await, 0, "somebody is at it");
+    assert_eq!(finish(&bed, later(64)).await, 1);
+    assert_eq!(finish(&bed, later(64)).await, 0);
     assert!(matches!(bed.store.cluster(cluster.id).await.unwrap_err(), StoreError::NotFound));
     bed.store.add_cluster(&again, "Home", owner.id, draft(Action::ClusterAdded), NOW).await.unwrap();
+}
+
+async fn a_purged_cluster_that_nobody_had_access_to_goes_at_once(bed: Bed) {
+    let cluster = bed.cluster().await;
+    remove(&bed, cluster.id, Removal::Purge).await;
+    assert_eq!(finish(&bed, later(1)).await, 1);
+}
+
+async fn immune_20_an_attempt_that_ends_after_a_purge_is_undone_before_the_cluster_goes(bed: Bed) {
+    let cluster = bed.cluster().await;
+    let group = bed.grant(&cluster, Grantee::Group(provider("dex"), "a".into())).await;
+    let slow = bed.store.claim_grant(group.id, NOW, MINUTE).await.unwrap();
+    remove(&bed, cluster.id, Removal::Purge).await;
+    work::settle(&bed, group.id, false).await;
+    assert_eq!(finish(&bed, later(3)).await, 0);
+    // It posted its binding after the others had looked.
+    assert!(!bed.store.settle_grant(&slow, true, &work::done(true), None, later(3)).await.unwrap());
+    assert_eq!(bed.look(&group).await.state, GrantState::Removing);
+    assert_eq!(finish(&bed, later(60)).await, 0);
+    let due = bed.store.claim_due_grants(later(60), MINUTE, 5).await.unwrap();
+    assert_eq!(due.iter().map(|d| d.id).collect::<Vec<_>>(), [group.id]);
+    assert!(bed.store.settle_grant(&due[0], false, &work::done(false), None, later(61)).await.unwrap());
+    assert_eq!(finish(&bed, later(71)).await, 1);
 }
 
 async fn a_cluster_whose_bindings_stay_goes_at_once(bed: Bed) {
@@ -218,7 +257,7 @@ async fn a_cluster_whose_bindings_stay_goes_at_once(bed: Bed) {
     assert!(!bed.store.settle_grant(&due, true, &work::done(true), None, later(1)).await.unwrap());
     assert_eq!(bed.look(&group).await.state, GrantState::Removed);
     assert!(bed.store.claim_due_grants(later(100), MINUTE, 5).await.unwrap().is_empty());
-    assert_eq!(bed.store.finish_removals(later(2)).await.unwrap(), 1);
+    assert_eq!(finish(&bed, later(2)).await, 1);
 }
 
 async fn a_purge_that_gets_nowhere_can_be_given_up(bed: Bed) {
@@ -226,10 +265,10 @@ async fn a_purge_that_gets_nowhere_can_be_given_up(bed: Bed) {
     let ended = bed.grant(&cluster, Grantee::Group(provider("dex"), "a".into())).await;
     bed.store.end_grant(ended.id, EndReason::Revoked, draft(Action::GrantRevoked), NOW).await.unwrap();
     remove(&bed, cluster.id, Removal::Purge).await;
-    assert_eq!(bed.store.finish_removals(later(2)).await.unwrap(), 0);
+    assert_eq!(finish(&bed, later(2)).await, 0);
     remove(&bed, cluster.id, Removal::Leave).await;
     assert_eq!(bed.look(&ended).await.ended, Some(EndReason::Revoked));
-    assert_eq!(bed.store.finish_removals(later(2)).await.unwrap(), 1);
+    assert_eq!(finish(&bed, later(2)).await, 1);
     assert_eq!(bed.events(Action::ClusterRemovalAsked).await, 2);
 }
 
@@ -284,7 +323,7 @@ async fn nothing_of_a_removed_cluster_stays_but_its_trail(bed: Bed) {
     let check = ConnectionCheck { started_at: NOW, finished_at: None, steps: vec![], version: None };
     bed.store.begin_check(cluster.id, CheckId::new(), &check).await.unwrap();
     remove(&bed, cluster.id, Removal::Leave).await;
-    assert_eq!(bed.store.finish_removals(later(9)).await.unwrap(), 1);
+    assert_eq!(finish(&bed, later(9)).await, 1);
     for table in ["clusters", "cluster_credentials", "cluster_trusts", "cluster_checks", "grants", "share_links"] {
         assert_eq!(bed.number(&format!("SELECT COUNT(*) FROM {table}")).await, 0, "{table}");
     }

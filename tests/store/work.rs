@@ -248,6 +248,6 @@ async fn a_grant_that_is_gone_is_settled_by_nobody(bed: Bed) {
     let due = bed.store.claim_grant(grant.id, NOW, MINUTE).await.unwrap();
     let audit = draft(Action::ClusterRemovalAsked);
     bed.store.ask_removal(cluster.id, kubelend::model::cluster::Removal::Leave, audit, NOW).await.unwrap();
-    bed.store.finish_removals(NOW).await.unwrap();
+    bed.store.finish_removals(NOW, MINUTE).await.unwrap();
     assert!(!bed.store.settle_grant(&due, true, &done(true), None, NOW).await.unwrap());
 }

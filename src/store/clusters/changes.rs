@@ -1,5 +1,7 @@
 //! Changing a cluster and taking it out. What changes how its bindings must look makes its grants due.
 
+use std::time::Duration;
+
 use super::{NAME_TAKEN, lock};
 use crate::{
     model::{
@@ -192,10 +194,17 @@ impl Store {
 
     /// Deletes clusters whose removal was asked and whose grants are all `Removed`, with their links and checks; the audit
     /// trail stays, and says `ClusterRemoved`. Returns how many.
-    pub async fn finish_removals(&self, now: Timestamp) -> Result<u64, StoreError> {
-        // Grants, links, acceptances, checks, trusts and the credential go with their cluster.
+    ///
+    /// A purged one stays until nothing of it has changed for as long as `quiet`, longer than an attempt may take, and nobody
+    /// holds a lease on one of its grants: an attempt that was begun before the removal may still post a binding, and its
+    /// grant's row is all that knows of it.
+    pub async fn finish_removals(&self, now: Timestamp, quiet: Duration) -> Result<u64, StoreError> {
+        // Grants, links, acceptances, checks, trusts and the credential go with their cluster. The first question is answered
+        // by an index while there is something left to do; the second looks at each grant once nothing is.
         const SQL: &str = "DELETE FROM clusters WHERE removing IS NOT NULL AND NOT EXISTS \
              (SELECT 1 FROM grants g WHERE g.cluster_id = clusters.id AND g.state <> 'removed') \
+             AND (removing = 'leave' OR NOT EXISTS (SELECT 1 FROM grants q WHERE q.cluster_id = clusters.id \
+                                                    AND (q.state_since > $2 OR q.leased_until > $1))) \
              RETURNING id, workspace_id, name";
         const WAITING: &str = "SELECT COUNT(*) FROM clusters WHERE removing IS NOT NULL";
         // Asked every second and hardly ever true: look before becoming a writer.
@@ -204,7 +213,11 @@ impl Store {
             return Ok(0);
         }
         transact!(self, |tx| {
-            let gone: Vec<(String, String, String)> = on!(tx, |db| sqlx::query_as(SQL).fetch_all(db).await)?;
+            let gone: Vec<(String, String, String)> = on!(tx, |db| sqlx::query_as(SQL)
+                .bind(now.millis())
+                .bind(now.minus(quiet).millis())
+                .fetch_all(db)
+                .await)?;
             for (id, workspace, name) in &gone {
                 let about = About::Gone(parsed(id, "id of a cluster")?, parsed(workspace, "workspace of a cluster")?);
                 AuditDraft::by_kubelend(Action::ClusterRemoved, name.clone()).append(tx, about, now).await?;
