@@ -10,7 +10,7 @@ use crate::{
     bindings::{self, ApplyError},
     clock::Clock,
     crypto::{self, Keyring},
-    k8s::{ClusterClient, Connector, K8sError},
+    k8s::{BindingObject, ClusterClient, Connector, K8sError},
     model::{
         audit::Action,
         claim_mapping::Unmappable,
@@ -99,25 +99,40 @@ impl Applier {
         person: Option<&Identity>,
         cluster: &Cluster,
     ) -> Result<Went, AccessError> {
-        let provider = match &grant.grantee {
-            Grantee::Person(_) => person.map(|p| &p.provider),
-            Grantee::Email(provider, _) | Grantee::Group(provider, _) => Some(provider),
-        };
-        let mapping = provider.and_then(|p| cluster.mapping(p));
-        let wanted = mapping.map(|m| bindings::wanted(grant, person, m, &self.instance));
-        let (objects, otherwise) = match wanted {
-            Some(Ok(objects)) => match not_offered(client, grant).await? {
-                None => (objects, None),
-                refused => (Vec::new(), refused),
+        match self.wanted(grant, person, cluster).await? {
+            Ok(objects) => match not_offered(client, grant).await? {
+                None => match bindings::ensure(client, grant.id, &objects, &self.instance).await {
+                    Ok(()) => Ok(Went::Done),
+                    Err(e) => e.try_into(),
+                },
+                Some(refused) => self.unbind(client, grant).await.map(|_| refused),
             },
             // Nobody can be named: then nobody must be bound, above all not whoever bears the name now.
-            Some(Err(why)) => (Vec::new(), Some(Went::Unmappable(why))),
-            None => (Vec::new(), Some(Went::NotTrusted)),
-        };
-        match bindings::ensure(client, grant.id, &objects, &self.instance).await {
-            Ok(()) => Ok(otherwise.unwrap_or(Went::Done)),
-            Err(e) => e.try_into(),
+            Err(why) => self.unbind(client, grant).await.map(|_| why),
         }
+    }
+
+    /// What should stand there, or why nothing can.
+    async fn wanted(
+        &self,
+        grant: &Grant,
+        person: Option<&Identity>,
+        cluster: &Cluster,
+    ) -> Result<Result<Vec<BindingObject>, Went>, AccessError> {
+        let provider = match &grant.grantee {
+            Grantee::Person(_) => person.map(|p| &p.provider),
+            Grantee::Email(provider, email) => {
+                if self.store.email_changed_hands(provider, email).await? {
+                    return Ok(Err(Went::ChangedHands));
+                }
+                Some(provider)
+            }
+            Grantee::Group(provider, _) => Some(provider),
+        };
+        Ok(match provider.and_then(|p| cluster.mapping(p)) {
+            Some(mapping) => bindings::wanted(grant, person, mapping, &self.instance).map_err(Went::Unmappable),
+            None => Err(Went::NotTrusted),
+        })
     }
 
     async fn unbind(&self, client: &ClusterClient, grant: &Grant) -> Result<Went, AccessError> {
@@ -149,6 +164,7 @@ enum Went {
     Unmappable(Unmappable),
     NotTrusted,
     NotOffered(String),
+    ChangedHands,
     Conflict(String),
     Cluster(K8sError),
 }
@@ -182,6 +198,15 @@ fn outcome(went: &Went, wanted: bool, attempts: i64, now: Timestamp) -> Outcome 
                 "Not bound: the cluster has no ClusterRole “{role}” that is marked as one to give. It is tried again."
             )),
             again,
+        ),
+        // Nor here: it is an owner's turn.
+        Went::ChangedHands => settle(
+            GrantState::Pending,
+            Some(
+                "Not bound: this address changed hands. Confirm by granting to the person again, or remove this."
+                    .into(),
+            ),
+            None,
         ),
         Went::Conflict(what) => {
             settle(GrantState::Conflict, Some(format!("{what}. It was left alone; rename or delete it there.")), again)
@@ -240,6 +265,13 @@ mod tests {
             assert_eq!(out.state, GrantState::Removing);
             assert!(out.retry_at.is_some());
         }
+    }
+
+    #[test]
+    fn immune_32_an_address_that_changed_hands_waits_for_an_owner_and_is_not_tried_again() {
+        let out = outcome(&Went::ChangedHands, true, 3, Timestamp::from_secs(0));
+        assert_eq!((out.state, out.retry_at), (GrantState::Pending, None));
+        assert!(out.detail.is_some_and(|d| d.contains("changed hands")));
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub enum Action {
     GrantAdded,
     GrantRevoked,
     GrantExpired,
+    GrantDoubted,
     BindingApplied,
     BindingRemoved,
     BindingFailed,
@@ -48,7 +49,7 @@ pub enum Action {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::SignedIn,
         Self::SignedOut,
         Self::ClusterAdded,
@@ -66,6 +67,7 @@ impl Action {
         Self::GrantAdded,
         Self::GrantRevoked,
         Self::GrantExpired,
+        Self::GrantDoubted,
         Self::BindingApplied,
         Self::BindingRemoved,
         Self::BindingFailed,
@@ -97,6 +99,7 @@ impl Action {
             Self::GrantAdded => "grant.added",
             Self::GrantRevoked => "grant.revoked",
             Self::GrantExpired => "grant.expired",
+            Self::GrantDoubted => "grant.doubted",
             Self::BindingApplied => "binding.applied",
             Self::BindingRemoved => "binding.removed",
             Self::BindingFailed => "binding.failed",

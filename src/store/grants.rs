@@ -29,6 +29,7 @@ use crate::model::{
     grant::{EndReason, Grant, GrantState, Grantee, Origin},
     id::{GrantId, IdentityId},
     identity::Identity,
+    provider::ProviderId,
     role::Role,
     scope::Scope,
     time::Timestamp,
@@ -157,23 +158,44 @@ async fn end_each(
     now: Timestamp,
 ) -> Result<Vec<GrantId>, StoreError> {
     let mut ended = Vec::new();
-    for chunk in ids.chunks(CHUNK) {
-        for (grant, person) in several(tx, chunk).await? {
-            if changes::end(tx, grant.id, why, now).await?.is_some() {
-                let event = AuditDraft { target: in_words(&grant, person.as_ref()), ..event.clone() };
-                event.append(tx, About::Cluster(grant.scope.cluster()), now).await?;
-                ended.push(grant.id);
-            }
+    for (grant, person) in several(tx, ids).await? {
+        if changes::end(tx, grant.id, why, now).await?.is_some() {
+            let event = AuditDraft { target: in_words(&grant, person.as_ref()), ..event.clone() };
+            event.append(tx, About::Cluster(grant.scope.cluster()), now).await?;
+            ended.push(grant.id);
         }
     }
     Ok(ended)
 }
 
-/// At most [`CHUNK`] grants, inside a transaction.
+/// Suspends grants to an email that has just turned out to have several holders (see [`changes::doubt_email`]), each with its
+/// event. Returns how many.
+pub(super) async fn doubt_email(
+    tx: &mut Tx,
+    provider: &ProviderId,
+    email: &str,
+    newcomer: bool,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    let doubted = changes::doubt_email(tx, provider, email, newcomer, now).await?;
+    for (grant, _) in several(tx, &doubted).await? {
+        let event = AuditDraft::by_kubelend(Action::GrantDoubted, in_words(&grant, None));
+        event.append(tx, About::Cluster(grant.scope.cluster()), now).await?;
+    }
+    Ok(u64::try_from(doubted.len()).unwrap_or(u64::MAX))
+}
+
+/// Several grants inside a transaction; unknown ids are left out.
 async fn several(tx: &mut Tx, ids: &[String]) -> Result<Vec<(Grant, Option<Identity>)>, StoreError> {
     const SQL: &str = select_grants!("WHERE g.id IN ", id_list!());
-    let rows: Vec<GrantRow> = on!(tx, |db| bind_ids!(sqlx::query_as(SQL), ids).fetch_all(db).await)?;
-    rows.into_iter().map(GrantRow::grant).collect()
+    let mut found = Vec::new();
+    for chunk in ids.chunks(CHUNK) {
+        let rows: Vec<GrantRow> = on!(tx, |db| bind_ids!(sqlx::query_as(SQL), chunk).fetch_all(db).await)?;
+        for row in rows {
+            found.push(row.grant()?);
+        }
+    }
+    Ok(found)
 }
 
 /// One grant inside a transaction.
@@ -198,12 +220,21 @@ impl Store {
     /// # Errors
     /// `Duplicate` where a live grant has the same grantee, role, scope and origin (what a link gave does not stand in the way
     /// of giving the same by hand); `Stale` where the cluster is being removed.
+    ///
+    /// One to a person takes the place of the same to their verified email: that is how an owner confirms whom they meant
+    /// once the address has changed hands. Each that ends so has its own event.
     pub async fn add_grant(&self, new: &NewGrant, audit: AuditDraft, now: Timestamp) -> Result<Grant, StoreError> {
         transact!(self, |tx| {
             let cluster = new.scope.cluster();
             clusters::lock_for_giving(tx, cluster).await?;
             let grant = insert(tx, new, now).await?;
             audit.append(tx, About::Cluster(cluster), now).await?;
+            let replaced = changes::end_for_address(tx, &grant, now).await?;
+            for (old, _) in several(tx, &replaced).await? {
+                let target = format!("{}, now given to the person", in_words(&old, None));
+                let event = AuditDraft { action: Action::GrantRevoked, target, ..audit.clone() };
+                event.append(tx, About::Cluster(cluster), now).await?;
+            }
             Ok(grant)
         })
     }

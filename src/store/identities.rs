@@ -143,18 +143,19 @@ async fn refresh(tx: &mut Tx, identity: &Identity) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn remember_holder(tx: &mut Tx, identity: &Identity, email: &str, now: Timestamp) -> Result<(), StoreError> {
+/// Whether this is the first time that the person has the email.
+async fn remember_holder(tx: &mut Tx, identity: &Identity, email: &str, now: Timestamp) -> Result<bool, StoreError> {
     const SQL: &str = "INSERT INTO email_holders (provider, email_key, identity_id, first_held_at) \
          VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
-    on!(tx, |db| sqlx::query(SQL)
+    let added = on!(tx, |db| sqlx::query(SQL)
         .bind(identity.provider.as_str())
         .bind(email)
         .bind(identity.id.to_string())
         .bind(now.millis())
         .execute(db)
         .await
-        .map(drop))?;
-    Ok(())
+        .map(|done| done.rows_affected()))?;
+    Ok(added > 0)
 }
 
 fn now_known(id: IdentityId, claims: &VerifiedClaims, now: Timestamp) -> Identity {
@@ -215,10 +216,12 @@ async fn learn(
     }
     if let Some(email) = &identity.email {
         let email = email.normalised();
-        remember_holder(tx, &identity, &email, now).await?;
+        let newcomer = remember_holder(tx, &identity, &email, now).await?;
         if identity.email_verified {
             grants_touched += grants::give_to_person(tx, &identity.provider, &email, identity.id, now).await?;
         }
+        // Verified or not: API servers accept tokens that do not say.
+        grants_touched += grants::doubt_email(tx, &identity.provider, &email, newcomer, now).await?;
     }
     Ok(SignInRecord { identity, grants_touched })
 }
@@ -232,7 +235,8 @@ impl Store {
     ///   `email_verified = false`), and its live grants become `Pending`: their bindings must go, the address is
     ///   somebody else's now (an email that moves to another `sub` inherits nothing);
     /// * live grants to this email at this provider become grants to the person, if the email is verified — but only if no
-    ///   *other* identity ever held this email at this provider (then they stay as they are);
+    ///   *other* identity ever held this email at this provider. Then they become `Pending` instead, each with an event, and
+    ///   their bindings must go: the API server compares the email alone, and would let whoever has it now in;
     /// * if this identity's email changed or came back, its live grants become `Pending`, so that bindings are rewritten.
     pub async fn record_sign_in(
         &self,
@@ -269,6 +273,16 @@ impl Store {
             .fetch_optional(db)
             .await)?;
         row.map(IdentityRow::identity).transpose()
+    }
+
+    /// Whether several identities have held this email at this provider: then a grant to it says of none of them that they
+    /// are meant.
+    pub async fn email_changed_hands(&self, provider: &ProviderId, email: &Email) -> Result<bool, StoreError> {
+        const SQL: &str = "SELECT COUNT(*) FROM (SELECT 1 FROM email_holders \
+             WHERE provider = $1 AND email_key = $2 LIMIT 2) AS holders";
+        let (holders,): (i64,) =
+            read!(self, |db| sqlx::query_as(SQL).bind(provider.as_str()).bind(email.normalised()).fetch_one(db).await)?;
+        Ok(holders > 1)
     }
 
     /// Several, in no order; unknown ids are left out.

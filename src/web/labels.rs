@@ -216,6 +216,7 @@ pub fn deed(action: Action) -> &'static str {
         Action::GrantAdded => "gave access:",
         Action::GrantRevoked => "took access back:",
         Action::GrantExpired => "ended access whose time was up:",
+        Action::GrantDoubted => "suspended access to an address that changed hands:",
         Action::BindingApplied => "brought to the cluster:",
         Action::BindingRemoved => "took off the cluster:",
         Action::BindingFailed => "could not bring to the cluster:",

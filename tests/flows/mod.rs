@@ -1,6 +1,7 @@
 //! Flows on real servers, as people walk them.
 
 mod account;
+mod addresses;
 mod crashes;
 pub(crate) mod house;
 mod links;

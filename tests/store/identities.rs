@@ -3,14 +3,16 @@
 use kubelend::{
     model::{
         audit::Action,
-        grant::{GrantState, Grantee},
+        cluster::Cluster,
+        grant::{EndReason, Grant, GrantState, Grantee},
         id::IdentityId,
         identity::VerifiedClaims,
+        role::Role,
     },
     store::StoreError,
 };
 
-use super::bed::{Bed, NOW, claims, draft, later, new_grant, provider};
+use super::bed::{Bed, MINUTE, NOW, claims, draft, later, new_grant, provider};
 
 both!(
     a_first_sign_in_makes_a_person_and_the_next_one_refreshes_them,
@@ -18,6 +20,8 @@ both!(
     immune_32_an_email_that_moves_to_another_sub_inherits_nothing,
     immune_32_two_providers_that_vouch_for_one_email_share_nothing,
     immune_32_a_grant_to_an_email_goes_to_its_first_verified_holder_alone,
+    immune_32_a_grant_to_an_email_that_changed_hands_is_suspended,
+    immune_32_an_owner_confirms_by_granting_to_the_person,
     immune_32_twenty_subs_with_one_email_at_once_leave_it_with_one,
     immune_32_an_unverified_email_finds_nobody_and_gets_nothing,
     a_changed_email_makes_the_grants_due_and_an_unchanged_one_does_not,
@@ -136,6 +140,71 @@ async fn immune_32_a_grant_to_an_email_goes_to_its_first_verified_holder_alone(b
     bed.signs_in(&squatter).await;
     bed.person("carol").await;
     assert_eq!(bed.look(&carol).await.grantee, as_email(&claims("carol")));
+}
+
+/// A grant to bob's address that nobody has taken yet, and that is bound; bob had the address and has lost it.
+async fn to_an_old_address(bed: &Bed, cluster: &Cluster) -> Grant {
+    bed.person("bob").await;
+    bed.signs_in(&VerifiedClaims { email: None, ..claims("bob") }).await;
+    let held = bed.grant(cluster, as_email(&claims("bob"))).await;
+    settle(bed, held.id, true).await;
+    held
+}
+
+/// Somebody else at the same provider with bob's address.
+fn heir() -> VerifiedClaims {
+    VerifiedClaims { sub: "somebody else".into(), ..claims("bob") }
+}
+
+async fn immune_32_a_grant_to_an_email_that_changed_hands_is_suspended(bed: Bed) {
+    let cluster = bed.cluster().await;
+    let held = to_an_old_address(&bed, &cluster).await;
+    let email = heir().email.unwrap();
+    assert!(!bed.store.email_changed_hands(&provider("dex"), &email).await.unwrap(), "bob alone had it");
+
+    let under_way = bed.store.claim_grant(held.id, NOW, MINUTE).await.unwrap();
+    // Not even verified: an API server accepts a token that does not say.
+    let unverified = VerifiedClaims { email_verified: false, ..heir() };
+    let record = bed.store.record_sign_in(&unverified, draft(Action::SignedIn), later(1)).await.unwrap();
+    assert_eq!(record.grants_touched, 1);
+    let seen = bed.look(&held).await;
+    assert_eq!((seen.state, seen.grantee, seen.ended), (GrantState::Pending, as_email(&heir()), None));
+    assert!(bed.store.email_changed_hands(&provider("dex"), &"BOB@example.com".parse().unwrap()).await.unwrap());
+    assert!(!bed.store.email_changed_hands(&provider("other"), &email).await.unwrap());
+    let trail = bed.store.audit_of_cluster(cluster.id, None, 1).await.unwrap();
+    assert_eq!((trail[0].action, trail[0].target.as_str()), (Action::GrantDoubted, DOUBTED));
+    let was = super::work::done(true);
+    assert!(!bed.store.settle_grant(&under_way, true, &was, None, later(1)).await.unwrap(), "it bound the address");
+    assert_eq!(bed.store.claim_due_grants(later(1), MINUTE, 5).await.unwrap().len(), 1);
+
+    // Signing in once more says nothing new, and brings to light what an older Kubelend left bound.
+    bed.signs_in(&unverified).await;
+    assert_eq!(bed.events(Action::GrantDoubted).await, 1);
+    settle(&bed, held.id, true).await;
+    bed.signs_in(&unverified).await;
+    assert_eq!(bed.look(&held).await.state, GrantState::Pending);
+}
+
+const DOUBTED: &str = "bob@example.com: view on the whole cluster";
+
+async fn immune_32_an_owner_confirms_by_granting_to_the_person(bed: Bed) {
+    let cluster = bed.cluster().await;
+    let held = to_an_old_address(&bed, &cluster).await;
+    let mut editing = new_grant(&cluster, as_email(&heir()));
+    editing.role = Some(Role::Edit);
+    let editing = bed.store.add_grant(&editing, draft(Action::GrantAdded), NOW).await.unwrap();
+    let heir = bed.signs_in(&heir()).await;
+    assert!(bed.store.grants_reaching(&heir, None, NOW).await.unwrap().is_empty());
+
+    let theirs = bed.grant(&cluster, Grantee::Person(heir.id)).await;
+    let reaching: Vec<_> = bed.store.grants_reaching(&heir, None, NOW).await.unwrap().iter().map(|g| g.id).collect();
+    assert_eq!(reaching, [theirs.id]);
+    let old = bed.look(&held).await;
+    assert_eq!((old.state, old.ended), (GrantState::Removing, Some(EndReason::Revoked)));
+    assert_eq!(bed.look(&editing).await.ended, None, "another role is another question");
+    let trail = bed.store.audit_of_cluster(cluster.id, None, 1).await.unwrap();
+    assert_eq!(trail[0].action, Action::GrantRevoked);
+    assert_eq!(trail[0].target, format!("{DOUBTED}, now given to the person"));
 }
 
 async fn immune_32_twenty_subs_with_one_email_at_once_leave_it_with_one(bed: Bed) {

@@ -4,15 +4,18 @@
 
 use crate::{
     model::{
-        grant::EndReason,
+        grant::{EndReason, Grant, Grantee},
         id::{ClusterId, GrantId, IdentityId},
         provider::ProviderId,
         time::Timestamp,
     },
-    store::{StoreError, db::Tx},
+    store::{
+        StoreError,
+        db::{Tx, parsed},
+    },
 };
 
-use super::rows::{email_key, person_key};
+use super::rows::{email_key, namespaces_text, person_key, role_text};
 
 /// `UPDATE` that makes grants with a role `Pending`; `$1` is now. More columns to set, and which grants, follow.
 macro_rules! make_pending {
@@ -135,6 +138,54 @@ pub(in crate::store) async fn rename_person(
         .await
         .map(|done| done.rows_affected()))?;
     Ok(touched)
+}
+
+/// Makes live grants to an email (in lower case) at a provider `Pending` where the email has had several holders: nobody can say
+/// which of them was meant, so nothing must be bound for it. All of them where `newcomer` (the last holder has just come by
+/// it), else those that are bound. Returns which.
+pub(in crate::store) async fn doubt_email(
+    tx: &mut Tx,
+    provider: &ProviderId,
+    email: &str,
+    newcomer: bool,
+    now: Timestamp,
+) -> Result<Vec<String>, StoreError> {
+    const SQL: &str = make_pending!(
+        "",
+        "grantee_key = $2 AND role <> 'none' AND ($5 OR state = 'applied') \
+         AND (SELECT COUNT(*) FROM email_holders h WHERE h.provider = $3 AND h.email_key = $4) > 1 RETURNING id"
+    );
+    let rows: Vec<(String,)> = on!(tx, |db| sqlx::query_as(SQL)
+        .bind(now.millis())
+        .bind(email_key(provider, email))
+        .bind(provider.as_str())
+        .bind(email)
+        .bind(newcomer)
+        .fetch_all(db)
+        .await)?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
+}
+
+/// Ends live grants to the verified email of a person that this grant to the person takes the place of. Returns which.
+pub(super) async fn end_for_address(tx: &mut Tx, grant: &Grant, now: Timestamp) -> Result<Vec<String>, StoreError> {
+    const ADDRESS: &str = "SELECT provider, email_key FROM identities \
+         WHERE id = $1 AND email_verified = TRUE AND email_key IS NOT NULL";
+    const SQL: &str =
+        make_ended!("cluster_id = $3 AND grantee_key = $4 AND role = $5 AND namespaces = $6 RETURNING id");
+    let Grantee::Person(person) = &grant.grantee else { return Ok(Vec::new()) };
+    let address: Option<(String, String)> =
+        on!(tx, |db| sqlx::query_as(ADDRESS).bind(person.to_string()).fetch_optional(db).await)?;
+    let Some((provider, email)) = address else { return Ok(Vec::new()) };
+    let rows: Vec<(String,)> = on!(tx, |db| sqlx::query_as(SQL)
+        .bind(now.millis())
+        .bind(EndReason::Revoked.as_str())
+        .bind(grant.scope.cluster().to_string())
+        .bind(email_key(&parsed(&provider, "provider of a person")?, &email))
+        .bind(role_text(grant.role))
+        .bind(namespaces_text(&grant.scope))
+        .fetch_all(db)
+        .await)?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
 }
 
 /// Turns live grants to an email (in lower case) at a provider into grants to the person, unless somebody else ever held that
