@@ -7,7 +7,7 @@ use super::{AccessError, credential};
 use crate::{
     bindings,
     crypto::Keyring,
-    k8s::{Connector, FoundBinding, K8sError, ResourceQuestion, Rule},
+    k8s::{Connector, FoundBinding, K8sError, ResourceQuestion, RoleRules, Rule},
     model::{cluster::Cluster, id::GrantId, role::Role},
     policy::{Authorized, ManageAccess, ViewCluster},
     store::Store,
@@ -90,7 +90,7 @@ impl Observer {
     }
 
     /// The rules of a ClusterRole as they stand there. `cluster` comes out of a permit: the accept page shows them too.
-    pub async fn role_rules(&self, cluster: &Cluster, role: &Role) -> Result<Vec<Rule>, AccessError> {
+    pub async fn role_rules(&self, cluster: &Cluster, role: &Role) -> Result<RoleRules, AccessError> {
         bounded(async { Ok(self.client(cluster).await?.cluster_role_rules(role.as_str()).await?) }).await
     }
 

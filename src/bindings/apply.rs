@@ -189,6 +189,7 @@ mod tests {
             role_kind: "ClusterRole".into(),
             role_name: wanted.cluster_role.clone(),
             subjects: wanted.subjects.clone(),
+            more_subjects: 0,
             labels: wanted.labels.clone(),
             created_at: None,
         }

@@ -17,7 +17,7 @@ use kube::core::{
     request::Request,
 };
 
-use super::{ClusterClient, K8sError, answer, client::body};
+use super::{ClusterClient, K8sError, answer, bounds, client::body};
 use crate::model::subject::{Subject, SubjectKind};
 
 /// How many of each kind are listed at most.
@@ -43,7 +43,7 @@ pub struct BindingObject {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// A binding as it stands.
+/// A binding as it stands. A name that is longer than Kubernetes has it is cut and ends with “…”, so that it names no object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundBinding {
     /// `None` for a ClusterRoleBinding.
@@ -56,9 +56,11 @@ pub struct FoundBinding {
     pub role_kind: String,
     /// The role's name.
     pub role_name: String,
-    /// Its subjects.
+    /// Its subjects; at most 1,000.
     pub subjects: Vec<Subject>,
-    /// Its labels.
+    /// How many more there are.
+    pub more_subjects: usize,
+    /// Its labels; at most 100.
     pub labels: BTreeMap<String, String>,
     /// When it was made: seconds since the epoch.
     pub created_at: Option<i64>,
@@ -245,16 +247,26 @@ pub(super) fn path_segment(name: &str) -> Result<&str, K8sError> {
 fn found<K: Kind>(object: K) -> Result<FoundBinding, K8sError> {
     let (metadata, role, subjects) = object.take_apart();
     let missing = || K8sError::Nonsense("a binding without name or UID".into());
+    let (subjects, more_subjects) = bounds::first(subjects, bounds::SUBJECTS);
+    let uid = metadata.uid.filter(|u| !u.is_empty()).ok_or_else(missing)?;
     Ok(FoundBinding {
-        namespace: metadata.namespace.filter(|n| !n.is_empty()),
-        name: metadata.name.filter(|n| !n.is_empty()).ok_or_else(missing)?,
-        uid: metadata.uid.filter(|u| !u.is_empty()).ok_or_else(missing)?,
-        role_kind: role.kind,
-        role_name: role.name,
+        namespace: metadata.namespace.filter(|n| !n.is_empty()).map(|n| bounds::cut(n, bounds::LABEL)),
+        name: metadata.name.filter(|n| !n.is_empty()).map(|n| bounds::cut(n, bounds::NAME)).ok_or_else(missing)?,
+        uid: bounds::whole(uid, bounds::UID, "a UID")?,
+        role_kind: bounds::cut(role.kind, bounds::LABEL),
+        role_name: bounds::cut(role.name, bounds::NAME),
         subjects: subjects.into_iter().filter_map(from_rbac).collect(),
-        labels: metadata.labels.unwrap_or_default(),
+        more_subjects,
+        labels: labels(metadata.labels.unwrap_or_default()),
         created_at: metadata.creation_timestamp.map(|t| t.0.as_second()),
     })
+}
+
+/// Labels tell whose an object is: those that are none of Kubernetes' tell nothing.
+fn labels(all: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let good =
+        |(key, value): &(String, String)| key.len() <= bounds::NAME + 1 + bounds::LABEL && value.len() <= bounds::LABEL;
+    all.into_iter().filter(good).take(bounds::LABELS).collect()
 }
 
 fn to_rbac(subject: &Subject) -> RbacSubject {
@@ -270,12 +282,50 @@ fn to_rbac(subject: &Subject) -> RbacSubject {
 fn from_rbac(subject: RbacSubject) -> Option<Subject> {
     let kinds = [SubjectKind::User, SubjectKind::Group, SubjectKind::ServiceAccount];
     let kind = kinds.into_iter().find(|k| k.as_str() == subject.kind)?;
-    Some(Subject { kind, name: subject.name, namespace: subject.namespace.filter(|n| !n.is_empty()) })
+    let namespace = subject.namespace.filter(|n| !n.is_empty()).map(|n| bounds::cut(n, bounds::LABEL));
+    Some(Subject { kind, name: bounds::cut(subject.name, bounds::USER), namespace })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn binding(name: &str, uid: &str, subjects: usize, subject: &str) -> RoleBinding {
+        let long = |what: &str| what.repeat(1_000);
+        let subject = RbacSubject { kind: "User".into(), name: subject.into(), ..RbacSubject::default() };
+        let many = (0..500).map(|n| (format!("label-{n:03}"), "x".to_owned()));
+        let labels = many.chain([("a".into(), long("v")), (long("k"), "v".into())]).collect();
+        RoleBinding {
+            metadata: ObjectMeta {
+                name: Some(name.into()),
+                namespace: Some(long("n")),
+                uid: Some(uid.into()),
+                labels: Some(labels),
+                ..ObjectMeta::default()
+            },
+            role_ref: RoleRef { api_group: None, kind: long("K"), name: long("r") },
+            subjects: Some(vec![subject; subjects]),
+        }
+    }
+
+    #[test]
+    fn immune_23_what_a_binding_says_is_cut_and_then_names_nothing_that_could_be_asked_for() {
+        let giant = found(binding(&"b".repeat(1 << 20), "u", 1_003, &"s".repeat(5_000))).unwrap();
+        let longest = [
+            giant.name.len(),
+            giant.namespace.as_ref().unwrap().len(),
+            giant.role_kind.len(),
+            giant.role_name.len(),
+            giant.subjects[0].name.len(),
+        ];
+        assert_eq!(longest, [256, 66, 66, 256, 1_027], "with their marks");
+        assert!(path_segment(&giant.name).is_err() && path_segment(&giant.namespace.unwrap()).is_err());
+        assert_eq!((giant.subjects.len(), giant.more_subjects), (1_000, 3));
+        assert_eq!((giant.labels.len(), giant.labels.contains_key("a")), (100, false));
+        assert!(matches!(found(binding("b", &"u".repeat(129), 1, "bob")), Err(K8sError::Nonsense(_))));
+        let usual = found(binding("b", "u", 2, "bob")).unwrap();
+        assert_eq!((usual.name.as_str(), usual.subjects[1].name.as_str(), usual.more_subjects), ("b", "bob", 0));
+    }
 
     #[test]
     fn immune_07_no_name_leads_to_another_path() {

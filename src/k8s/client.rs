@@ -31,7 +31,10 @@ use super::{
     tls::{self, PlatformRoots},
     transport::{Answer, Transport},
 };
-use crate::model::cluster::{ClusterCredential, Endpoint};
+use crate::model::{
+    cluster::{ClusterCredential, Endpoint},
+    name,
+};
 
 /// How many namespaces are listed at most.
 const MAX_NAMESPACES: u32 = 500;
@@ -159,13 +162,14 @@ impl ClusterClient {
         Ok(text)
     }
 
-    /// The names of its namespaces, sorted, at most 500.
+    /// The names of its namespaces, sorted, at most 500. What cannot be one is left out.
     pub async fn namespaces(&self) -> Result<Vec<String>, K8sError> {
         let path = request::Request::new(Namespace::url_path(&(), None));
         let list: List<Namespace> = self.ask(path.list(&ListParams::default().limit(MAX_NAMESPACES))).await?;
-        let mut names: Vec<String> = list.items.into_iter().filter_map(|n| n.metadata.name).collect();
+        let all = list.items.into_iter().filter_map(|n| n.metadata.name);
+        let good = all.filter(|name| name.parse::<name::Namespace>().is_ok_and(|n| n.as_str() == name));
+        let mut names: Vec<String> = good.take(MAX_NAMESPACES as usize).collect();
         names.sort();
-        names.truncate(MAX_NAMESPACES as usize);
         Ok(names)
     }
 
@@ -410,6 +414,26 @@ mod tests {
             assert!(matches!(error, K8sError::Nonsense(_)), "{error:?} for {start:?}");
             assert_eq!(sent(&seen).len(), 1, "it followed or repeated: {start:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn immune_23_names_of_any_length_get_no_further_than_here() {
+        let (ca, acceptor) = certificate("127.0.0.1");
+        let item = |name: &str| serde_json::json!({"metadata": {"name": name}});
+        let names = [&"a".repeat(64), "shop", "Not A Name", " payments", &"a".repeat(1 << 20), "kube-system"];
+        let list = serde_json::json!({"kind": "NamespaceList", "apiVersion": "v1", "metadata": {},
+            "items": names.map(item)});
+        let (address, _) =
+            server(Some(acceptor.clone()), http("200 OK", "application/json", &list.to_string()), false).await;
+        let client = client_of(address, Some(ca.clone()), BOUND);
+        assert_eq!(client.namespaces().await.unwrap(), ["kube-system", "shop"]);
+
+        let review = serde_json::json!({"kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1",
+            "metadata": {}, "status": {"userInfo": {"username": "x".repeat(1 << 20)}}});
+        let (address, _) =
+            server(Some(acceptor), http("201 Created", "application/json", &review.to_string()), false).await;
+        let error = client_of(address, Some(ca), BOUND).who_am_i().await.unwrap_err();
+        assert!(error.to_string().len() < 200 && matches!(error, K8sError::Nonsense(_)), "{error:?}");
     }
 
     #[tokio::test]

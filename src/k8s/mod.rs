@@ -7,6 +7,7 @@
 
 mod answer;
 mod bindings;
+mod bounds;
 mod client;
 mod dial;
 mod error;
@@ -18,4 +19,4 @@ pub use bindings::{BindingObject, FoundBinding, Placed};
 pub use client::{ClusterClient, Connector, Shown};
 pub use dial::{Dialer, DirectDialer, Stream};
 pub use error::K8sError;
-pub use reviews::{ResourceQuestion, Rule, UserInfo};
+pub use reviews::{ResourceQuestion, RoleRules, Rule, UserInfo};

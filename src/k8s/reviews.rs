@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::{
     List,
     api::{
-        authentication::v1::SelfSubjectReview,
+        authentication::{self, v1::SelfSubjectReview},
         authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
         rbac::v1::{ClusterRole, PolicyRule},
     },
@@ -17,19 +17,23 @@ use kube::core::{
     request::Request,
 };
 
-use super::{ClusterClient, K8sError};
+use super::{ClusterClient, K8sError, bounds};
 use crate::model::role::ASSIGNABLE_LABELS;
 
 /// How many roles are listed at most.
 const MAX_ROLES: u32 = 100;
+/// How many texts one list of a rule holds.
+const LISTED: usize = 100;
 
 /// Who a credential is to the API server (`authentication.k8s.io/v1` `UserInfo`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserInfo {
     /// The user name.
     pub username: String,
-    /// The groups, `system:authenticated` among them.
+    /// The groups, `system:authenticated` among them; at most 200.
     pub groups: Vec<String>,
+    /// How many more there are.
+    pub more_groups: usize,
 }
 
 /// May the caller do this? (`authorization.k8s.io/v1` `ResourceAttributes`)
@@ -50,7 +54,7 @@ pub struct ResourceQuestion {
 /// A rule of a role (`rbac.authorization.k8s.io/v1` `PolicyRule`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// Verbs.
+    /// Verbs; of each of these lists at most 100, the last one then says how many more.
     pub verbs: Vec<String>,
     /// `resource` or `resource.group`; or paths for non-resource rules.
     pub resources: Vec<String>,
@@ -58,17 +62,21 @@ pub struct Rule {
     pub names: Vec<String>,
 }
 
+/// What a ClusterRole allows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RoleRules {
+    /// Its rules; at most 200.
+    pub rules: Vec<Rule>,
+    /// How many more there are.
+    pub more: usize,
+}
+
 impl ClusterClient {
     /// Who am I?
     pub async fn who_am_i(&self) -> Result<UserInfo, K8sError> {
         let path = SelfSubjectReview::url_path(&(), None);
         let review: SelfSubjectReview = self.post(&path, &SelfSubjectReview::default()).await?;
-        let user = review.status.and_then(|s| s.user_info).unwrap_or_default();
-        let username = user
-            .username
-            .filter(|name| !name.is_empty())
-            .ok_or_else(|| K8sError::Nonsense("it was asked who we are and names nobody".into()))?;
-        Ok(UserInfo { username, groups: user.groups.unwrap_or_default() })
+        review.status.and_then(|s| s.user_info).unwrap_or_default().try_into()
     }
 
     /// May I?
@@ -89,7 +97,8 @@ impl ClusterClient {
             let marked = ListParams::default().labels(&format!("{label}={value}")).limit(MAX_ROLES);
             let list: List<ClusterRole> = self.ask(path.list(&marked)).await?;
             for role in list.items {
-                let rules = role.rules.unwrap_or_default().into_iter().map(Rule::from).collect();
+                let (rules, _) = bounds::first(role.rules.unwrap_or_default(), bounds::MANY);
+                let rules = rules.into_iter().map(Rule::from).collect();
                 found.extend(role.metadata.name.map(|name| (name, rules)));
             }
         }
@@ -108,9 +117,24 @@ impl ClusterClient {
     }
 
     /// The rules of a ClusterRole, aggregated ones as they stand.
-    pub async fn cluster_role_rules(&self, name: &str) -> Result<Vec<Rule>, K8sError> {
-        let role = self.cluster_role(name).await?;
-        Ok(role.rules.unwrap_or_default().into_iter().map(Rule::from).collect())
+    pub async fn cluster_role_rules(&self, name: &str) -> Result<RoleRules, K8sError> {
+        let (rules, more) = bounds::first(self.cluster_role(name).await?.rules.unwrap_or_default(), bounds::MANY);
+        Ok(RoleRules { rules: rules.into_iter().map(Rule::from).collect(), more })
+    }
+}
+
+impl TryFrom<authentication::v1::UserInfo> for UserInfo {
+    type Error = K8sError;
+    fn try_from(user: authentication::v1::UserInfo) -> Result<Self, K8sError> {
+        let username = user
+            .username
+            .filter(|name| !name.is_empty())
+            .ok_or_else(|| K8sError::Nonsense("it was asked who we are and names nobody".into()))?;
+        // A name that is cut would be somebody else's; of groups, which are only shown, a part is better than nothing.
+        let username = bounds::whole(username, bounds::USER, "a user name")?;
+        let (groups, more_groups) = bounds::first(user.groups.unwrap_or_default(), bounds::MANY);
+        let groups = groups.into_iter().map(|group| bounds::cut(group, bounds::USER)).collect();
+        Ok(Self { username, groups, more_groups })
     }
 }
 
@@ -137,14 +161,21 @@ impl ResourceQuestion {
 
 impl From<PolicyRule> for Rule {
     fn from(rule: PolicyRule) -> Self {
-        let groups = rule.api_groups.unwrap_or_default();
-        let mut resources: Vec<String> = rule.non_resource_urls.unwrap_or_default();
-        for resource in rule.resources.unwrap_or_default() {
-            for group in &groups {
-                resources.push(if group.is_empty() { resource.clone() } else { format!("{resource}.{group}") });
-            }
+        let (groups, named) = (rule.api_groups.unwrap_or_default(), rule.resources.unwrap_or_default());
+        let paths = rule.non_resource_urls.unwrap_or_default();
+        let total = named.len().saturating_mul(groups.len()).saturating_add(paths.len());
+        // Each resource with each group, made only as far as it is taken: a hostile rule has a million of both.
+        let pairs = named.iter().flat_map(|resource| groups.iter().map(move |group| (resource, group)));
+        let pairs = pairs.map(|(r, group)| if group.is_empty() { r.clone() } else { format!("{r}.{group}") });
+        let listed = |all: Vec<String>| {
+            let total = all.len();
+            bounds::list(all, total, LISTED)
+        };
+        Self {
+            resources: bounds::list(paths.into_iter().chain(pairs), total, LISTED),
+            verbs: listed(rule.verbs),
+            names: listed(rule.resource_names.unwrap_or_default()),
         }
-        Self { verbs: rule.verbs, resources, names: rule.resource_names.unwrap_or_default() }
     }
 }
 
@@ -163,6 +194,37 @@ mod tests {
         });
         assert_eq!(rule.resources, ["pods", "pods.apps", "pods/log", "pods/log.apps"]);
         assert_eq!(rule.names, ["x"]);
+    }
+
+    #[test]
+    fn immune_23_a_giant_rule_costs_no_more_than_what_is_shown_of_it() {
+        let many = |n: usize| (0..n).map(|k| k.to_string()).collect::<Vec<_>>();
+        let rule = Rule::from(PolicyRule {
+            api_groups: Some(many(1_000_000)),
+            resources: Some(many(1_000_000)),
+            non_resource_urls: Some(vec!["x".repeat(1 << 20)]),
+            resource_names: Some(many(300)),
+            verbs: many(101),
+        });
+        assert_eq!((rule.resources.len(), rule.names.len(), rule.verbs.len()), (101, 101, 101));
+        assert!(rule.resources[0].len() < 300);
+        assert_eq!(rule.resources[100], "… and 999999999901 more");
+        assert_eq!((rule.names[100].as_str(), rule.verbs[100].as_str()), ("… and 200 more", "… and 1 more"));
+    }
+
+    #[test]
+    fn immune_23_a_giant_user_is_refused_and_many_groups_are_counted() {
+        let said = |username: String, groups: usize, group: &str| {
+            let groups = Some(vec![group.to_owned(); groups]);
+            UserInfo::try_from(authentication::v1::UserInfo { username: Some(username), groups, ..Default::default() })
+        };
+        let somebody = said("u".repeat(1024), 205, &"g".repeat(5_000)).unwrap();
+        assert_eq!((somebody.username.len(), somebody.groups.len(), somebody.more_groups), (1024, 200, 5));
+        assert!(somebody.groups.iter().all(|g| g.len() < 1_100 && g.ends_with('…')));
+        assert_eq!(said("bob".into(), 2, "oidc:devs").unwrap().groups, ["oidc:devs", "oidc:devs"]);
+        for wrong in ["u".repeat(1025), String::new()] {
+            assert!(matches!(said(wrong, 0, ""), Err(K8sError::Nonsense(_))));
+        }
     }
 
     #[test]

@@ -31,6 +31,19 @@ fn plural(noun: &str) -> String {
     }
 }
 
+/// The first of a list that fit into so many bytes of a page, and how many are left out. What it lists comes from outside.
+pub fn within<T>(list: Vec<T>, room: usize, size: impl Fn(&T) -> usize) -> (Vec<T>, usize) {
+    let (all, mut left) = (list.len(), room);
+    let fits = |item: &T| {
+        let fits = size(item) <= left;
+        left = left.saturating_sub(size(item));
+        fits
+    };
+    let shown: Vec<T> = list.into_iter().take_while(fits).collect();
+    let more = all - shown.len();
+    (shown, more)
+}
+
 /// A whole length of time: “90 days”, “1 hour”, “30 minutes”.
 pub fn length(span: Duration) -> String {
     let secs = span.as_secs();
@@ -245,6 +258,18 @@ mod tests {
         }
         assert_eq!(counted(1_u32, "person"), "1 person");
         assert_eq!(counted(14_u32, "person"), "14 people");
+    }
+
+    #[test]
+    fn immune_23_a_list_from_outside_takes_no_more_room_than_it_has() {
+        let list = || vec!["aa", "bbb", "c"];
+        assert_eq!(within(list(), 6, |s| s.len()), (list(), 0));
+        assert_eq!(within(list(), 5, |s| s.len()), (vec!["aa", "bbb"], 1));
+        assert_eq!(
+            within(list(), 1, |s| s.len()),
+            (vec![], 3),
+            "what comes after the first that does not fit is left out"
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use kubelend::{
-    k8s::{K8sError, ResourceQuestion, Shown},
+    k8s::{K8sError, ResourceQuestion, RoleRules, Shown},
     model::cluster::Endpoint,
 };
 use testbed::{FaultProxy, Testbed, fault::Fault};
@@ -27,7 +27,8 @@ async fn an_admin_certificate_reads_version_namespaces_identity_rights_and_roles
     assert_eq!(me.username, "testbed-admin");
     assert!(me.groups.iter().any(|g| g == "system:masters"), "{me:?}");
     assert!(admin.can_i(&question("delete", "", "nodes")).await?);
-    let rules = admin.cluster_role_rules("view").await?;
+    let RoleRules { rules, more } = admin.cluster_role_rules("view").await?;
+    assert_eq!(more, 0);
     assert!(rules.iter().any(|r| r.resources.iter().any(|x| x == "pods/log") && r.verbs.iter().any(|v| v == "get")));
     assert!(!rules.iter().any(|r| r.resources.iter().any(|x| x == "secrets")), "view reads Secrets");
     assert_eq!(admin.cluster_role_rules("no-such-role").await, Err(K8sError::NotFound));

@@ -10,7 +10,7 @@ use super::{link_words, roles};
 use crate::{
     access::{ManagedLink, Observer},
     clock::Clock,
-    k8s::Rule,
+    k8s::{RoleRules, Rule},
     model::{
         audience::NotInvited, claim_mapping::Unmappable, cluster::Cluster, name::Namespace, role::Role,
         share_link::Note, time::Timestamp,
@@ -22,7 +22,7 @@ use crate::{
         Parts,
         errors::{NextStep, PageError},
         frame::{Frame, render},
-        labels::RoleTag,
+        labels::{RoleTag, within},
         paths,
         when::When,
     },
@@ -30,6 +30,9 @@ use crate::{
 
 /// The rules are a help, not the point: the page does not wait longer for them.
 const RULES_WITHIN: Duration = Duration::from_secs(2);
+
+/// How many bytes of rules the page lists.
+const RULES_ROOM: usize = 24 * 1024;
 
 /// What the page is made with.
 #[derive(Clone, Debug)]
@@ -62,7 +65,7 @@ struct Page {
     link_until: When,
     username: Result<String, Unmappable>,
     groups: Vec<String>,
-    rules: Option<Vec<Rule>>,
+    rules: Option<RoleRules>,
 }
 
 #[derive(Template)]
@@ -125,10 +128,10 @@ impl Lender {
     }
 
     /// What the role allows there, if the cluster says so soon.
-    async fn rules(&self, cluster: &Cluster, role: Option<&Role>) -> Option<Vec<Rule>> {
+    async fn rules(&self, cluster: &Cluster, role: Option<&Role>) -> Option<RoleRules> {
         let asked = self.observer.role_rules(cluster, role?);
         match tokio::time::timeout(RULES_WITHIN, asked).await {
-            Ok(Ok(rules)) => Some(rules).filter(|rules| !rules.is_empty()),
+            Ok(Ok(rules)) => Some(fitting(rules)).filter(|rules| !rules.rules.is_empty()),
             Ok(Err(error)) => {
                 tracing::info!(%error, "the rules of a role cannot be shown");
                 None
@@ -158,6 +161,13 @@ fn why_not(managed: &ManagedLink, now: Timestamp) -> String {
         }
         other => format!("You cannot accept it yourself: {other}."),
     }
+}
+
+/// As many rules as the page has room for.
+fn fitting(all: RoleRules) -> RoleRules {
+    let size = |rule: &Rule| [&rule.verbs, &rule.resources, &rule.names].into_iter().flatten().map(String::len).sum();
+    let (rules, unfit) = within(all.rules, RULES_ROOM, size);
+    RoleRules { rules, more: all.more + unfit }
 }
 
 /// They hold it already.
@@ -225,7 +235,7 @@ pub fn ended_before() -> PageError {
 mod tests {
     use super::*;
 
-    fn page(username: Result<String, Unmappable>, rules: Option<Vec<Rule>>, role: Option<Role>) -> String {
+    fn page(username: Result<String, Unmappable>, rules: Option<RoleRules>, role: Option<Role>) -> String {
         let now = Timestamp::from_secs(1_795_392_000);
         let frame = Frame { person: Some("bob@example.com".into()), csrf: "c".into(), ..Frame::anonymous() };
         let page = Page {
@@ -255,7 +265,8 @@ mod tests {
             resources: vec!["pods".into()],
             names: vec!["<b>".into()],
         };
-        let html = page(Ok("bob@example.com".into()), Some(vec![rule]), Some(Role::View));
+        let rules = RoleRules { rules: vec![rule], more: 0 };
+        let html = page(Ok("bob@example.com".into()), Some(rules), Some(Role::View));
         for wanted in [
             "lends you staging</h1>",
             "see everything but Secrets, in every namespace. You cannot change anything.",
@@ -270,6 +281,16 @@ mod tests {
         }
         assert!(!html.contains("alice<script>") && !html.contains("named <b>"), "{html}");
         assert!(html.contains("for the release\n&#60;b&#62;now"), "{html}");
+        assert!(!html.contains("more rules"), "{html}");
+    }
+
+    #[test]
+    fn immune_23_a_role_with_giant_rules_stays_a_page_and_says_what_is_left_out() {
+        let rule = Rule { verbs: vec!["v".repeat(250); 10], resources: vec!["r".repeat(250); 10], names: vec![] };
+        let rules = fitting(RoleRules { rules: vec![rule; 200], more: 7 });
+        let html = page(Ok("bob@example.com".into()), Some(rules), Some(Role::View));
+        assert!(html.len() < 60_000, "{}", html.len());
+        assert!(html.contains("and 203 more rules"), "{html}");
     }
 
     #[test]

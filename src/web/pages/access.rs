@@ -303,6 +303,7 @@ pub(super) mod tests {
             role_kind: "ClusterRole".into(),
             role_name: "cluster-admin".into(),
             subjects: vec![Subject::user(if n == 0 { HOSTILE.into() } else { format!("someone-{n}") })],
+            more_subjects: 0,
             labels: std::collections::BTreeMap::default(),
             created_at: None,
         }

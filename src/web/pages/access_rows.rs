@@ -260,13 +260,13 @@ impl Seen {
             None => (Vec::new(), None),
             Some(Ok(found)) => {
                 let mut rows = foreign_rows(found, filter);
-                let all = rows.len();
+                // Subjects that were not read count as what fits: somebody who looks for them must look further.
+                let all = rows.len() + found.iter().map(|b| b.more_subjects).sum::<usize>();
                 rows.truncate(FOREIGN);
-                let note = match all {
-                    0 => None,
-                    n if n > FOREIGN => Some(format!(
-                        "Rows “made elsewhere” were not made by this Kubelend: it shows them and never touches them. {} more are there; narrow the list, or see kubectl get clusterrolebindings,rolebindings -A.",
-                        n - FOREIGN
+                let note = match all - rows.len() {
+                    0 if all == 0 => None,
+                    more @ 1.. => Some(format!(
+                        "Rows “made elsewhere” were not made by this Kubelend: it shows them and never touches them. {more} more are there; narrow the list, or see kubectl get clusterrolebindings,rolebindings -A.",
                     )),
                     _ => Some("Rows “made elsewhere” were not made by this Kubelend: it shows them and never touches them. Who made them can take them away with kubectl.".into()),
                 };
@@ -349,10 +349,11 @@ mod tests {
             role_kind: "ClusterRole".into(),
             role_name: role.into(),
             subjects,
+            more_subjects: 0,
             labels: std::collections::BTreeMap::default(),
             created_at: None,
         };
-        let all = [
+        let mut all = [
             found(None, "view", vec![Subject::user("Eve"), Subject::group("ops")]),
             found(Some("shop"), "edit", vec![Subject::user("mallory")]),
         ];
@@ -362,6 +363,13 @@ mod tests {
         assert_eq!(names(Filter { fkind: "group".into(), ..Filter::default() }), ["ops"]);
         assert_eq!(names(Filter { frole: "edit".into(), ..Filter::default() }), ["mallory"]);
         assert_eq!(names(Filter { ns: "shop".into(), ..Filter::default() }), ["mallory"]);
+
+        // Those of a giant binding that were not read may be who is looked for.
+        all[1].more_subjects = 9;
+        let seen = Seen { bindings: Some(Ok(all.to_vec())), namespaces: vec![] };
+        let (rows, note) = seen.foreign(&Filter { q: "eve".into(), ..Filter::default() });
+        assert_eq!(rows.len(), 1);
+        assert!(note.is_some_and(|n| n.contains(" 9 more are there")));
     }
 
     #[test]

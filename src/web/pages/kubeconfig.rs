@@ -31,7 +31,7 @@ use crate::{
         client_address::ClientAddress,
         errors::{NextStep, PageError},
         frame::{Frame, Nav, render},
-        labels::length,
+        labels::{length, within},
         paths,
         session::SignedIn,
         when::When,
@@ -39,6 +39,8 @@ use crate::{
     },
 };
 
+/// How many bytes of group names the page lists.
+const GROUPS_ROOM: usize = 4 * 1024;
 /// A little more than the test may take by itself.
 const TEST_WITHIN: Duration = Duration::from_millis(2_800);
 
@@ -105,7 +107,7 @@ pub struct Wish {
 
 /// The connection test in words.
 enum Test {
-    Works { username: String, groups: Vec<String>, rights: Vec<TestedRight>, millis: u64 },
+    Works { username: String, groups: Vec<String>, more_groups: usize, rights: Vec<TestedRight>, millis: u64 },
     Fails { title: String, text: String, message: String },
     NoToken { sign_in: String },
 }
@@ -303,7 +305,9 @@ impl Desk {
         let (cluster, identity) = (permit.cluster(), permit.person().identity());
         match test {
             ConnectionTest::Works { user, rights, millis } => {
-                Test::Works { username: user.username, groups: user.groups, rights, millis }
+                let (groups, unfit) = within(user.groups, GROUPS_ROOM, String::len);
+                let more_groups = user.more_groups + unfit;
+                Test::Works { username: user.username, groups, more_groups, rights, millis }
             }
             ConnectionTest::Fails(error) => {
                 let (title, why) = words::cluster_trouble(&error);
@@ -441,8 +445,13 @@ mod tests {
     fn immune_17_what_a_cluster_says_is_text_on_the_page() {
         let evil = "<script>alert(1)</script>".to_owned();
         let right = TestedRight { what: evil.clone(), allowed: true };
-        let works =
-            page(Test::Works { username: evil.clone(), groups: vec![evil.clone()], rights: vec![right], millis: 84 });
+        let works = page(Test::Works {
+            username: evil.clone(),
+            groups: vec![evil.clone()],
+            more_groups: 0,
+            rights: vec![right],
+            millis: 84,
+        });
         let (title, text) = words::cluster_trouble(&K8sError::Nonsense(evil.clone()));
         let fails = page(Test::Fails { title: title.into(), text, message: evil });
         for html in [works, fails] {
@@ -456,6 +465,7 @@ mod tests {
         let html = page(Test::Works {
             username: "bob@example.com".into(),
             groups: vec!["oidc:devs".into(), "system:authenticated".into()],
+            more_groups: 1234,
             rights: vec![TestedRight { what: "list pods in all namespaces".into(), allowed: true }],
             millis: 84,
         });
@@ -466,6 +476,7 @@ mod tests {
             "<fieldset><legend>Format</legend>",
             "you are <code>bob@example.com</code>",
             "list pods in all namespaces",
+            "<code>system:authenticated</code> and 1234 more.",
             "in 90 days",
         ] {
             assert!(html.contains(wanted), "{wanted}: {html}");
