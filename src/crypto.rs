@@ -70,30 +70,44 @@ impl Keyring {
         if keys.is_empty() { Err("it holds no key".into()) } else { Ok(Self { keys }) }
     }
 
-    /// Opens the ring's file; makes it, readable by its owner alone, where it is missing.
+    /// Reads the ring's file; `None` where it is missing.
     ///
     /// # Errors
     /// When it can be read by others, cannot be read by us, or holds no key.
-    pub fn open_or_create(path: &Path) -> Result<Self, CryptoError> {
-        let fail = |reason: String| CryptoError::Ring { path: path.display().to_string(), reason };
+    pub fn read(path: &Path) -> Result<Option<Self>, CryptoError> {
         match fs::read_to_string(path) {
             Ok(text) => {
-                refuse_open_file(path).map_err(fail)?;
-                Self::parse(&text).map_err(fail)
+                refuse_open_file(path).map_err(|reason| unusable(path, reason))?;
+                Self::parse(&text).map(Some).map_err(|reason| unusable(path, reason))
             }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                let ring = Self::generate();
-                match create_private(path, &ring.to_text()) {
-                    Ok(()) => Ok(ring),
-                    // Another process was first: its ring is the one.
-                    Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                        Self::parse(&fs::read_to_string(path).map_err(|e| fail(e.to_string()))?).map_err(fail)
-                    }
-                    Err(e) => Err(fail(format!("cannot be made: {e}"))),
-                }
-            }
-            Err(e) => Err(fail(format!("cannot be read: {e}"))),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(unusable(path, format!("cannot be read: {e}"))),
         }
+    }
+
+    /// The same, but makes it, readable by its owner alone, where it is missing.
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read), or when it cannot be made.
+    pub fn open_or_create(path: &Path) -> Result<Self, CryptoError> {
+        if let Some(ring) = Self::read(path)? {
+            return Ok(ring);
+        }
+        let ring = Self::generate();
+        match create_private(path, &ring.to_text()) {
+            Ok(()) => Ok(ring),
+            // Another process was first: its ring is the one.
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                Self::read(path)?.ok_or_else(|| unusable(path, "it was taken away just now".into()))
+            }
+            Err(e) => Err(unusable(path, format!("cannot be made: {e}"))),
+        }
+    }
+
+    /// What its keys are told apart by, without telling anything of them: 16 hexadecimal digits each, the sealing one first.
+    pub fn fingerprints(&self) -> Vec<String> {
+        let of = |key: &[u8; 32]| Sha256::new().chain_update(b"kubelend key fingerprint").chain_update(key).finalize();
+        self.keys.iter().map(|(_, key)| hex(&of(key)[..8])).collect()
     }
 
     fn to_text(&self) -> String {
@@ -150,6 +164,10 @@ impl Keyring {
         hkdf.expand(purpose.as_bytes(), &mut out).unwrap_or_else(|_| unreachable!("64 bytes are within HKDF's bound"));
         out
     }
+}
+
+fn unusable(path: &Path, reason: String) -> CryptoError {
+    CryptoError::Ring { path: path.display().to_string(), reason }
 }
 
 fn refuse_open_file(path: &Path) -> Result<(), String> {
@@ -319,6 +337,17 @@ mod tests {
     }
 
     #[test]
+    fn a_fingerprint_is_the_keys_own_and_shows_nothing_of_it() {
+        let (one, other) = (Keyring::generate(), Keyring::generate());
+        assert_ne!(one.fingerprints(), other.fingerprints());
+        let both = Keyring::parse(&format!("{}{}", other.to_text(), one.to_text())).unwrap();
+        assert_eq!(both.fingerprints(), [other.fingerprints(), one.fingerprints()].concat());
+        let renamed = Keyring { keys: vec![(7, one.keys[0].1)] };
+        assert_eq!(renamed.fingerprints(), one.fingerprints(), "of the key, not of its name in the file");
+        assert!(one.fingerprints()[0].len() == 16 && !hex(&one.keys[0].1).contains(&one.fingerprints()[0]));
+    }
+
+    #[test]
     fn a_token_is_read_back_and_a_mistyped_one_is_not() {
         let token = PlainToken::generate(SHARE_LINK_PREFIX);
         let again = PlainToken::parse(SHARE_LINK_PREFIX, token.expose()).unwrap();
@@ -340,6 +369,8 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let sealed = ring.seal("a", b"b");
         assert_eq!(Keyring::open_or_create(&path).unwrap().open("a", &sealed).unwrap(), b"b");
+        assert_eq!(Keyring::read(&path).unwrap().unwrap().fingerprints(), ring.fingerprints());
+        assert!(Keyring::read(&dir.join("none")).unwrap().is_none() && !dir.join("none").exists());
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         let error = Keyring::open_or_create(&path).unwrap_err().to_string();
         assert!(error.contains("chmod 600"), "{error}");

@@ -2,7 +2,10 @@
 //!
 //! Only here do configuration and parts meet; every part below is handed what it needs and nothing more.
 
+mod keys;
 mod serve;
+
+pub use keys::{OtherKeys, accept as accept_keys};
 
 use std::{path::Path, sync::Arc};
 
@@ -16,7 +19,7 @@ use crate::{
     },
     clock::Clock,
     config::{self, Settings},
-    crypto::{CryptoError, Keyring},
+    crypto::CryptoError,
     k8s::{Connector, DirectDialer},
     oidc::{ProviderSettings, Providers},
     outbound::{self, AddressRules},
@@ -36,6 +39,9 @@ pub enum AppError {
     /// The key ring.
     #[error(transparent)]
     Keys(#[from] CryptoError),
+    /// The key ring does not go with the database.
+    #[error(transparent)]
+    OtherKeys(#[from] OtherKeys),
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -102,15 +108,6 @@ struct Built {
     reconciler: Reconciler,
 }
 
-/// The key ring that the settings name.
-///
-/// # Errors
-/// When it cannot be used.
-pub fn keyring(settings: &Settings) -> Result<Keyring, AppError> {
-    folder(&settings.data_dir)?;
-    Ok(Keyring::open_or_create(&settings.keyring_file)?)
-}
-
 /// The providers that the settings name.
 ///
 /// # Errors
@@ -122,8 +119,9 @@ pub fn providers(settings: &Settings, clock: &Clock) -> Result<Providers, AppErr
 
 async fn build(settings: &Settings) -> Result<Built, AppError> {
     let clock = Clock::System;
-    let keyring = Arc::new(keyring(settings)?);
+    folder(&settings.data_dir)?;
     let store = Store::open(settings.database_url.expose_secret()).await?;
+    let keyring = Arc::new(keys::open(settings, &store).await?);
     let instance: Arc<str> = store.instance_id().await?.into();
     let providers = providers(settings, &clock)?;
     let connector = Connector::new(Arc::new(DirectDialer::new(rules(settings))));

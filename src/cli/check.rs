@@ -5,11 +5,11 @@ use std::{process::ExitCode, time::Duration};
 use futures_util::future::join_all;
 use secrecy::ExposeSecret;
 use serde::Serialize;
-use tokio::time::timeout;
+use tokio::time::{error::Elapsed, timeout};
 
-use super::{ConfigFile, Output, complain, say};
+use super::{ConfigFile, Output, complain, keys, say};
 use crate::{
-    app,
+    app::{self, OtherKeys},
     clock::Clock,
     config::Settings,
     crypto::Keyring,
@@ -47,7 +47,7 @@ impl Row {
 pub(super) fn run(config: &ConfigFile, output: Output) -> ExitCode {
     let rows = match config.load() {
         Ok(settings) => match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime.block_on(look(&settings)),
+            Ok(runtime) => runtime.block_on(look(&settings, config)),
             Err(error) => return complain(format!("no runtime can be started: {error}")),
         },
         Err(error) => {
@@ -58,47 +58,59 @@ pub(super) fn run(config: &ConfigFile, output: Output) -> ExitCode {
     tell(&rows, output)
 }
 
-async fn look(settings: &Settings) -> Vec<Row> {
-    let mut rows = vec![Row::good("configuration", format!("for {}", settings.public_url)), keyring(settings)];
-    let (database, providers) = tokio::join!(database(settings), providers(settings));
-    rows.push(database);
+async fn look(settings: &Settings, config: &ConfigFile) -> Vec<Row> {
+    let ((database, known), providers) = tokio::join!(database(settings), providers(settings));
+    let configuration = Row::good("configuration", format!("for {}", settings.public_url));
+    let mut rows = vec![configuration, keyring(settings, &known, config), database];
     rows.extend(providers);
     rows
 }
 
-/// A ring that is missing is made at the first start, not by a look.
-fn keyring(settings: &Settings) -> Row {
+/// A ring that is missing is made at the first start, not by a look. `known` are the keys that have sealed something.
+fn keyring(settings: &Settings, known: &[String], config: &ConfigFile) -> Row {
     const WHAT: &str = "key ring";
     let path = &settings.keyring_file;
-    match path.try_exists() {
-        Ok(true) => match Keyring::open_or_create(path) {
-            Ok(_) => Row::good(WHAT, path.display().to_string()),
-            Err(error) => Row::bad(
-                WHAT,
-                error.to_string(),
-                "put it right, or restore it from your backup: without it no stored credential opens",
-            ),
-        },
-        Ok(false) if path.parent().is_some_and(std::path::Path::is_dir) => {
+    let ring = match Keyring::read(path) {
+        Ok(ring) => ring,
+        Err(error) => {
+            let next = "put it right, or restore it from your backup: without it no stored credential opens";
+            return Row::bad(WHAT, error.to_string(), next);
+        }
+    };
+    if let Err(other) = OtherKeys::look(settings, ring.as_ref(), known) {
+        return Row::bad(WHAT, other.to_string(), keys::next(config, &other));
+    }
+    match ring {
+        Some(_) => Row::good(WHAT, path.display().to_string()),
+        None if path.parent().is_some_and(std::path::Path::is_dir) => {
             Row::good(WHAT, format!("{} is made at the first start", path.display()))
         }
-        Ok(false) => {
+        None => {
             Row::bad(WHAT, format!("{} has no folder", path.display()), "make the folder, for Kubelend's user alone")
         }
-        Err(error) => Row::bad(WHAT, format!("{}: {error}", path.display()), "let Kubelend's user read its folder"),
     }
 }
 
-async fn database(settings: &Settings) -> Row {
-    const WHAT: &str = "database";
-    let kind = settings.database_url.expose_secret().split(':').next().unwrap_or_default();
+/// The database, and which keys have sealed something in it, as far as it says so.
+async fn database(settings: &Settings) -> (Row, Vec<String>) {
     let opened = async {
         let store = Store::open(settings.database_url.expose_secret()).await?;
-        let alive = store.ping().await;
+        let known = store.sealing_keys().await;
         store.close().await;
-        alive
+        known
     };
-    match timeout(DATABASE, opened).await {
+    let opened = timeout(DATABASE, opened).await;
+    let known = match &opened {
+        Ok(Ok(known)) => known.clone(),
+        _ => Vec::new(),
+    };
+    (database_row(settings, opened.map(|opened| opened.map(drop))), known)
+}
+
+fn database_row(settings: &Settings, opened: Result<Result<(), StoreError>, Elapsed>) -> Row {
+    const WHAT: &str = "database";
+    let kind = settings.database_url.expose_secret().split(':').next().unwrap_or_default();
+    match opened {
         Ok(Ok(())) => Row::good(WHAT, format!("{kind}, up to date")),
         Ok(Err(error @ StoreError::Migration(_))) => {
             Row::bad(WHAT, error.to_string(), "was it used by a newer Kubelend? Run that one, or restore a backup")

@@ -2,6 +2,7 @@
 //! to standard output, what went wrong to standard error together with the next step, and the exit code says which it was.
 
 mod check;
+mod keys;
 mod serve;
 
 use std::{
@@ -45,9 +46,27 @@ enum Command {
         #[arg(short, long, value_enum, default_value_t = Output::Table)]
         output: Output,
     },
+    /// Decide about the key ring.
+    #[command(after_help = "Example:\n  kubelend keys accept --config /etc/kubelend/kubelend.toml")]
+    Keys {
+        #[command(subcommand)]
+        command: Keys,
+    },
     /// Say which version this is.
     #[command(after_help = "Example:\n  kubelend version")]
     Version,
+}
+
+#[derive(Debug, Subcommand)]
+enum Keys {
+    /// Go on with the key ring that is there, after the one that sealed the database's secrets was lost for good.
+    #[command(
+        after_help = "What the lost keys sealed stays shut: clusters' credentials, share tokens, sessions. The ring is made where its file is missing.\n\nExample:\n  kubelend keys accept --config /etc/kubelend/kubelend.toml"
+    )]
+    Accept {
+        #[command(flatten)]
+        config: ConfigFile,
+    },
 }
 
 #[derive(Args, Debug)]
@@ -80,6 +99,7 @@ pub fn main() -> ExitCode {
         Command::Version => say(concat!("kubelend ", env!("CARGO_PKG_VERSION"))),
         Command::Serve { config, listen } => serve::run(&config, listen),
         Command::Check { config, output } => check::run(&config, output),
+        Command::Keys { command: Keys::Accept { config } } => keys::accept(&config),
     }
 }
 

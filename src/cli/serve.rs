@@ -4,9 +4,9 @@ use std::{net::SocketAddr, process::ExitCode};
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{ConfigFile, complain};
+use super::{ConfigFile, complain, keys};
 use crate::{
-    app,
+    app::{self, AppError},
     config::{LogFormat, Settings},
     telemetry,
 };
@@ -24,12 +24,12 @@ pub(super) fn run(config: &ConfigFile, listen: Option<SocketAddr>) -> ExitCode {
         return complain(error);
     }
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(serve(settings)),
+        Ok(runtime) => runtime.block_on(serve(settings, config)),
         Err(error) => complain(format!("no threads can be started: {error}")),
     }
 }
 
-async fn serve(settings: Settings) -> ExitCode {
+async fn serve(settings: Settings, config: &ConfigFile) -> ExitCode {
     let (mut term, mut int) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
         (Ok(term), Ok(int)) => (term, int),
         (Err(error), _) | (_, Err(error)) => return complain(format!("signals cannot be heard: {error}")),
@@ -44,6 +44,11 @@ async fn serve(settings: Settings) -> ExitCode {
     // Boxed: with all that it holds it is too large for the stack of whoever waits.
     match Box::pin(app::serve(settings, stop)).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => complain(format!("kubelend: {error}\n  → kubelend check --config FILE says more")),
+        Err(AppError::OtherKeys(other)) => {
+            complain(format!("kubelend does not start: {other}\n  → {}", keys::next(config, &other)))
+        }
+        Err(error) => {
+            complain(format!("kubelend: {error}\n  → kubelend check --config {} says more", config.file.display()))
+        }
     }
 }

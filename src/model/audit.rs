@@ -45,11 +45,12 @@ pub enum Action {
     UpstreamEnded,
     SessionsEnded,
     ClusterFormatsChanged,
+    KeyRingAccepted,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::SignedIn,
         Self::SignedOut,
         Self::ClusterAdded,
@@ -77,6 +78,7 @@ impl Action {
         Self::UpstreamEnded,
         Self::SessionsEnded,
         Self::ClusterFormatsChanged,
+        Self::KeyRingAccepted,
     ];
 
     /// As stored: `noun.verb`.
@@ -109,6 +111,7 @@ impl Action {
             Self::UpstreamEnded => "session.ended_by_provider",
             Self::SessionsEnded => "session.ended_elsewhere",
             Self::ClusterFormatsChanged => "cluster.formats_changed",
+            Self::KeyRingAccepted => "key_ring.accepted",
         }
     }
 

@@ -15,6 +15,7 @@ mod clusters;
 mod devices;
 mod grants;
 mod identities;
+mod keys;
 mod links;
 mod open;
 mod sessions;

@@ -239,6 +239,7 @@ pub fn deed(action: Action) -> &'static str {
         Action::ClusterFormatsChanged => "changed which kubeconfigs are offered:",
         Action::SessionsEnded => "ended sessions elsewhere:",
         Action::UpstreamEnded => "was told by the provider that a sign-in has ended:",
+        Action::KeyRingAccepted => "accepted another key ring:",
     }
 }
 

@@ -5,6 +5,7 @@ mod addresses;
 mod crashes;
 pub(crate) mod house;
 mod links;
+mod keys;
 mod main_job;
 mod outages;
 mod refusals;

@@ -5,13 +5,16 @@ use kubelend::{
     store::{Store, StoreError},
 };
 
-use super::bed::{Bed, unopened};
+use super::bed::{Bed, NOW, unopened};
 
 both!(
     several_processes_open_an_empty_database_at_once,
     a_filled_database_is_opened_again_and_keeps_what_it_holds,
     the_instance_id_is_drawn_once,
     a_newer_database_is_refused,
+    immune_22_a_ring_that_lacks_a_key_that_has_sealed_something_is_told_so,
+    immune_22_of_two_rings_that_come_first_one_is_told_of_the_other,
+    a_ring_that_is_accepted_is_the_one_from_then_on,
 );
 
 async fn open_at_once(postgres: bool) {
@@ -53,6 +56,57 @@ async fn the_instance_id_is_drawn_once(bed: Bed) {
     assert!(asked.iter().all(|asked| *asked == id), "{asked:?}");
     assert!(id.len() == 8 && id.chars().all(|c| c.is_ascii_hexdigit()), "{id}");
     assert_eq!(bed.number("SELECT COUNT(*) FROM settings").await, 1);
+}
+
+fn ring(keys: &[&str]) -> Vec<String> {
+    keys.iter().map(ToString::to_string).collect()
+}
+
+async fn begin(store: &Store, keys: &[&str]) -> Vec<String> {
+    store.begin_sealing(&ring(keys)).await.unwrap()
+}
+
+async fn immune_22_a_ring_that_lacks_a_key_that_has_sealed_something_is_told_so(bed: Bed) {
+    let store = &bed.store;
+    assert!(store.sealing_keys().await.unwrap().is_empty());
+    for _ in 0..2 {
+        assert!(begin(store, &["a"]).await.is_empty());
+    }
+    assert_eq!(begin(store, &["b"]).await, ["a"]);
+    assert_eq!(store.sealing_keys().await.unwrap(), ["a"], "nothing was changed by that");
+    // A new key takes over, and the old one still opens: from now on both are needed.
+    assert!(begin(store, &["b", "a"]).await.is_empty());
+    assert_eq!(store.sealing_keys().await.unwrap(), ["a", "b"]);
+    assert_eq!(begin(store, &["a"]).await, ["b"]);
+    assert_eq!(begin(store, &["c"]).await, ["a", "b"]);
+    assert!(begin(store, &["c", "b", "a"]).await.is_empty());
+}
+
+async fn immune_22_of_two_rings_that_come_first_one_is_told_of_the_other(bed: Bed) {
+    let begun = futures_util::future::join_all((0..8).map(|n| {
+        let store = bed.store.clone();
+        tokio::spawn(async move { store.begin_sealing(&[format!("key-{n}")]).await.unwrap() })
+    }))
+    .await;
+    let told: Vec<Vec<String>> = begun.into_iter().map(Result::unwrap).collect();
+    let first = bed.store.sealing_keys().await.unwrap();
+    assert_eq!(first.len(), 1);
+    assert_eq!(told.iter().filter(|missing| missing.is_empty()).count(), 1);
+    assert_eq!(told.iter().filter(|missing| **missing == first).count(), 7);
+}
+
+async fn a_ring_that_is_accepted_is_the_one_from_then_on(bed: Bed) {
+    let store = &bed.store;
+    let accept = async |keys: &[&str]| store.accept_keys(&ring(keys), NOW).await.unwrap();
+    begin(store, &["b", "a"]).await;
+    begin(store, &["a", "b"]).await;
+    assert!(accept(&["a", "b"]).await.is_empty());
+    assert_eq!(bed.events(Action::KeyRingAccepted).await, 0, "nothing was given up");
+    assert_eq!(accept(&["c", "a"]).await, ["b"]);
+    assert_eq!(store.sealing_keys().await.unwrap(), ["a", "c"]);
+    assert_eq!(bed.events(Action::KeyRingAccepted).await, 1);
+    assert!(begin(store, &["c", "a"]).await.is_empty());
+    assert_eq!(begin(store, &["b"]).await, ["a", "c"]);
 }
 
 async fn a_newer_database_is_refused(bed: Bed) {
