@@ -67,7 +67,8 @@ fn labels(grant: GrantId, instance: &str) -> BTreeMap<String, String> {
 fn about(grant: &Grant, role: &Role, subject: &Subject) -> String {
     let until = grant.expires_at.map(|end| format!(" until {end}")).unwrap_or_default();
     format!(
-        "Kubelend lends {} {} the role {role} in {}{until}. Take it back in Kubelend; deleting this here does not last.",
+        "Kubelend lends {} {} the role {role} in {}{until}. Take it back in Kubelend: where it is \
+         only deleted here, Kubelend does not notice, still shows it, and may make it anew.",
         subject.kind.as_str().to_lowercase(),
         subject.name,
         grant.scope.in_words(),
@@ -120,6 +121,8 @@ pub(super) mod tests {
             about.contains("group oidc:devs the role view in the whole cluster until 2026-11-23T00:00:00Z"),
             "{about}"
         );
+        // As decision 2 has it: nobody watches a cluster for what is deleted there by hand.
+        assert!(about.ends_with("Kubelend does not notice, still shows it, and may make it anew."), "{about}");
     }
 
     #[test]

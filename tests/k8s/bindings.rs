@@ -100,6 +100,11 @@ async fn a_grant_stands_is_not_written_again_and_is_read_by_people() -> Result<(
     assert_eq!(story.kubectl(&version).await?, before);
     let seen = story.kubectl(&["describe", "clusterrolebinding", &name]).await?;
     assert!(seen.contains("Kubelend lends group oidc:devs the role view in the whole cluster"), "{seen}");
+    // What the annotation says of a deletion by hand: the next attempt makes it anew.
+    story.kubectl(&["delete", "clusterrolebinding", &name]).await?;
+    assert_eq!(story.standing().await?, []);
+    story.ensure().await??;
+    assert_eq!(story.standing().await?.len(), 1);
     bindings::ensure_absent(&story.client, story.grant.id, &[None], INSTANCE).await?;
     assert_eq!(story.standing().await?, []);
     bindings::ensure_absent(&story.client, story.grant.id, &[None], INSTANCE).await?;
