@@ -156,8 +156,11 @@ impl Provider {
         callback: Callback,
     ) -> Result<SignedIn, OidcError> {
         self.check_answer(attempt, &callback)?;
+        if callback.error.is_some() {
+            return Err(self.declined(callback));
+        }
         let known = self.known_at_all().await?;
-        self.check_issuer(&known.metadata, callback.iss.as_deref())?;
+        self.check_issuer(Some(&known.metadata), callback.iss.as_deref())?;
         let code = code(callback)?;
         let client =
             self.client(&known.metadata, attempt.purpose).set_redirect_uri(RedirectUrl::from_url(redirect_uri.clone()));
@@ -188,21 +191,32 @@ impl Provider {
         Ok(())
     }
 
+    /// What an answer that is an error says. The provider is not asked anything for it: whoever declined reads that they did,
+    /// also when it has gone down since.
+    ///
+    /// RFC 9207 wants `iss` checked on errors too. One that is there is compared with the configured issuer, which takes no
+    /// discovery. Whether one may be missing is only known of a provider that has answered since Kubelend started; of another
+    /// it is let pass, since an error carries nothing that could be sent to the wrong provider, and came with our state.
+    fn declined(&self, callback: Callback) -> OidcError {
+        let known = self.known.load_full();
+        if let Err(error) = self.check_issuer(known.as_deref().map(|k| &*k.metadata), callback.iss.as_deref()) {
+            return error;
+        }
+        let description = callback.error_description.map(|d| cut(&d)).filter(|d| !d.trim().is_empty());
+        OidcError::Refused { code: cut(&callback.error.unwrap_or_default()), description }
+    }
+
     /// RFC 9207 section 2.4: an answer of another issuer is thrown away, and so is one without where ours always names itself.
-    fn check_issuer(&self, metadata: &Metadata, iss: Option<&str>) -> Result<(), OidcError> {
+    fn check_issuer(&self, metadata: Option<&Metadata>, iss: Option<&str>) -> Result<(), OidcError> {
         match iss {
             Some(iss) if iss == self.settings.issuer => Ok(()),
-            None if !metadata.names_issuer => Ok(()),
+            None if !metadata.is_some_and(|m| m.names_issuer) => Ok(()),
             Some(_) | None => Err(OidcError::WrongState),
         }
     }
 }
 
 fn code(callback: Callback) -> Result<String, OidcError> {
-    if let Some(code) = callback.error {
-        let description = callback.error_description.map(|d| cut(&d)).filter(|d| !d.trim().is_empty());
-        return Err(OidcError::Refused { code: cut(&code), description });
-    }
     match callback.code {
         Some(code) if !code.is_empty() && code.len() <= MAX_CODE => Ok(code),
         _ => Err(OidcError::Nonsense("the answer holds neither a code nor an error".into())),
@@ -368,6 +382,40 @@ mod tests {
         assert!(description.starts_with("<b>no</b> x") && description.len() == 300, "{description}");
         let empty = Callback { code: None, ..answer(&attempt) };
         assert!(matches!(finish(&provider, &attempt, empty).await, OidcError::Nonsense(_)));
+    }
+
+    fn declined(attempt: &Attempt) -> Callback {
+        Callback { code: None, error: Some("access_denied".into()), ..answer(attempt) }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_told_although_the_provider_has_not_answered_since_the_start() {
+        let (asked, _) = provider(metadata());
+        let attempt = begun(&asked).await;
+        // Kubelend was started again meanwhile, and nothing answers where its provider should be.
+        let rules = AddressRules { allow_loopback: true };
+        let down = Provider::new(settings(), rules, Clock::fixed(Timestamp::from_secs(NOW))).unwrap();
+        let refused = OidcError::Refused { code: "access_denied".into(), description: None };
+        assert_eq!(finish(&down, &attempt, declined(&attempt)).await, refused);
+        let named = Callback { iss: Some("https://idp.example".into()), ..declined(&attempt) };
+        assert_eq!(finish(&down, &attempt, named).await, refused);
+        assert!(
+            matches!(finish(&down, &attempt, answer(&attempt)).await, OidcError::Unreachable(_)),
+            "a code needs it"
+        );
+    }
+
+    #[tokio::test]
+    async fn immune_12_a_refusal_of_another_issuer_or_attempt_is_not_believed() {
+        let (silent, _) = provider(metadata());
+        let (attempt, other) = (begun(&silent).await, begun(&silent).await);
+        let mixed_up = Callback { iss: Some("https://evil.example".into()), ..declined(&attempt) };
+        assert_eq!(finish(&silent, &attempt, mixed_up).await, OidcError::WrongState);
+        assert_eq!(finish(&silent, &attempt, declined(&other)).await, OidcError::WrongState);
+        // One that always names itself does so on errors.
+        let (naming, _) = provider(Metadata { names_issuer: true, ..metadata() });
+        let attempt = begun(&naming).await;
+        assert_eq!(finish(&naming, &attempt, declined(&attempt)).await, OidcError::WrongState);
     }
 
     #[test]

@@ -113,6 +113,26 @@ async fn a_provider_that_is_down_at_start_stops_nothing_and_is_used_when_it_is_b
 }
 
 #[tokio::test]
+async fn whoever_declines_reads_so_although_the_provider_went_down_meanwhile() -> Result<()> {
+    let bed = Testbed::shared().await?;
+    let dex = bed.new_dex(Dex::builder()).await?;
+    let house = House::with_provider(Database::Sqlite, &dex, "").await?;
+    let mut visitor = house.visitor()?;
+    visitor.open("/").await?;
+    visitor.follow("Sign in with Dex").await?;
+    let state = visitor.page.url.query_pairs().find(|(k, _)| k == "state").context("a state was sent")?.1.into_owned();
+    dex.stop().await?;
+    // Whoever answers now has never asked that provider anything.
+    house.kubelend.restart().await?;
+    let mut answer = visitor.base.join("/auth/callback/dex")?;
+    answer.query_pairs_mut().append_pair("error", "access_denied").append_pair("state", &state);
+    let page = visitor.open(answer.as_str()).await?;
+    ensure!(page.status.is_client_error(), "{}", page.status);
+    page.does_not_see("does not answer")?;
+    page.link("Sign in again").map(drop)
+}
+
+#[tokio::test]
 async fn a_provider_that_never_answers_keeps_no_page_waiting() -> Result<()> {
     let bed = Testbed::shared().await?;
     // Dex says the proxy's address in its tokens: all talk with it goes that way.
