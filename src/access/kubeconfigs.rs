@@ -428,10 +428,11 @@ fn event(permit: &Authorized<HoldKubeconfig>, request: &IssueRequest) -> crate::
 
 impl From<UpstreamError> for AccessError {
     fn from(error: UpstreamError) -> Self {
-        use crate::oidc::RefreshError::Unavailable;
+        use crate::oidc::RefreshError::{Unavailable, Unclear};
         match error {
             UpstreamError::Missing | UpstreamError::Ended => Self::SignInAgain,
             UpstreamError::Unavailable(why) => Self::Provider(Unavailable(why)),
+            UpstreamError::Unclear(why) => Self::Provider(Unclear(why)),
             // Several who asked at once share one answer, so the error itself is shared, too.
             UpstreamError::Store(error) => Self::Provider(Unavailable(error.to_string())),
         }

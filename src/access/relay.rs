@@ -135,6 +135,12 @@ impl Relay {
                     "Your sign-in has ended. Sign in at {renew} and this kubeconfig goes on working"
                 ));
             }
+            Ok(Err(UpstreamError::Unclear(_))) => {
+                let renew = self.settings.renew();
+                return refused(format!(
+                    "Your identity provider cannot renew your sign-in now. Try again; if it stays so, sign in at {renew}"
+                ));
+            }
             Ok(Err(UpstreamError::Unavailable(why))) => {
                 return Err(RelayError::Unavailable { why, retry_after: RETRY });
             }

@@ -48,6 +48,9 @@ pub(super) enum UpstreamError {
     /// The provider does not answer now; nothing is lost.
     #[error("the provider does not answer: {0}")]
     Unavailable(String),
+    /// The provider could not or would not refresh it, and does not say which; nothing is lost.
+    #[error("the provider could not refresh: {0}")]
+    Unclear(String),
     /// The database.
     #[error(transparent)]
     Store(Arc<StoreError>),
@@ -208,6 +211,10 @@ impl Upstreams {
                 tracing::info!(identity = %identity.id, provider = %session.provider, %why, "the provider refused to refresh");
                 self.store.refuse_upstream(&session, event, self.clock.now()).await?;
                 Err(UpstreamError::Ended)
+            }
+            Err(RefreshError::Unclear(why)) => {
+                self.store.release_upstream(&session).await?;
+                self.last_resort(session, UpstreamError::Unclear(why))
             }
             Err(RefreshError::Unavailable(why)) => {
                 self.store.release_upstream(&session).await?;

@@ -43,6 +43,11 @@ pub enum RefreshError {
     /// The refresh token is spent, expired or taken back: the person must sign in again.
     #[error("the provider ended this sign-in: {0}")]
     Ended(String),
+    /// The provider refused with an error of its own: whether it is the person (gone from its directory) or the provider (its
+    /// directory does not answer), it does not say. The refresh token may be good, so it is kept; no new token was given, so
+    /// nobody who is gone is let in by that.
+    #[error("the provider could not renew this sign-in: {0}")]
+    Unclear(String),
     /// The provider does not answer now; nothing is lost.
     #[error("the provider does not answer: {0}")]
     Unavailable(String),

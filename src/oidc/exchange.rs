@@ -3,7 +3,10 @@
 //! The ID token is taken as text and bounded before anything looks into it; the access token is dropped, since Kubelend
 //! asks the provider for nothing else.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use futures_util::future::BoxFuture;
 use oauth2::{
@@ -83,6 +86,8 @@ impl Given {
 pub(super) enum TokenFailure {
     /// The provider says no: its code and description, cut.
     Refused(String, Option<String>),
+    /// The provider says no with the status of a server error, so that it may as well mean itself.
+    Unclear(String),
     /// No answer.
     Unreachable(String),
     /// The provider says that something of its own failed. Dex says so of a code of another client, too: it is no sign
@@ -118,20 +123,44 @@ impl<'c> AsyncHttpClient<'c> for HttpsClient {
     }
 }
 
-/// The same, with more time: for answers that no page waits for, and whose loss would cost a sign-in.
-pub(super) struct Patient<'p>(pub(super) &'p HttpsClient);
+/// One refresh at the token endpoint, with more time than a page has: its loss would cost a sign-in. The library reads an error's code and forgets the answer's status, which tells a refusal
+/// from trouble of the provider's own.
+pub(super) struct Asking<'p> {
+    http: &'p HttpsClient,
+    server_error: AtomicBool,
+}
 
-impl<'c> AsyncHttpClient<'c> for Patient<'_> {
+impl<'p> Asking<'p> {
+    pub(super) fn new(provider: &'p Provider) -> Self {
+        Self { http: &provider.http, server_error: AtomicBool::new(false) }
+    }
+
+    /// Reads what came back.
+    pub(super) fn given(&self, answer: Result<Answer, Failed>) -> Result<Given, TokenFailure> {
+        given(answer).map_err(|failure| match failure {
+            TokenFailure::Refused(code, description) if self.server_error.load(Ordering::Relaxed) => {
+                TokenFailure::Unclear(said(&code, description.as_deref()))
+            }
+            other => other,
+        })
+    }
+}
+
+impl<'c> AsyncHttpClient<'c> for Asking<'_> {
     type Error = HttpsError;
     type Future = BoxFuture<'c, Result<HttpResponse, HttpsError>>;
 
     fn call(&'c self, request: HttpRequest) -> Self::Future {
-        Box::pin(self.0.send_patiently(request))
+        Box::pin(async move {
+            let answer = self.http.send_patiently(request).await?;
+            self.server_error.store(answer.status().is_server_error(), Ordering::Relaxed);
+            Ok(answer)
+        })
     }
 }
 
 /// Reads what the token endpoint answered.
-pub(super) fn given(answer: Result<Answer, Failed>) -> Result<Given, TokenFailure> {
+fn given(answer: Result<Answer, Failed>) -> Result<Given, TokenFailure> {
     let answer = answer.map_err(failure)?;
     let nonsense = |why: &str| TokenFailure::Nonsense(why.to_owned());
     let id_token = answer.extra_fields().id_token.as_deref().filter(|t| !t.is_empty());

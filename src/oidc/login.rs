@@ -13,7 +13,7 @@ use super::{
     OidcError, Provider, ProviderSettings,
     discovery::Metadata,
     error::cut,
-    exchange::{TokenFailure, given, said},
+    exchange::{Asking, TokenFailure, said},
 };
 use crate::{
     crypto,
@@ -167,10 +167,11 @@ impl Provider {
         let exchange = client
             .exchange_code(AuthorizationCode::new(code))
             .set_pkce_verifier(PkceCodeVerifier::new(attempt.verifier.clone()));
-        let given = given(exchange.request_async(&self.http).await).map_err(|failure| match failure {
+        let asking = Asking::new(self);
+        let given = asking.given(exchange.request_async(&asking).await).map_err(|failure| match failure {
             TokenFailure::Refused(code, description) => OidcError::CodeRefused(said(&code, description.as_deref())),
             TokenFailure::Unreachable(why) => self.unreachable(why),
-            TokenFailure::Trouble(why) => OidcError::Unreachable(why),
+            TokenFailure::Unclear(why) | TokenFailure::Trouble(why) => OidcError::Unreachable(why),
             TokenFailure::Nonsense(why) => OidcError::Nonsense(why),
         })?;
         let verified = self.verified(given.exposed(), &known, Some(&attempt.nonce), attempt.purpose).await?;

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     OidcError, Provider, Purpose, RefreshError,
-    exchange::{Patient, TokenFailure, given, said},
+    exchange::{Asking, TokenFailure, said},
 };
 use crate::model::{identity::VerifiedClaims, token_set::Tokens};
 
@@ -29,12 +29,13 @@ impl Provider {
     pub async fn refresh(&self, refresh_token: &SecretString, sub: &str) -> Result<Refreshed, RefreshError> {
         let known = self.known_at_all().await.map_err(unavailable)?;
         let old = RefreshToken::new(refresh_token.expose_secret().to_owned());
+        let asking = Asking::new(self);
         let answer = self
             .client(&known.metadata, Purpose::Kubeconfig)
             .exchange_refresh_token(&old)
-            .request_async(&Patient(&self.http))
+            .request_async(&asking)
             .await;
-        let mut given = given(answer).map_err(|failure| self.refused(failure))?;
+        let mut given = asking.given(answer).map_err(|failure| self.refused(failure))?;
         // An answer came, so the old token may be spent; if the new one does not hold, there is none.
         let verified = self.verified(given.exposed(), &known, None, Purpose::Kubeconfig).await;
         let verified = verified.map_err(|error| RefreshError::Ended(error.to_string()))?;
@@ -53,14 +54,16 @@ impl Provider {
                 self.saw::<()>(&Err(OidcError::Unreachable(why.clone())));
                 RefreshError::Unavailable(why)
             }
+            TokenFailure::Unclear(why) => RefreshError::Unclear(why),
             TokenFailure::Trouble(why) | TokenFailure::Nonsense(why) => RefreshError::Unavailable(why),
         }
     }
 }
 
-/// `invalid_grant` is the standard's word. Dex says `invalid_request` instead: with 400 for a token that is spent or
-/// expired, with 500 for a person who is gone from its directory (and for a directory that does not answer, which it does
-/// not tell apart). Anything else, such as `invalid_client`, is the operator's to mend and ends nobody's sign-in.
+/// `invalid_grant` is the standard's word. Dex says `invalid_request` instead, with 400, for a token that is spent or expired.
+/// With 500 it says so of a person who is gone from its directory, of a directory that does not answer, and of its own storage:
+/// one and the same answer (`newInternalServerError` in its server/refreshhandlers.go), which is [`RefreshError::Unclear`].
+/// Anything else, such as `invalid_client`, is the operator's to mend and ends nobody's sign-in.
 fn refused(code: &str, description: Option<&str>) -> RefreshError {
     let text = said(code, description);
     match code {

@@ -240,6 +240,13 @@ impl From<AccessError> for PageError {
                 "Your sign-in at the provider has ended, so Kubelend cannot act for you. Sign in again to go on.",
             )
             .with_next(NextStep::sign_in(&ReturnTo::home())),
+            AccessError::Provider(RefreshError::Unclear(_)) => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Your sign-in could not be renewed",
+                "The sign-in provider met an error. Either the directory behind it does not answer, or your account is not in \
+                 it any more: it does not say which. Nothing is lost. Try again in a moment; if it stays so, sign in again, \
+                 and the provider will tell.",
+            ),
             AccessError::Provider(RefreshError::Unavailable(_)) => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The sign-in provider does not answer",
@@ -332,6 +339,10 @@ mod tests {
                 "/down",
                 get(async || PageError::from(AccessError::from(RefreshError::Unavailable("no answer".into())))),
             )
+            .route(
+                "/unclear",
+                get(async || PageError::from(AccessError::from(RefreshError::Unclear("invalid_request".into())))),
+            )
             .route("/cookie", get(async || ([("set-cookie", "a=b")], PageError::not_found())))
             .route(
                 "/own",
@@ -360,6 +371,7 @@ mod tests {
             ("GET", "/bare", 413),
             ("GET", "/form", 405),
             ("GET", "/down", 503),
+            ("GET", "/unclear", 503),
             ("GET", "/nowhere", 404),
             ("POST", "/nowhere", 404),
         ] {

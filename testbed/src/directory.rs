@@ -64,7 +64,8 @@ pub fn everybody() -> Vec<Person> {
 /// A running directory.
 #[derive(Debug)]
 pub struct Directory {
-    child: Child,
+    command: Command,
+    child: Mutex<Option<Child>>,
     port: Port,
     file: PathBuf,
     people: Mutex<Vec<Person>>,
@@ -76,17 +77,36 @@ impl Directory {
         let (port, people) = (Port::free()?, everybody());
         let file = run::folder("directory")?.join("people.json");
         write(&file, &people)?;
-        let child = Command::new(Programs::get()?.path("directory"))
+        let command = Command::new(Programs::get()?.path("directory"))
             .args(["serve", "-listen", &port.address().to_string(), "-people"])
-            .arg(&file)
-            .spawn("directory")?;
-        let address = port.address();
+            .arg(&file);
+        let directory = Self { command, child: Mutex::default(), port, file, people: Mutex::new(people) };
+        directory.start_again().await?;
+        Ok(directory)
+    }
+
+    /// Kills it. Who is in it stays.
+    pub async fn stop(&self) -> Result<()> {
+        let child = lock(&self.child).take();
+        match child {
+            Some(child) => child.kill9().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Starts it on the same port, unless it runs.
+    pub async fn start_again(&self) -> Result<()> {
+        if lock(&self.child).is_some() {
+            return Ok(());
+        }
+        let (child, address) = (self.command.spawn("directory")?, self.port.address());
         child
             .until_ready(Duration::from_secs(20), || async move {
                 TcpStream::connect(address).await.map(drop).context("connect to the directory")
             })
             .await?;
-        Ok(Self { child, port, file, people: Mutex::new(people) })
+        *lock(&self.child) = Some(child);
+        Ok(())
     }
 
     /// The LDAP address, HOST:PORT.
@@ -96,7 +116,7 @@ impl Directory {
 
     /// Who is in the directory now.
     pub fn people(&self) -> Vec<Person> {
-        self.lock().clone()
+        lock(&self.people).clone()
     }
 
     /// Adds a person, or replaces the one with the same id.
@@ -132,23 +152,27 @@ impl Directory {
 
     /// Suspends the process: sign-ins hang until [`Self::resume`].
     pub fn pause(&self) -> Result<()> {
-        self.child.signal(Signal::SIGSTOP)
+        self.signal(Signal::SIGSTOP)
     }
 
     /// Lets a suspended process go on.
     pub fn resume(&self) -> Result<()> {
-        self.child.signal(Signal::SIGCONT)
+        self.signal(Signal::SIGCONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        lock(&self.child).as_ref().context("the directory does not run")?.signal(signal)
     }
 
     fn change(&self, change: impl FnOnce(&mut Vec<Person>)) -> Result<()> {
-        let mut people = self.lock();
+        let mut people = lock(&self.people);
         change(&mut people);
         write(&self.file, &people)
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Person>> {
-        self.people.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// In one step: a query never reads half a file.

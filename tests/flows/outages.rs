@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use testbed::{ControlPlane, Dex, FaultProxy, HttpFault, Testbed, eventually, fault::Fault};
+use testbed::{ControlPlane, Dex, Directory, FaultProxy, HttpFault, Testbed, eventually, fault::Fault};
 
 use super::{
     house::{Database, House, connect},
@@ -130,6 +130,38 @@ async fn whoever_declines_reads_so_although_the_provider_went_down_meanwhile() -
     ensure!(page.status.is_client_error(), "{}", page.status);
     page.does_not_see("does not answer")?;
     page.link("Sign in again").map(drop)
+}
+
+#[tokio::test]
+async fn a_directory_that_is_down_costs_nobody_their_sign_in() -> Result<()> {
+    let bed = Testbed::shared().await?;
+    let directory = Directory::start().await?;
+    let builder = Dex::builder().id_tokens(Duration::from_secs(8)).reuse_interval(Duration::ZERO);
+    let dex = builder.start(bed.ca(), bed.etcd().await?, &directory).await?;
+    let [alice, bob, ..] = &*directory.people() else { anyhow::bail!("nobody is in the directory") };
+    let house = House::of(alice.clone(), Database::Sqlite, &dex, "").await?;
+    let mut owner = house.owner().await?;
+    let path = house.add_cluster(&mut owner, bed.staging().await?, "staging").await?;
+    let link = house.share(&mut owner, &path, &[("Role", "view")]).await?;
+    let mut visitor = house.visitor()?;
+    house.open_link(&mut visitor, &link, &bob.email).await?;
+    visitor.press("Accept", &[]).await?;
+    let here = visitor.page.url.path().to_owned();
+
+    directory.stop().await?;
+    let begun = Instant::now();
+    while visitor.open(&here).await?.sees("Not tested.").is_err() {
+        ensure!(begun.elapsed() < PATIENCE, "the ID token does not end: {}", visitor.page.text());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let page = visitor.follow("Download kubeconfig").await?;
+    ensure!(page.status.is_server_error(), "{}: {}", page.status, page.text());
+    page.sees("Your sign-in could not be renewed")?;
+    page.link("Sign in again")?;
+
+    directory.start_again().await?;
+    visitor.open(&here).await?;
+    super::house::download(&mut visitor).await.map(drop)
 }
 
 #[tokio::test]

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use kubelend::oidc::{Purpose, RefreshError};
+use kubelend::oidc::{ProviderHealth, Purpose, RefreshError};
 use secrecy::{ExposeSecret, SecretString};
-use testbed::{Dex, FaultProxy, Port, Testbed, fault::Fault};
+use testbed::{Dex, Directory, FaultProxy, Port, Testbed, fault::Fault};
 
 use super::bed::{provider, sign_in};
 
@@ -49,8 +49,33 @@ async fn immune_19_somebody_who_left_is_refreshed_no_more() {
     let signed_in = sign_in(&provider, Purpose::Kubeconfig, &person).await.unwrap();
     let token = signed_in.tokens.refresh_token.unwrap();
     bed.directory().await.unwrap().remove(&person.id).unwrap();
-    let error = provider.refresh(&token, &signed_in.claims.sub).await.unwrap_err();
-    assert!(matches!(error, RefreshError::Ended(_)), "{error}");
+    for _ in 0..3 {
+        let error = provider.refresh(&token, &signed_in.claims.sub).await.unwrap_err();
+        assert_eq!(error, RefreshError::Unclear("invalid_request".into()));
+    }
+}
+
+#[tokio::test]
+async fn a_directory_that_is_down_ends_nobodys_sign_in() {
+    let bed = Testbed::shared().await.unwrap();
+    let directory = Directory::start().await.unwrap();
+    let person = directory.people().remove(1);
+    let builder = Dex::builder().reuse_interval(Duration::ZERO);
+    let dex = builder.start(bed.ca(), bed.etcd().await.unwrap(), &directory).await.unwrap();
+    let provider = provider(&dex);
+    let signed_in = sign_in(&provider, Purpose::Kubeconfig, &person).await.unwrap();
+    let token = signed_in.tokens.refresh_token.unwrap();
+    directory.stop().await.unwrap();
+    // To the letter what Dex says of somebody who left: it cannot be told apart, and spends nothing.
+    for _ in 0..2 {
+        let error = provider.refresh(&token, &signed_in.claims.sub).await.unwrap_err();
+        assert_eq!(error, RefreshError::Unclear("invalid_request".into()));
+    }
+    assert!(matches!(provider.health(), ProviderHealth::Up(_)), "Dex itself answers");
+    directory.start_again().await.unwrap();
+    provider.refresh(&token, &signed_in.claims.sub).await.unwrap();
+    let spent = provider.refresh(&token, &signed_in.claims.sub).await.unwrap_err();
+    assert!(matches!(spent, RefreshError::Ended(_)), "{spent}");
 }
 
 #[tokio::test]

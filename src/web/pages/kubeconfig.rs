@@ -22,7 +22,7 @@ use crate::{
         provider::ProviderId,
         time::Timestamp,
     },
-    oidc::{Providers, Purpose},
+    oidc::{Providers, Purpose, RefreshError},
     policy::{Authorized, HoldKubeconfig},
     store::Store,
     web::{
@@ -279,6 +279,10 @@ impl Desk {
             Err(AccessError::SignInAgain) => {
                 let there = sign_in_for(cluster, &who.person.identity().provider, format);
                 Ok(Err(Redirect::to(&there).into_response()))
+            }
+            Err(error @ AccessError::Provider(RefreshError::Unclear(_))) => {
+                let again = sign_in_for(cluster, &who.person.identity().provider, format);
+                Err(PageError::from(error).with_next(NextStep::new("Sign in again", again)))
             }
             Err(error) => Err(error.into()),
         }
