@@ -10,7 +10,7 @@ use crate::{
         cluster::{Cluster, ClusterCredential},
         id::ClusterId,
     },
-    store::Store,
+    store::{SealedCredential, Store},
 };
 
 use super::AccessError;
@@ -24,7 +24,7 @@ enum Written {
 }
 
 /// Seals a credential for a cluster.
-pub(super) fn seal(keyring: &Keyring, id: ClusterId, credential: &ClusterCredential) -> Vec<u8> {
+pub(super) fn seal(keyring: &Keyring, id: ClusterId, credential: &ClusterCredential) -> SealedCredential {
     let written = match credential {
         ClusterCredential::Token(token) => Written::Token(token.expose_secret().to_owned()),
         ClusterCredential::ClientCertificate { certificate, key } => {
@@ -32,7 +32,7 @@ pub(super) fn seal(keyring: &Keyring, id: ClusterId, credential: &ClusterCredent
         }
     };
     let text = serde_json::to_vec(&written).unwrap_or_else(|_| unreachable!("strings are always JSON"));
-    keyring.seal(&context(id), &text)
+    SealedCredential { kind: credential.kind(), sealed: keyring.seal(&context(id), &text) }
 }
 
 /// Opens it.
@@ -70,13 +70,15 @@ fn context(id: ClusterId) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::cluster::CredentialKind;
 
     #[test]
     fn a_credential_comes_back_for_its_own_cluster_alone() {
         let ring = Keyring::generate();
         let (one, other) = (ClusterId::new(), ClusterId::new());
-        let sealed = seal(&ring, one, &ClusterCredential::Token("t0ken".to_owned().into()));
+        let SealedCredential { sealed, kind } = seal(&ring, one, &ClusterCredential::Token("t0ken".to_owned().into()));
         assert!(!String::from_utf8_lossy(&sealed).contains("t0ken"));
+        assert_eq!(kind, CredentialKind::Token);
         let ClusterCredential::Token(back) = open(&ring, one, &sealed).unwrap() else { panic!("a token went in") };
         assert_eq!(back.expose_secret(), "t0ken");
         assert!(open(&ring, other, &sealed).is_err());

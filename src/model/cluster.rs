@@ -37,6 +37,40 @@ pub enum ClusterCredential {
     },
 }
 
+/// What a credential is, without it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CredentialKind {
+    /// A bearer token.
+    Token,
+    /// A client certificate.
+    ClientCertificate,
+}
+
+impl CredentialKind {
+    /// As stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::ClientCertificate => "client_certificate",
+        }
+    }
+
+    /// As stored.
+    pub fn parse(s: &str) -> Option<Self> {
+        [Self::Token, Self::ClientCertificate].into_iter().find(|x| x.as_str() == s)
+    }
+}
+
+impl ClusterCredential {
+    /// What it is.
+    pub fn kind(&self) -> CredentialKind {
+        match self {
+            Self::Token(_) => CredentialKind::Token,
+            Self::ClientCertificate { .. } => CredentialKind::ClientCertificate,
+        }
+    }
+}
+
 /// A cluster as it is stored. Its credential is sealed and kept apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cluster {

@@ -2,6 +2,9 @@
 //! is in `changes`.
 
 mod changes;
+mod credential;
+
+pub use credential::{HeldCredential, SealedCredential};
 
 use super::{
     AuditDraft, NewGrant, Store, StoreError,
@@ -31,8 +34,8 @@ pub struct NewCluster {
     pub name: ClusterName,
     /// Where it is.
     pub endpoint: Endpoint,
-    /// The credential, sealed.
-    pub credential: Vec<u8>,
+    /// The credential.
+    pub credential: SealedCredential,
     /// Which providers it trusts and how it names their people.
     pub trusts: Vec<(ProviderId, ClaimMapping)>,
     /// The owner's grant; `None` where no RBAC name can be made of the owner.
@@ -209,12 +212,7 @@ async fn insert(
         .await
         .map(drop))
     .map_err(|e| clash(e, NAME_TAKEN))?;
-    on!(tx, |db| sqlx::query("INSERT INTO cluster_credentials (cluster_id, sealed) VALUES ($1, $2)")
-        .bind(new.id.to_string())
-        .bind(&new.credential)
-        .execute(db)
-        .await
-        .map(drop))?;
+    credential::insert(tx, new.id, &new.credential, now).await?;
     for (provider, mapping) in &new.trusts {
         changes::put_trust(tx, new.id, provider, mapping).await?;
     }
@@ -288,13 +286,5 @@ impl Store {
             cluster.trusts.dedup();
         }
         Ok(clusters)
-    }
-
-    /// Its credential, sealed.
-    pub async fn sealed_credential(&self, id: ClusterId) -> Result<Vec<u8>, StoreError> {
-        const SQL: &str = "SELECT sealed FROM cluster_credentials WHERE cluster_id = $1";
-        let row: Option<(Vec<u8>,)> =
-            read!(self, |db| sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(db).await)?;
-        row.map(|(sealed,)| sealed).ok_or(StoreError::NotFound)
     }
 }

@@ -24,7 +24,7 @@ mod upstream;
 
 pub use audit::AuditDraft;
 pub use checks::StoredCheck;
-pub use clusters::NewCluster;
+pub use clusters::{HeldCredential, NewCluster, SealedCredential};
 pub use devices::{Devices, NewDevice};
 pub use grants::{DueGrant, GrantFilter, GrantPage, NewGrant, Outcome};
 pub use identities::SignInRecord;

@@ -11,13 +11,13 @@ use crate::{
     model::{
         audit::{Action, Actor},
         claim_mapping::ClaimMapping,
-        cluster::{Cluster, Endpoint},
+        cluster::{Cluster, CredentialKind, Endpoint},
         id::ClusterId,
         identity::Identity,
         time::Timestamp,
     },
     oidc::{Attempt, OidcError, Purpose},
-    store::{AuditDraft, NewCluster},
+    store::{AuditDraft, NewCluster, SealedCredential},
 };
 
 pub(super) fn audit() -> AuditDraft {
@@ -37,7 +37,10 @@ pub(super) async fn cluster(app: &TestApp, owner: &Identity) -> Cluster {
         id,
         name: "staging".parse().unwrap(),
         endpoint: Endpoint { server: "https://staging.invalid/".parse().unwrap(), ca_pem: None, tls_server_name: None },
-        credential: app.parts.keyring.seal(&format!("cluster:{id}:credential"), b"x"),
+        credential: SealedCredential {
+            kind: CredentialKind::Token,
+            sealed: app.parts.keyring.seal(&format!("cluster:{id}:credential"), b"x"),
+        },
         trusts: vec![("dex".parse().unwrap(), ClaimMapping::default())],
         owner_grant: None,
     };

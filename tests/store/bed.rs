@@ -8,7 +8,7 @@ use kubelend::{
         audience::Audience,
         audit::{Action, Actor},
         claim_mapping::ClaimMapping,
-        cluster::{Cluster, Endpoint},
+        cluster::{Cluster, CredentialKind, Endpoint},
         grant::{Grant, Grantee, Origin},
         id::{ClusterId, GrantId, IdentityId, ShareLinkId},
         identity::{Identity, VerifiedClaims},
@@ -18,7 +18,7 @@ use kubelend::{
         share_link::{LinkRules, ShareLink},
         time::Timestamp,
     },
-    store::{AuditDraft, NewCluster, NewGrant, NewLink, Store},
+    store::{AuditDraft, NewCluster, NewGrant, NewLink, SealedCredential, Store},
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use testbed::Testbed;
@@ -251,7 +251,7 @@ pub(crate) fn new_cluster(name: &str) -> NewCluster {
             ca_pem: Some("-----BEGIN CERTIFICATE-----".into()),
             tls_server_name: None,
         },
-        credential: vec![0, 255, 1, 254],
+        credential: SealedCredential { kind: CredentialKind::Token, sealed: vec![0, 255, 1, 254] },
         trusts: vec![(provider("other"), ClaimMapping::default()), (provider("dex"), ClaimMapping::default())],
         owner_grant: None,
     }

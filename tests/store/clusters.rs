@@ -6,13 +6,13 @@ use kubelend::{
     model::{
         audit::{Action, Actor},
         claim_mapping::{ClaimMapping, UsernameClaim},
-        cluster::{CheckStep, ConnectionCheck, Endpoint, Removal, StepOutcome},
+        cluster::{CheckStep, ConnectionCheck, CredentialKind, Endpoint, Removal, StepOutcome},
         grant::{EndReason, GrantState, Grantee, Origin},
         id::{CheckId, ClusterId},
         time::Timestamp,
         workspace::MemberRole,
     },
-    store::{Accepted, StoreError},
+    store::{Accepted, HeldCredential, SealedCredential, StoreError},
 };
 
 use super::{
@@ -86,7 +86,9 @@ async fn a_cluster_comes_back_as_it_was_added(bed: Bed) {
     assert_eq!((added.name.as_str(), &added.endpoint, added.removing), ("Staging", &new.endpoint, None));
     assert_eq!(added.mapping(&provider("other")), Some(&new.trusts[0].1));
     assert_eq!(added.trusts[0].0, provider("dex"), "sorted");
-    assert_eq!(bed.store.sealed_credential(new.id).await.unwrap(), new.credential);
+    assert_eq!(bed.store.sealed_credential(new.id).await.unwrap(), new.credential.sealed);
+    let held = HeldCredential { kind: Some(CredentialKind::Token), since: NOW };
+    assert_eq!(bed.store.held_credential(new.id).await.unwrap(), held);
     let (held, person) = bed.store.grant(grant.id).await.unwrap();
     assert_eq!((held.state, held.origin, person.unwrap().id), (GrantState::Pending, Origin::Owner, alice.id));
     assert_eq!(bed.store.claim_due_grants(NOW, MINUTE, 5).await.unwrap()[0].id, grant.id);
@@ -170,7 +172,14 @@ async fn a_new_credential_makes_all_grants_due_at_once(bed: Bed) {
     let endpoint =
         Endpoint { server: "https://new.example.com/".parse().unwrap(), ca_pem: None, tls_server_name: None };
     let audit = draft(Action::ClusterCredentialsReplaced);
-    bed.store.replace_credential(cluster.id, &endpoint, b"new", audit, later(1)).await.unwrap();
+    let new = SealedCredential { kind: CredentialKind::ClientCertificate, sealed: b"new".to_vec() };
+    bed.store.replace_credential(cluster.id, &endpoint, &new, audit, later(1)).await.unwrap();
+    let held = HeldCredential { kind: Some(new.kind), since: later(1) };
+    assert_eq!(bed.store.held_credential(cluster.id).await.unwrap(), held);
+    // As a Kubelend of the version before stores one.
+    bed.run("UPDATE cluster_credentials SET kind = NULL, held_since = NULL").await;
+    let unknown = HeldCredential { kind: None, since: NOW };
+    assert_eq!(bed.store.held_credential(cluster.id).await.unwrap(), unknown);
     assert_eq!(bed.store.cluster(cluster.id).await.unwrap().endpoint, endpoint);
     assert_eq!(bed.store.sealed_credential(cluster.id).await.unwrap(), b"new");
     // An attempt with the old one that ends now does not put it off.

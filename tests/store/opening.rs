@@ -1,17 +1,18 @@
 //! Opening the database, bringing it up to date, and what belongs to the installation as a whole.
 
 use kubelend::{
-    model::audit::Action,
-    store::{Store, StoreError},
+    model::{audit::Action, cluster::CredentialKind},
+    store::{SealedCredential, Store, StoreError},
 };
 
-use super::bed::{Bed, NOW, unopened};
+use super::bed::{Bed, NOW, draft, later, unopened};
 
 both!(
     several_processes_open_an_empty_database_at_once,
     a_filled_database_is_opened_again_and_keeps_what_it_holds,
     the_instance_id_is_drawn_once,
     a_newer_database_is_refused,
+    a_credential_of_an_older_database_is_dated_by_its_trail,
     immune_22_a_ring_that_lacks_a_key_that_has_sealed_something_is_told_so,
     immune_22_of_two_rings_that_come_first_one_is_told_of_the_other,
     a_ring_that_is_accepted_is_the_one_from_then_on,
@@ -117,6 +118,21 @@ async fn a_newer_database_is_refused(bed: Bed) {
     )
     .await;
     assert!(matches!(Store::open(&bed.url).await.unwrap_err(), StoreError::Migration(_)));
+}
+
+async fn a_credential_of_an_older_database_is_dated_by_its_trail(bed: Bed) {
+    let alice = bed.person("alice").await;
+    let (one, two) = (bed.cluster_of(&alice, "one").await, bed.cluster_of(&alice, "two").await);
+    let new = SealedCredential { kind: CredentialKind::Token, sealed: vec![1] };
+    for n in [5, 9] {
+        let audit = draft(Action::ClusterCredentialsReplaced);
+        bed.store.replace_credential(two.id, &two.endpoint, &new, audit, later(n)).await.unwrap();
+    }
+    bed.run("UPDATE cluster_credentials SET held_since = NULL").await;
+    let migration = include_str!("../../migrations/0003_credential_facts.sql");
+    bed.run(&migration[migration.find("UPDATE").unwrap()..]).await;
+    assert_eq!(bed.store.held_credential(one.id).await.unwrap().since, NOW);
+    assert_eq!(bed.store.held_credential(two.id).await.unwrap().since, later(9));
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{NAME_TAKEN, lock};
+use super::{NAME_TAKEN, SealedCredential, credential, lock};
 use crate::{
     model::{
         audit::Action,
@@ -106,25 +106,22 @@ impl Store {
         &self,
         id: ClusterId,
         endpoint: &Endpoint,
-        sealed: &[u8],
+        new: &SealedCredential,
         audit: AuditDraft,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         const PLACE: &str = "UPDATE clusters SET server = $2, ca_pem = $3, tls_server_name = $4 WHERE id = $1";
-        const CREDENTIAL: &str = "UPDATE cluster_credentials SET sealed = $2 WHERE cluster_id = $1";
         transact!(self, |tx| {
             lock(tx, id).await?;
-            on!(tx, |db| {
-                sqlx::query(PLACE)
-                    .bind(id.to_string())
-                    .bind(endpoint.server.as_str())
-                    .bind(&endpoint.ca_pem)
-                    .bind(&endpoint.tls_server_name)
-                    .execute(&mut *db)
-                    .await?;
-                sqlx::query(CREDENTIAL).bind(id.to_string()).bind(sealed).execute(&mut *db).await?;
-                Ok::<_, StoreError>(())
-            })?;
+            on!(tx, |db| sqlx::query(PLACE)
+                .bind(id.to_string())
+                .bind(endpoint.server.as_str())
+                .bind(&endpoint.ca_pem)
+                .bind(&endpoint.tls_server_name)
+                .execute(db)
+                .await
+                .map(drop))?;
+            credential::replace(tx, id, new, now).await?;
             grants::retry_all(tx, id, now).await?;
             audit.append(tx, About::Cluster(id), now).await
         })

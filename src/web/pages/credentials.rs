@@ -15,12 +15,7 @@ use super::{
 use crate::{
     access::{AccessError, Clusters},
     kubeconfig,
-    model::{
-        audit::Action,
-        cluster::{ConnectionCheck, Endpoint, StepOutcome},
-        id::ClusterId,
-        time::Timestamp,
-    },
+    model::cluster::{ConnectionCheck, CredentialKind, Endpoint, StepOutcome},
     store::Store,
     web::{
         errors::PageError,
@@ -31,9 +26,6 @@ use crate::{
     },
 };
 
-/// How many events are looked through for the last replacement.
-const LOOK_BACK: u32 = 200;
-
 #[derive(Template)]
 #[template(path = "pages/credentials.html")]
 struct CredentialsPage {
@@ -43,6 +35,7 @@ struct CredentialsPage {
     server: String,
     trust: &'static str,
     identity: Option<String>,
+    kind: &'static str,
     since: When,
     script: String,
     revoke: String,
@@ -82,7 +75,7 @@ async fn page(
     kubeconfig: String,
     errors: FieldErrors,
 ) -> Result<Response, PageError> {
-    let since = held_since(store, at.id(), at.cluster().created_at).await?;
+    let held = store.held_credential(at.id()).await?;
     let identity = at.check.as_ref().and_then(identity);
     let page = CredentialsPage {
         frame: at.frame(),
@@ -90,7 +83,8 @@ async fn page(
         here: paths::credentials(at.id()),
         server: at.cluster().endpoint.server.to_string(),
         trust: trust(&at.cluster().endpoint),
-        since: When::new(since, at.now),
+        kind: kind_words(held.kind),
+        since: When::new(held.since, at.now),
         script: kubeconfig::connect_script(&bindable_roles()),
         revoke: revoke(identity.as_deref()),
         identity,
@@ -100,9 +94,12 @@ async fn page(
     Ok(render_with(status, &page))
 }
 
-async fn held_since(store: &Store, cluster: ClusterId, added: Timestamp) -> Result<Timestamp, PageError> {
-    let events = store.audit_of_cluster(cluster, None, LOOK_BACK).await?;
-    Ok(events.iter().find(|e| e.action == Action::ClusterCredentialsReplaced).map_or(added, |e| e.at))
+fn kind_words(kind: Option<CredentialKind>) -> &'static str {
+    match kind {
+        Some(CredentialKind::Token) => "a bearer token",
+        Some(CredentialKind::ClientCertificate) => "a client certificate with its key",
+        None => "a bearer token or a client certificate; an older Kubelend did not note which",
+    }
 }
 
 /// Who the API server takes Kubelend for, as the last check saw it.
@@ -148,6 +145,7 @@ pub(super) mod tests {
                 here: paths::credentials(staging.id),
                 server: staging.endpoint.server.to_string(),
                 trust: trust(&staging.endpoint),
+                kind: kind_words(Some(CredentialKind::Token)),
                 since: When::new(staging.created_at, NOW),
                 script: "kubectl apply -f - <<'EOF'\n…\nEOF\n".repeat(30),
                 revoke: revoke(seen.as_deref()),
@@ -161,6 +159,16 @@ pub(super) mod tests {
         let mut errors = FieldErrors::default();
         errors.add("kubeconfig", HOSTILE);
         vec![("credentials", draw("", FieldErrors::default())), ("credentials-wrong", draw(HOSTILE, errors))]
+    }
+
+    #[test]
+    fn the_page_says_what_is_held_and_since_when() {
+        let (_, page) = samples().remove(0);
+        assert!(
+            page.contains("<dt>Kind</dt><dd>a bearer token</dd>") && page.contains("<dt>Held since</dt>"),
+            "{page}"
+        );
+        assert_ne!(kind_words(Some(CredentialKind::ClientCertificate)), kind_words(None));
     }
 
     #[test]

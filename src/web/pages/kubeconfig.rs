@@ -488,6 +488,22 @@ mod tests {
     }
 
     #[test]
+    fn who_takes_commands_is_told_where_their_tokens_show() {
+        let page = CommandsPage {
+            frame: Frame::anonymous(),
+            cluster: "staging".into(),
+            commands: "kubectl config …".into(),
+            kubeconfig: "/clusters/x/kubeconfig".into(),
+            until: When::new(NOW, NOW),
+            renews: true,
+        };
+        let html = page.render().unwrap();
+        for wanted in ["shell’s history", "list of processes (<code>ps</code>)", ">take the file</a>"] {
+            assert!(html.contains(wanted), "{wanted}: {html}");
+        }
+    }
+
+    #[test]
     fn the_first_command_is_one_that_the_access_allows() {
         let (whole, some) = (grant("", None, GrantState::Applied), grant("shop, web", None, GrantState::Applied));
         assert_eq!(example(std::slice::from_ref(&some)), "get pods -n shop");

@@ -1,0 +1,83 @@
+//! A cluster's credential: sealed, with what is known of it without opening it.
+
+use crate::{
+    model::{cluster::CredentialKind, id::ClusterId, time::Timestamp},
+    store::{Store, StoreError, db::Tx},
+};
+
+/// A credential on its way into the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedCredential {
+    /// What it is.
+    pub kind: CredentialKind,
+    /// It, sealed.
+    pub sealed: Vec<u8>,
+}
+
+/// What is known of a stored credential without opening it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldCredential {
+    /// What it is; `None` for one that was stored before that was noted.
+    pub kind: Option<CredentialKind>,
+    /// Since when it is held.
+    pub since: Timestamp,
+}
+
+pub(super) async fn insert(
+    tx: &mut Tx,
+    cluster: ClusterId,
+    credential: &SealedCredential,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    const SQL: &str = "INSERT INTO cluster_credentials (cluster_id, sealed, kind, held_since) VALUES ($1, $2, $3, $4)";
+    write(tx, SQL, cluster, credential, now).await
+}
+
+pub(super) async fn replace(
+    tx: &mut Tx,
+    cluster: ClusterId,
+    credential: &SealedCredential,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE cluster_credentials SET sealed = $2, kind = $3, held_since = $4 WHERE cluster_id = $1";
+    write(tx, SQL, cluster, credential, now).await
+}
+
+async fn write(
+    tx: &mut Tx,
+    sql: &'static str,
+    cluster: ClusterId,
+    credential: &SealedCredential,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    Ok(on!(tx, |db| sqlx::query(sql)
+        .bind(cluster.to_string())
+        .bind(&credential.sealed)
+        .bind(credential.kind.as_str())
+        .bind(now.millis())
+        .execute(db)
+        .await
+        .map(drop))?)
+}
+
+impl Store {
+    /// Its credential, sealed.
+    pub async fn sealed_credential(&self, id: ClusterId) -> Result<Vec<u8>, StoreError> {
+        const SQL: &str = "SELECT sealed FROM cluster_credentials WHERE cluster_id = $1";
+        let row: Option<(Vec<u8>,)> =
+            read!(self, |db| sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(db).await)?;
+        row.map(|(sealed,)| sealed).ok_or(StoreError::NotFound)
+    }
+
+    /// What is known of its credential.
+    pub async fn held_credential(&self, id: ClusterId) -> Result<HeldCredential, StoreError> {
+        // A version that does not note the time yet may have added the cluster, beside this one.
+        const SQL: &str = "SELECT k.kind, COALESCE(k.held_since, c.created_at) FROM cluster_credentials k \
+             JOIN clusters c ON c.id = k.cluster_id WHERE k.cluster_id = $1";
+        let row: Option<(Option<String>, i64)> =
+            read!(self, |db| sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(db).await)?;
+        let (kind, since) = row.ok_or(StoreError::NotFound)?;
+        let known = |kind: String| CredentialKind::parse(&kind).ok_or(StoreError::Corrupt("kind of a credential"));
+        Ok(HeldCredential { kind: kind.map(known).transpose()?, since: Timestamp::from_millis(since) })
+    }
+}
