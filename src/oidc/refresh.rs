@@ -30,11 +30,8 @@ impl Provider {
         let known = self.known_at_all().await.map_err(unavailable)?;
         let old = RefreshToken::new(refresh_token.expose_secret().to_owned());
         let asking = Asking::new(self);
-        let answer = self
-            .client(&known.metadata, Purpose::Kubeconfig)
-            .exchange_refresh_token(&old)
-            .request_async(&asking)
-            .await;
+        let answer =
+            self.client(&known.metadata, Purpose::Kubeconfig).exchange_refresh_token(&old).request_async(&asking).await;
         let mut given = asking.given(answer).map_err(|failure| self.refused(failure))?;
         // An answer came, so the old token may be spent; if the new one does not hold, there is none.
         let verified = self.verified(given.exposed(), &known, None, Purpose::Kubeconfig).await;

@@ -129,7 +129,7 @@ async fn a_credential_of_an_older_database_is_dated_by_its_trail(bed: Bed) {
         bed.store.replace_credential(two.id, &two.endpoint, &new, audit, later(n)).await.unwrap();
     }
     bed.run("UPDATE cluster_credentials SET held_since = NULL").await;
-    let migration = include_str!("../../migrations/0003_credential_facts.sql");
+    let migration = include_str!("../../migrations/0006_credential_facts.sql");
     bed.run(&migration[migration.find("UPDATE").unwrap()..]).await;
     assert_eq!(bed.store.held_credential(one.id).await.unwrap().since, NOW);
     assert_eq!(bed.store.held_credential(two.id).await.unwrap().since, later(9));

@@ -181,7 +181,7 @@ pub(super) async fn end_for_address(tx: &mut Tx, grant: &Grant, now: Timestamp) 
         .bind(EndReason::Revoked.as_str())
         .bind(grant.scope.cluster().to_string())
         .bind(email_key(&parsed(&provider, "provider of a person")?, &email))
-        .bind(role_text(grant.role))
+        .bind(role_text(grant.role.as_ref()))
         .bind(namespaces_text(&grant.scope))
         .fetch_all(db)
         .await)?;

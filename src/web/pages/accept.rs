@@ -102,10 +102,9 @@ impl Lender {
             cluster: cluster.name.to_string(),
             role: given.role.clone(),
             tag: RoleTag(given.role.clone()),
-            amounts_to: given
-                .role
-                .as_ref()
-                .map_or_else(String::new, |role| amounts_to(role, whole_cluster, rules.as_deref())),
+            amounts_to: given.role.as_ref().map_or_else(String::new, |role| {
+                amounts_to(role, whole_cluster, rules.as_ref().map(|all| &*all.rules))
+            }),
             whole_cluster,
             namespaces: given.scope.namespaces().to_vec(),
             until: link.access_until(now).map(|at| When::new(at, now)),
@@ -245,7 +244,9 @@ mod tests {
             note: Note::read("for the release\n<b>now</b>").unwrap(),
             cluster: "staging".into(),
             tag: RoleTag(role.clone()),
-            amounts_to: role.as_ref().map_or_else(String::new, |role| amounts_to(role, true, rules.as_deref())),
+            amounts_to: role
+                .as_ref()
+                .map_or_else(String::new, |role| amounts_to(role, true, rules.as_ref().map(|all| &*all.rules))),
             role,
             whole_cluster: true,
             namespaces: vec![],
@@ -317,7 +318,11 @@ mod tests {
     #[test]
     fn of_a_role_that_others_defined_its_rules_tell() {
         let rule = Rule { verbs: vec!["get".into()], resources: vec!["secrets".into()], names: vec![] };
-        let html = page(Ok("bob@example.com".into()), Some(vec![rule]), Role::named("acme:reader").ok());
+        let html = page(
+            Ok("bob@example.com".into()),
+            Some(RoleRules { rules: vec![rule], more: 0 }),
+            Role::named("acme:reader").ok(),
+        );
         assert!(html.contains("You will be able to read Secrets and see secrets."), "{html}");
         assert!(html.contains(r#"<span class="tag named">acme:reader</span>"#), "{html}");
     }

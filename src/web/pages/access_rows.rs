@@ -366,7 +366,7 @@ mod tests {
 
         // Those of a giant binding that were not read may be who is looked for.
         all[1].more_subjects = 9;
-        let seen = Seen { bindings: Some(Ok(all.to_vec())), namespaces: vec![] };
+        let seen = Seen { bindings: Some(Ok(all.to_vec())), namespaces: vec![], roles: vec![] };
         let (rows, note) = seen.foreign(&Filter { q: "eve".into(), ..Filter::default() });
         assert_eq!(rows.len(), 1);
         assert!(note.is_some_and(|n| n.contains(" 9 more are there")));

@@ -494,7 +494,7 @@ mod tests {
             cluster: "staging".into(),
             commands: "kubectl config …".into(),
             kubeconfig: "/clusters/x/kubeconfig".into(),
-            until: When::new(NOW, NOW),
+            until: Some(When::new(NOW, NOW)),
             renews: true,
         };
         let html = page.render().unwrap();
