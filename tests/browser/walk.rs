@@ -14,6 +14,9 @@ const LONG_EMAIL: &str = "wilhelmina.van-der-westhuizen+contractor@platform-engi
 /// As long as a cluster's name may be.
 const LONG_NAME: &str = "payments-platform-production-europe-west-3-blue-standby-cluster";
 
+/// So few openings of one link that a browser reaches them.
+const LIMITS: &str = "\n[limits]\nuses_per_link = 12\n";
+
 struct Walk {
     studio: Studio,
     house: House,
@@ -48,7 +51,7 @@ impl Walk {
         staging.kubectl()?.run(&foreign).await?.ok()?;
         let upstream: SocketAddr = url::Url::parse(staging.server_url())?.socket_addrs(|| None)?[0];
         let proxy = FaultProxy::start(upstream)?;
-        let house = House::of(person("alice", &[]).await?, Database::Sqlite, &dex, "").await?;
+        let house = House::of(person("alice", &[]).await?, Database::Sqlite, &dex, LIMITS).await?;
         let (alice, bob) = tokio::try_join!(async { Browser::with(BrowserOptions::default()).await }, async {
             Browser::with(BrowserOptions::default()).await
         })?;
@@ -128,7 +131,7 @@ impl Walk {
         self.alice.click("button", "Create link").await?;
         self.alice.see("is no email address").await?;
         self.studio.look(&self.alice, "links-errors").await?;
-        self.alice.fill("Only for", "@acme.example, group:sre").await?;
+        self.alice.fill("Only for", "@acme.example, @platform-engineering.subsidiary.acme.example, group:sre").await?;
         self.alice.fill("Uses", "25").await?;
         self.alice.fill("Note to the visitor", "For the release on Thursday.\nTell me when you are done.").await?;
         self.alice.click("button", "Create link").await?;
@@ -278,13 +281,20 @@ impl Walk {
         self.studio.look(&self.bob, "sign-in-down").await
     }
 
-    /// When somebody tries too often: at the end, since this machine has one address.
+    /// When somebody tries one link too often.
     async fn too_many(&mut self) -> Result<()> {
-        let all_at_once =
-            "return Promise.all([...Array(500)].map(() => fetch('/s/x', { redirect: 'manual' }).then(a => a.status)))";
-        self.bob.execute(all_at_once, vec![]).await?;
-        self.bob.goto(&self.address("/s/klsl_mistyped")).await?;
-        self.bob.see("Too many at once").await?;
+        let unknown = kubelend::crypto::PlainToken::generate(kubelend::crypto::SHARE_LINK_PREFIX);
+        let path = format!("/s/{}", unknown.expose());
+        let often = format!(
+            "return Promise.all([...Array(20)].map(() => fetch('{path}', {{ redirect: 'manual' }}).then(a => a.status)))"
+        );
+        eventually("the limit", Duration::from_secs(30), async || {
+            self.bob.execute(&often, vec![]).await?;
+            self.bob.goto(&self.address(&path)).await?;
+            anyhow::ensure!(self.bob.text().await?.contains("Too many at once"), "not yet");
+            Ok(())
+        })
+        .await?;
         self.studio.look(&self.bob, "link-limited").await
     }
 }
