@@ -88,6 +88,8 @@ async fn start(folder: PathBuf, binary: &Path) -> Result<Demo> {
     let dex = Dex::builder()
         .port(Port::prefer(5556)?)
         .redirect_uri(&place.callback("dex"))
+        // Where kubelogin listens.
+        .redirect_uri("http://localhost:8000")
         .start(&ca, &etcd, &directory)
         .await?;
     let (staging, production) = (make(&folder, "staging")?, make(&folder, "production")?);

@@ -36,7 +36,9 @@ Try first:
        export PATH={bin}:$PATH
        kubectl --kubeconfig FILE get pods -A             works
        kubectl --kubeconfig FILE create namespace x      Forbidden: bob may look, not touch
-  6. Back as alice: \"Access\", \"Remove\" in bob's row, and bob's kubectl says Forbidden.
+  6. As bob: \"My devices\" lists that file; \"Take back\" ends it with its last token, within 10 minutes here.
+     The kubeconfig page has other formats as well; the demo's PATH has the plugin kubelogin.
+  7. Back as alice: \"Access\", \"Remove\" in bob's row, and bob's kubectl says Forbidden at once.
 
 For programs: {folder}/demo.json
 ",
