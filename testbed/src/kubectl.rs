@@ -10,9 +10,11 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, ensure};
+use reqwest::Client;
 
 use crate::{
-    process::{Command, Exit},
+    http,
+    process::{Child, Command, Exit},
     programs::Programs,
     run,
 };
@@ -94,20 +96,37 @@ impl Kubectl {
         self.finish(command, "").await
     }
 
-    async fn finish(&self, command: Command, input: &str) -> Result<Output> {
-        let folder = run::folder("kubectl")?;
-        let (stdin, stdout) = (folder.join("stdin"), folder.join("stdout"));
-        fs::write(&stdin, input)?;
+    /// Starts `kubectl proxy`: one process that reads its kubeconfig once and then lives on what it has in memory, as k9s, an
+    /// editor or a long `port-forward` do.
+    pub async fn proxy(&self) -> Result<Proxy> {
+        let stdout = run::folder("kubectl")?.join("stdout");
+        let command = Command::new(Programs::get()?.path("kubectl")).args(["proxy", "--port=0"]);
+        let child = self.prepared(command)?.stdout(&stdout).spawn("kubectl-proxy")?;
+        let said = async || {
+            let said = fs::read_to_string(&stdout)?;
+            let address = said.trim().strip_prefix("Starting to serve on ").context("it does not serve yet")?;
+            Ok(format!("http://{address}"))
+        };
+        let url = child.until_ready(Duration::from_secs(30), said).await?;
+        Ok(Proxy { child, url, http: http::plain()? })
+    }
+
+    /// As this person runs things.
+    fn prepared(&self, command: Command) -> Result<Command> {
         let plugins = Programs::get()?.commands();
-        let child = command
+        Ok(command
             .env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", plugins.display()))
             .env("HOME", &self.home)
             .env("KUBECONFIG", &self.kubeconfig)
             .env("KUBECACHEDIR", self.home.join("cache"))
-            .dir(&self.home)
-            .stdin(&stdin)
-            .stdout(&stdout)
-            .spawn("kubectl")?;
+            .dir(&self.home))
+    }
+
+    async fn finish(&self, command: Command, input: &str) -> Result<Output> {
+        let folder = run::folder("kubectl")?;
+        let (stdin, stdout) = (folder.join("stdin"), folder.join("stdout"));
+        fs::write(&stdin, input)?;
+        let child = self.prepared(command)?.stdin(&stdin).stdout(&stdout).spawn("kubectl")?;
         let code = match child.wait(Duration::from_mins(1)).await? {
             Exit::Code(code) => Some(code),
             Exit::Signal(_) => None,
@@ -119,5 +138,26 @@ impl Kubectl {
             stdout: String::from_utf8_lossy(&stdout).into_owned(),
             stderr: String::from_utf8_lossy(&fs::read(child.log())?).into_owned(),
         })
+    }
+}
+
+/// A running `kubectl proxy`.
+#[derive(Debug)]
+pub struct Proxy {
+    child: Child,
+    url: String,
+    http: Client,
+}
+
+impl Proxy {
+    /// Asks the API server for this path (and query) by way of it, and reads the whole answer.
+    pub async fn get(&self, path: &str) -> Result<String> {
+        let answer = async {
+            let answer = self.http.get(format!("{}{path}", self.url)).send().await?;
+            let (status, text) = (answer.status(), answer.text().await?);
+            ensure!(status.is_success(), "{path}: {status}: {text}");
+            Ok(text)
+        };
+        answer.await.map_err(|error| self.child.explain(error))
     }
 }

@@ -10,4 +10,6 @@ mod main_job;
 mod outages;
 mod refusals;
 mod relay;
+mod relay_clients;
+mod scene;
 pub(crate) mod visitor;

@@ -2,150 +2,14 @@
 //! happens to Kubelend and to the provider. ID tokens live a few seconds here, and client-go takes one for expired 10 s early,
 //! so every kubectl asks the relay.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
-use reqwest::{Client, Method, StatusCode};
-use serde_json::Value;
-use testbed::{
-    ControlPlane, Dex, HttpFault, Kubectl, Kubelend, Person, Port, Testbed, dex::Builder, eventually, fault::Moment,
-    http, kubelend::Place,
-};
-use tokio::sync::OnceCell;
+use reqwest::{Method, StatusCode};
+use testbed::{eventually, fault::Moment};
 
 use super::{
-    house::{Database, House, binary, download},
-    visitor::Visitor,
+    house::Database,
+    scene::{Held, LIFE, PATIENCE, Scene, ends_at, now_secs, quick, refreshes, replica, setting},
 };
-
-const PATIENCE: Duration = Duration::from_secs(45);
-const LIFE: Duration = Duration::from_secs(6);
-
-/// A Dex whose tokens end soon, and a cluster that trusts it, for the tests that only use them.
-async fn quick() -> Result<&'static (Dex, ControlPlane)> {
-    static QUICK: OnceCell<(Dex, ControlPlane)> = OnceCell::const_new();
-    QUICK
-        .get_or_try_init(|| async {
-            let bed = Testbed::shared().await?;
-            let dex = bed.new_dex(Dex::builder().id_tokens(LIFE)).await?;
-            let cluster = ControlPlane::builder("quick").jwt(dex.jwt_issuer()).start(bed.etcd().await?).await?;
-            Ok((dex, cluster))
-        })
-        .await
-}
-
-/// A Dex of the test's own behind a proxy that holds and counts.
-async fn caught(builder: Builder) -> Result<(Dex, HttpFault)> {
-    let bed = Testbed::shared().await?;
-    let port = Port::free()?;
-    let proxy = HttpFault::start(&format!("https://{}", port.address()), bed.ca())?;
-    let dex = bed.new_dex(builder.port(port).issuer_port(proxy.port())).await?;
-    Ok((dex, proxy))
-}
-
-/// A file that was handed out, as a program reads it.
-#[derive(Clone)]
-struct Held {
-    kubectl: Kubectl,
-    issuer: String,
-    token: String,
-    http: Client,
-}
-
-fn setting(kubeconfig: &str, key: &str) -> Result<String> {
-    let line = kubeconfig.lines().find_map(|line| line.trim().strip_prefix(key)?.strip_prefix(": "));
-    Ok(line.with_context(|| format!("{key} is not in {kubeconfig}"))?.trim_matches(['"', '\'']).to_owned())
-}
-
-impl Held {
-    fn new(kubectl: Kubectl, house: &House) -> Result<Self> {
-        let text = kubectl.kubeconfig_text()?;
-        let (issuer, token) = (setting(&text, "idp-issuer-url")?, setting(&text, "refresh-token")?);
-        Ok(Self { kubectl, issuer, token, http: http::client(house.bed.ca().pem())? })
-    }
-
-    /// Asks the relay as client-go does.
-    async fn ask(&self) -> Result<(StatusCode, Value)> {
-        self.ask_at(&self.issuer).await
-    }
-
-    async fn ask_at(&self, issuer: &str) -> Result<(StatusCode, Value)> {
-        let form = [("grant_type", "refresh_token"), ("refresh_token", &self.token)];
-        let answer = self.http.post(format!("{issuer}/token")).basic_auth("kubelend", Some("")).form(&form);
-        let answer = answer.send().await?;
-        Ok((answer.status(), answer.json().await?))
-    }
-
-    /// A fresh ID token.
-    async fn fresh(&self) -> Result<String> {
-        let (status, answer) = self.ask().await?;
-        ensure!(status == StatusCode::OK, "{status}: {answer}");
-        ensure!(answer["refresh_token"] == self.token.as_str() && answer["access_token"] != "", "{answer}");
-        Ok(answer["id_token"].as_str().context("an ID token")?.to_owned())
-    }
-
-    /// Waits until the relay gives another token than this.
-    async fn renewed(&self, before: &str) -> Result<String> {
-        eventually("another ID token", PATIENCE, async || {
-            let now = self.fresh().await?;
-            ensure!(now != before, "still the same");
-            Ok(now)
-        })
-        .await
-    }
-
-    async fn is_refused(&self, words: &str) -> Result<()> {
-        let (status, answer) = self.ask().await?;
-        ensure!(status == StatusCode::BAD_REQUEST && answer["error"] == "invalid_grant", "{status}: {answer}");
-        let why = answer["error_description"].as_str().unwrap_or_default();
-        ensure!(why.contains(words), "{why}");
-        Ok(())
-    }
-}
-
-/// Alice has lent a cluster to bob, and bob is on the kubeconfig page.
-struct Scene {
-    house: House,
-    alice: Visitor,
-    path: String,
-    bob: Person,
-    visitor: Visitor,
-}
-
-impl Scene {
-    async fn on(database: Database, dex: &Dex, cluster: &ControlPlane) -> Result<Self> {
-        let house = House::with_provider(database, dex, "").await?;
-        let mut alice = house.owner().await?;
-        let path = house.add_cluster(&mut alice, cluster, "lent").await?;
-        let link = house.share(&mut alice, &path, &[("Role", "view")]).await?;
-        let bob = house.bed.hire("bob", &["devs"]).await?;
-        let mut visitor = house.visitor()?;
-        house.open_link(&mut visitor, &link, &bob.email).await?;
-        visitor.press("Accept", &[]).await?;
-        Ok(Self { house, alice, path, bob, visitor })
-    }
-
-    async fn quick(database: Database) -> Result<Self> {
-        let (dex, cluster) = quick().await?;
-        Self::on(database, dex, cluster).await
-    }
-
-    /// Where the cluster itself is not asked: a Dex of its own behind a proxy.
-    async fn caught(database: Database) -> Result<(Self, Dex, HttpFault)> {
-        let (dex, proxy) = caught(Dex::builder().id_tokens(LIFE)).await?;
-        let cluster = Testbed::shared().await?.staging().await?;
-        Ok((Self::on(database, &dex, cluster).await?, dex, proxy))
-    }
-
-    /// Bob fetches one more file.
-    async fn fetch(&mut self) -> Result<Held> {
-        Held::new(download(&mut self.visitor).await?, &self.house)
-    }
-}
-
-fn refreshes(proxy: &HttpFault) -> usize {
-    proxy.requests().iter().filter(|(method, path)| *method == Method::POST && path.starts_with("/dex/token")).count()
-}
 
 #[tokio::test]
 async fn two_devices_of_one_person_renew_side_by_side_and_are_taken_back_one_by_one() -> Result<()> {
@@ -163,7 +27,7 @@ async fn two_devices_of_one_person_renew_side_by_side_and_are_taken_back_one_by_
 
     scene.visitor.open("/account/devices").await?;
     scene.visitor.page.sees("lent")?;
-    let here = setting_of(&laptop);
+    let here = laptop.device();
     scene.visitor.press_at(&format!("/account/devices/{here}/revoke"), "Take back").await?;
     laptop.is_refused("This kubeconfig was taken back. Get a new one at https://").await?;
     eventually("kubectl to be refused with our sentence", PATIENCE, async || {
@@ -182,11 +46,6 @@ async fn two_devices_of_one_person_renew_side_by_side_and_are_taken_back_one_by_
     desktop.is_refused("taken back").await?;
     scene.alice.open(&format!("{}/activity", scene.path)).await?;
     scene.alice.page.sees("took back kubeconfigs: all for lent")
-}
-
-/// The id in a device's address.
-fn setting_of(held: &Held) -> String {
-    held.issuer.rsplit('/').next().unwrap_or_default().to_owned()
 }
 
 #[tokio::test]
@@ -229,18 +88,6 @@ async fn immune_26_a_hundred_devices_at_once_cost_one_question_at_the_provider()
         ensure!(asked == 1, "round {round}: the provider was asked {asked} times");
     }
     Ok(())
-}
-
-fn now_secs() -> u64 {
-    kubelend::clock::Clock::System.now().secs().unsigned_abs()
-}
-
-/// `exp` of an ID token, in seconds.
-fn ends_at(id_token: &str) -> Result<u64> {
-    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-    let claims = id_token.split('.').nth(1).context("a JWT has claims")?;
-    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims)?)?;
-    claims["exp"].as_u64().context("exp")
 }
 
 /// kill −9 while one refresh is held at a step; afterwards the device goes on.
@@ -330,15 +177,6 @@ async fn two_replicas_share_one_sign_in_with_the_load_on_both() -> Result<()> {
     Ok(())
 }
 
-/// A second Kubelend on the same database and key ring.
-async fn replica(house: &House, dex: &Dex) -> Result<Kubelend> {
-    let place = Place::new(house.bed.ca())?;
-    let ring = house.kubelend.place().folder().join("keyring");
-    std::fs::copy(ring, place.folder().join("keyring"))?;
-    let configuration = super::house::configuration(&place, &house.database_url, dex, &house.alice.email);
-    Kubelend::start(binary(), place, &configuration).await
-}
-
 #[tokio::test]
 async fn a_provider_that_is_down_costs_no_device() -> Result<()> {
     let (mut scene, dex, _proxy) = Scene::caught(Database::Sqlite).await?;
@@ -391,7 +229,7 @@ async fn when_the_sign_in_ends_one_sign_in_more_brings_every_device_back() -> Re
 async fn immune_26_what_is_not_a_devices_own_token_opens_nothing_and_teaches_nothing() -> Result<()> {
     let mut scene = Scene::quick(Database::Sqlite).await?;
     let (one, other) = (scene.fetch().await?, scene.fetch().await?);
-    let unknown = one.issuer.replace(&setting_of(&one), "01936f4e-0000-7000-8000-000000000000");
+    let unknown = one.issuer.replace(one.device(), "01936f4e-0000-7000-8000-000000000000");
     let cut = &one.token[..one.token.len() - 1];
     let mut answers = Vec::new();
     for (issuer, token) in [
