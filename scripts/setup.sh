@@ -18,6 +18,11 @@ need chromium chromium chromium-browser google-chrome
 need chromium-driver chromedriver
 need postgresql '/usr/lib/postgresql/*/bin/initdb' initdb
 need npm npm
+# Debian's python3 alone cannot make virtual environments.
+python_works() {
+    python3 -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1
+}
+python_works || missing+=(python3-venv)
 need fonts-dejavu-core '/usr/share/fonts/truetype/*' '/usr/share/fonts/*/*.ttf' '/usr/share/fonts/*/*.otf'
 
 as_root=()
@@ -41,6 +46,10 @@ if [ ${#missing[@]} -gt 0 ]; then
     fi
 fi
 
+if ! python_works; then
+    echo "set-up: please install Python 3.10 or later with its module venv" >&2
+    exit 1
+fi
 # Go 1.21 and later fetch the version that testbed/go.mod asks for by themselves.
 if ! command -v go >/dev/null; then
     echo "set-up: please install Go 1.26.4 or later: https://go.dev/dl" >&2

@@ -9,39 +9,16 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use reqwest::Client;
 
 use crate::{
     http,
-    process::{Child, Command, Exit},
+    output::{Output, Running},
+    process::Command,
     programs::Programs,
     run,
 };
-
-/// What a program printed and how it ended.
-#[derive(Debug, Clone)]
-pub struct Output {
-    /// The exit code; `None` when a signal ended it.
-    pub code: Option<i32>,
-    /// Standard output.
-    pub stdout: String,
-    /// Standard error.
-    pub stderr: String,
-}
-
-impl Output {
-    /// Did it end with code 0?
-    pub fn success(&self) -> bool {
-        self.code == Some(0)
-    }
-
-    /// Standard output, or an error with all that was said.
-    pub fn ok(self) -> Result<String> {
-        ensure!(self.success(), "ended with {:?}: {}{}", self.code, self.stderr, self.stdout);
-        Ok(self.stdout)
-    }
-}
 
 /// kubectl with a kubeconfig file.
 #[derive(Debug, Clone)]
@@ -99,16 +76,10 @@ impl Kubectl {
     /// Starts `kubectl proxy`: one process that reads its kubeconfig once and then lives on what it has in memory, as k9s, an
     /// editor or a long `port-forward` do.
     pub async fn proxy(&self) -> Result<Proxy> {
-        let stdout = run::folder("kubectl")?.join("stdout");
         let command = Command::new(Programs::get()?.path("kubectl")).args(["proxy", "--port=0"]);
-        let child = self.prepared(command)?.stdout(&stdout).spawn("kubectl-proxy")?;
-        let said = async || {
-            let said = fs::read_to_string(&stdout)?;
-            let address = said.trim().strip_prefix("Starting to serve on ").context("it does not serve yet")?;
-            Ok(format!("http://{address}"))
-        };
-        let url = child.until_ready(Duration::from_secs(30), said).await?;
-        Ok(Proxy { child, url, http: http::plain()? })
+        let process = Running::start(self.prepared(command)?, "kubectl-proxy", "")?;
+        let address = process.says("Starting to serve on ").await?;
+        Ok(Proxy { process, url: format!("http://{address}"), http: http::plain()? })
     }
 
     /// As this person runs things.
@@ -123,28 +94,14 @@ impl Kubectl {
     }
 
     async fn finish(&self, command: Command, input: &str) -> Result<Output> {
-        let folder = run::folder("kubectl")?;
-        let (stdin, stdout) = (folder.join("stdin"), folder.join("stdout"));
-        fs::write(&stdin, input)?;
-        let child = self.prepared(command)?.stdin(&stdin).stdout(&stdout).spawn("kubectl")?;
-        let code = match child.wait(Duration::from_mins(1)).await? {
-            Exit::Code(code) => Some(code),
-            Exit::Signal(_) => None,
-            Exit::Lost => return Err(child.explain(anyhow!("kubectl's keeper went away"))),
-        };
-        let stdout = fs::read(&stdout).context("read kubectl's output")?;
-        Ok(Output {
-            code,
-            stdout: String::from_utf8_lossy(&stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&fs::read(child.log())?).into_owned(),
-        })
+        Running::start(self.prepared(command)?, "kubectl", input)?.output(Duration::from_mins(1)).await
     }
 }
 
 /// A running `kubectl proxy`.
 #[derive(Debug)]
 pub struct Proxy {
-    child: Child,
+    process: Running,
     url: String,
     http: Client,
 }
@@ -158,6 +115,6 @@ impl Proxy {
             ensure!(status.is_success(), "{path}: {status}: {text}");
             Ok(text)
         };
-        answer.await.map_err(|error| self.child.explain(error))
+        answer.await.map_err(|error| self.process.explain(error))
     }
 }

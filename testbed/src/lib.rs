@@ -8,7 +8,7 @@
 //! |---|---|
 //! | servers shared by all tests of a process | [`Testbed`] |
 //! | one server each | [`Etcd`], [`ControlPlane`], [`Dex`], [`Directory`], [`Postgres`], [`Kubelend`] |
-//! | clients | [`Kubectl`], [`Browser`], [`login`] |
+//! | clients | [`Kubectl`], [`Python`], [`Browser`], [`login`] |
 //! | things that go wrong | [`FaultProxy`], [`HttpFault`] |
 //! | ground | [`process`], [`ports`], [`programs`], [`system`], [`run`], [`ca`], [`eventually`] |
 
@@ -24,10 +24,12 @@ pub mod kubeconfig;
 pub mod kubectl;
 pub mod kubelend;
 pub mod login;
+pub mod output;
 pub mod ports;
 pub mod postgres;
 pub mod process;
 pub mod programs;
+pub mod python;
 mod ready;
 pub mod run;
 mod shared;
@@ -40,11 +42,13 @@ pub use dex::{Dex, Tokens};
 pub use directory::{Directory, Person};
 pub use etcd::Etcd;
 pub use fault::{FaultProxy, Hold, HttpFault};
-pub use kubectl::{Kubectl, Output};
+pub use kubectl::Kubectl;
 pub use kubelend::Kubelend;
 pub use login::{Credentials, http_login};
+pub use output::{Output, Running};
 pub use ports::Port;
 pub use postgres::Postgres;
 pub use programs::Programs;
+pub use python::Python;
 pub use ready::eventually;
 pub use shared::{SHORT, Testbed};

@@ -1,4 +1,4 @@
-//! The programs of the testbed, built from their sources at the versions that `go.sum` fixes.
+//! The programs of the testbed, built from their sources at the versions that `go.sum` and its like fix.
 //!
 //! They are kept outside the working tree, keyed by what they are made of, so that only the first `make demo` or
 //! `make test` on a machine builds them. Parallel processes wait for one build, and a build that was interrupted leaves
@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 
 use crate::system;
 
-/// Where the Go module and the npm package of the testbed are.
+/// Where the Go module, the npm package and the list of Python packages of the testbed are.
 const SOURCES: &str = env!("CARGO_MANIFEST_DIR");
 /// What a build says of itself: without it kubectl refuses some commands.
 const KUBERNETES: &str = "v1.36.3";
@@ -31,6 +31,7 @@ pub struct Programs {
     tools: PathBuf,
     ours: PathBuf,
     node: PathBuf,
+    python: PathBuf,
 }
 
 impl Programs {
@@ -63,12 +64,18 @@ impl Programs {
         self.node.join("node_modules/axe-core/axe.min.js")
     }
 
+    /// Python, with the official client of Kubernetes.
+    pub fn python(&self) -> PathBuf {
+        self.python.join("bin/python")
+    }
+
     fn ensure() -> Result<Self> {
         let cache = cache()?;
         let tools = Build {
             name: "tools",
             what: "etcd, Kubernetes, Dex and kubelogin (8 minutes on two cores the first time)",
             made_of: &["go.mod", "go.sum"],
+            on: String::new(),
             run: |folder| {
                 go_install(folder, &["tool"])?;
                 // The name under which kubectl finds the plugin `kubectl oidc-login`.
@@ -79,15 +86,29 @@ impl Programs {
             name: "ours",
             what: "the testbed's own Go programs (1 minute)",
             made_of: &["go.mod", "go.sum", "directory", "keeper"],
+            on: String::new(),
             run: |folder| go_install(folder, &["./directory", "./keeper"]),
         };
         let node = Build {
             name: "node",
             what: "axe-core (seconds)",
             made_of: &["package.json", "package-lock.json"],
+            on: String::new(),
             run: npm_install,
         };
-        Ok(Self { tools: tools.ensure(&cache)?, ours: ours.ensure(&cache)?, node: node.ensure(&cache)? })
+        let python = Build {
+            name: "python",
+            what: "the Python client of Kubernetes (half a minute)",
+            made_of: &["requirements.txt"],
+            on: python_version()?,
+            run: pip_install,
+        };
+        Ok(Self {
+            tools: tools.ensure(&cache)?,
+            ours: ours.ensure(&cache)?,
+            node: node.ensure(&cache)?,
+            python: python.ensure(&cache)?,
+        })
     }
 }
 
@@ -95,12 +116,14 @@ struct Build {
     name: &'static str,
     what: &'static str,
     made_of: &'static [&'static str],
+    /// What of the system it is for: with another one it is built again.
+    on: String,
     run: fn(&Path) -> Result<()>,
 }
 
 impl Build {
     fn ensure(&self, cache: &Path) -> Result<PathBuf> {
-        let done = cache.join(format!("{}-{}", self.name, hash(self.made_of)?));
+        let done = cache.join(format!("{}-{}", self.name, hash(self.made_of, &self.on)?));
         if done.exists() {
             return Ok(done);
         }
@@ -154,6 +177,32 @@ fn npm_install(folder: &Path) -> Result<()> {
     run(Command::new(npm).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(folder))
 }
 
+fn python() -> Result<PathBuf> {
+    system::builder("python3", "Python 3.10 or later with venv (Debian: apt-get install python3-venv)")
+}
+
+/// Which Python this is, and where it lives: a virtual environment points there.
+fn python_version() -> Result<String> {
+    let mut command = Command::new(python()?);
+    let output =
+        command.args(["-c", "import sys; print(sys.version, sys.base_prefix)"]).output().context("ask Python")?;
+    if !output.status.success() {
+        bail!("python3 does not say its version: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// A virtual environment with what `requirements.txt` pins. It may be moved afterwards: only the scripts in its `bin` know where
+/// they were made, and nobody calls those.
+fn pip_install(folder: &Path) -> Result<()> {
+    run(Command::new(python()?).args(["-m", "venv"]).arg(folder))?;
+    // Nothing that is fetched runs here: wheels only, and only those whose hash is known.
+    let options = ["--quiet", "--disable-pip-version-check", "--require-hashes", "--only-binary=:all:"];
+    let mut pip = Command::new(folder.join("bin/python"));
+    pip.args(["-m", "pip", "install"]).args(options);
+    run(pip.arg("--requirement").arg(Path::new(SOURCES).join("requirements.txt")))
+}
+
 fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("run {}", command.get_program().display()))?;
     if !status.success() {
@@ -171,8 +220,8 @@ fn cache() -> Result<PathBuf> {
     Ok(base.or_else(home).context("neither HOME nor KUBELEND_TESTBED_CACHE is set")?.join("kubelend-testbed"))
 }
 
-/// The hash of files and of all files in folders, names and contents.
-fn hash(paths: &[&str]) -> Result<String> {
+/// The hash of files and of all files in folders, names and contents, and of a text.
+fn hash(paths: &[&str], text: &str) -> Result<String> {
     let mut files = Vec::new();
     for path in paths {
         let path = Path::new(SOURCES).join(path);
@@ -189,6 +238,7 @@ fn hash(paths: &[&str]) -> Result<String> {
         hash.update(file.file_name().unwrap_or_default().as_encoded_bytes());
         hash.update(fs::read(&file).with_context(|| format!("read {}", file.display()))?);
     }
+    hash.update(text);
     Ok(hash.finalize().iter().take(8).fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

@@ -2,12 +2,12 @@
 
 use std::fs;
 
-use anyhow::{Result, ensure};
-use testbed::Kubectl;
+use anyhow::{Context, Result, ensure};
+use testbed::{Kubectl, Output, Python, eventually};
 
 use super::{
     house::Database,
-    scene::{LIFE, Scene, ends_at, now_secs},
+    scene::{Held, LIFE, PATIENCE, Scene, ends_at, now_secs, setting},
 };
 
 /// A kubeconfig that a process could read again and would be none the wiser. (One that is no YAML stops client-go, which
@@ -46,4 +46,54 @@ async fn a_process_that_keeps_its_first_token_in_memory_goes_on_for_three_lifeti
     let refused = idle.get("/api/v1/pods").await;
     ensure!(refused.is_err_and(|error| format!("{error:#}").contains("This kubeconfig was taken back")), "it is over");
     Ok(())
+}
+
+/// Programs on the official Python client.
+const PROGRAMS: &str = include_str!("python_client.py");
+
+/// Fails unless a program ended well and was opened the door with at least so many tokens.
+fn worked(out: Output, tokens: u32) -> Result<()> {
+    let said = out.ok()?;
+    let used: u32 = said.lines().last().context("a number")?.parse()?;
+    ensure!(used >= tokens, "only {used} different tokens");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_python_client_goes_on_for_three_lifetimes() -> Result<()> {
+    let mut scene = Scene::quick(Database::Sqlite).await?;
+    let (held, other) = (scene.fetch().await?, scene.fetch().await?);
+    let (python, seconds) = (Python::new()?, (3 * LIFE.as_secs()).to_string());
+    let start = |what: &str, held: &Held| {
+        python.start(PROGRAMS, &[what, &held.kubectl.kubeconfig().to_string_lossy(), &seconds])
+    };
+    let (from_memory, from_file) = (start("from_memory", &held)?, start("from_file", &other)?);
+    from_memory.says("read").await?;
+    fs::write(held.kubectl.kubeconfig(), NOTHING)?;
+    worked(from_memory.output(PATIENCE).await?, 3).context("with what it read at its start")?;
+    worked(from_file.output(PATIENCE).await?, 3).context("with what it wrote into the file")?;
+    ensure!(setting(&other.kubectl.kubeconfig_text()?, "refresh-token")? == other.token, "it is not rotated");
+    other.kubectl.run(&["get", "pods", "-A"]).await?.ok().context("kubectl with the file that Python wrote").map(drop)
+}
+
+#[tokio::test]
+async fn the_python_client_says_why_it_gets_no_token() -> Result<()> {
+    let (mut scene, dex, _proxy) = Scene::caught(Database::Sqlite).await?;
+    let held = scene.fetch().await?;
+    let (python, file) = (Python::new()?, held.kubectl.kubeconfig().to_string_lossy().into_owned());
+    let sign_on = async || python.run(PROGRAMS, &["sign_on", &file]).await;
+    let says = async |words: &str| {
+        let out = sign_on().await?;
+        ensure!(!out.success() && out.stderr.contains(words), "{out:?}");
+        Ok(())
+    };
+    sign_on().await?.ok()?;
+    dex.stop().await?;
+    eventually("the kept token to end", PATIENCE, async || says("Nothing is lost: try again in a moment").await)
+        .await?;
+    dex.start().await?;
+    eventually("a token", PATIENCE, async || sign_on().await?.ok()).await?;
+    scene.visitor.open("/account/devices").await?;
+    scene.visitor.press_at(&format!("/account/devices/{}/revoke", held.device()), "Take back").await?;
+    says("(invalid_grant) This kubeconfig was taken back. Get a new one at https://").await
 }

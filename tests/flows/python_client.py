@@ -1,0 +1,58 @@
+"""Programs on the official Python client: what to do, the kubeconfig to do it with, and for how many seconds.
+
+Each ends with a number: how many different tokens opened the API server."""
+
+import copy
+import sys
+import time
+
+import yaml
+from kubernetes import client, config
+
+
+def pods(api):
+    """Asks the API server, and returns the token that opened it."""
+    client.CoreV1Api(api).list_pod_for_all_namespaces()
+    return api.configuration.api_key["BearerToken"]
+
+
+def works(make, seconds):
+    """Asks for so long, with a client of its own for each question."""
+    tokens = set()
+    until = time.monotonic() + float(seconds)
+    while time.monotonic() < until:
+        tokens.add(pods(make()))
+        time.sleep(0.3)
+    return len(tokens)
+
+
+def from_memory(file, seconds):
+    """Reads the file once, and makes all clients of what it read then."""
+    with open(file) as text:
+        read = yaml.safe_load(text)
+    first = config.new_client_from_config_dict(copy.deepcopy(read))
+    pods(first)
+    print("read", flush=True)
+    tokens = works(lambda: config.new_client_from_config_dict(copy.deepcopy(read)), seconds)
+    # The library renews where a client is made, never in one that it has made.
+    try:
+        pods(first)
+    except client.ApiException as refused:
+        assert refused.status == 401, refused
+        return tokens
+    raise AssertionError("a client outlived its token")
+
+
+def from_file(file, seconds):
+    """Reads the file for each client, and lets the library write its new tokens there."""
+    return works(lambda: config.new_client_from_config(file), seconds)
+
+
+def sign_on(file):
+    """Makes a client and asks nothing."""
+    config.new_client_from_config(file)
+    return 0
+
+
+programs = {program.__name__: program for program in (from_memory, from_file, sign_on)}
+print(programs[sys.argv[1]](*sys.argv[2:]))
