@@ -5,6 +5,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -51,6 +52,27 @@ impl Kubectl {
         fs::read_to_string(&self.kubeconfig).context("read the kubeconfig")
     }
 
+    /// Puts a command of this person's own, a shell script, before all others on the PATH.
+    pub fn with_command(self, name: &str, script: &str) -> Result<Self> {
+        let folder = self.home.join("bin");
+        fs::create_dir_all(&folder)?;
+        let file = folder.join(name);
+        fs::write(&file, format!("#!/bin/sh\n{script}\n"))?;
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755))?;
+        Ok(self)
+    }
+
+    /// This person's home folder.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// Starts kubectl with arguments, to do something else before it ends.
+    pub fn start<S: AsRef<str>>(&self, args: &[S]) -> Result<Running> {
+        let command = Command::new(Programs::get()?.path("kubectl")).args(args.iter().map(AsRef::as_ref));
+        Running::start(self.prepared(command)?, "kubectl", "")
+    }
+
     /// Runs kubectl with arguments, one minute at most.
     pub async fn run<S: AsRef<str>>(&self, args: &[S]) -> Result<Output> {
         self.run_with_input(args, "").await
@@ -84,9 +106,9 @@ impl Kubectl {
 
     /// As this person runs things.
     fn prepared(&self, command: Command) -> Result<Command> {
-        let plugins = Programs::get()?.commands();
+        let (own, plugins) = (self.home.join("bin"), Programs::get()?.commands());
         Ok(command
-            .env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", plugins.display()))
+            .env("PATH", format!("{}:{}:/usr/local/bin:/usr/bin:/bin", own.display(), plugins.display()))
             .env("HOME", &self.home)
             .env("KUBECONFIG", &self.kubeconfig)
             .env("KUBECACHEDIR", self.home.join("cache"))

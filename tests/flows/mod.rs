@@ -11,5 +11,5 @@ mod outages;
 mod refusals;
 mod relay;
 mod relay_clients;
-mod scene;
+pub(crate) mod scene;
 pub(crate) mod visitor;
