@@ -1,13 +1,13 @@
 //! The relay with clients that stay: a process that reads its kubeconfig once goes on with what it has in memory.
 
-use std::fs;
+use std::{fs, time::Instant};
 
 use anyhow::{Context, Result, ensure};
-use testbed::{Kubectl, Output, Python, eventually};
+use testbed::{Credentials, Kubectl, Output, Python, dex::DIRECT_CLIENT, eventually};
 
 use super::{
     house::Database,
-    scene::{Held, LIFE, PATIENCE, Scene, ends_at, now_secs, setting},
+    scene::{Held, LIFE, PATIENCE, Scene, ends_at, now_secs, quick, setting},
 };
 
 /// A kubeconfig that a process could read again and would be none the wiser. (One that is no YAML stops client-go, which
@@ -96,4 +96,36 @@ async fn the_python_client_says_why_it_gets_no_token() -> Result<()> {
     scene.visitor.open("/account/devices").await?;
     scene.visitor.press_at(&format!("/account/devices/{}/revoke", held.device()), "Take back").await?;
     says("(invalid_grant) This kubeconfig was taken back. Get a new one at https://").await
+}
+
+/// kubectl works each time, until it has written another ID token into its file.
+async fn renews(kubectl: &Kubectl) -> Result<()> {
+    let token = || setting(&kubectl.kubeconfig_text()?, "id-token");
+    let (before, until) = (token()?, Instant::now() + PATIENCE);
+    while token()? == before {
+        kubectl.run(&["get", "pods", "-A"]).await?.ok()?;
+        ensure!(Instant::now() < until, "still the same token");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_file_that_talks_to_the_provider_itself_and_a_relayed_one_both_go_on() -> Result<()> {
+    let mut scene = Scene::quick(Database::Sqlite).await?;
+    let relayed = scene.fetch().await?;
+    let direct = scene.fetch_direct().await?;
+    let text = direct.kubeconfig_text()?;
+    let (dex, _) = quick().await?;
+    ensure!(setting(&text, "idp-issuer-url")? == dex.issuer(), "{text}");
+    ensure!(setting(&text, "client-id")? == DIRECT_CLIENT && !text.contains("client-secret"), "{text}");
+    for round in 0..6 {
+        renews(&relayed.kubectl).await.with_context(|| format!("relayed, round {round}"))?;
+        renews(&direct).await.with_context(|| format!("direct, round {round}"))?;
+        if round == 2 {
+            // Another sign-in at the relay's client ends nothing of the other's.
+            scene.visitor.open("/renew").await?;
+            scene.visitor.sign_in_as(&Credentials::of(&scene.bob.email)).await?;
+        }
+    }
+    Ok(())
 }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::Value;
 use testbed::{
-    ControlPlane, Dex, HttpFault, Kubectl, Kubelend, Person, Port, Testbed, dex::Builder, eventually, http,
-    kubelend::Place,
+    ControlPlane, Credentials, Dex, HttpFault, Kubectl, Kubelend, Person, Port, Testbed, dex::Builder, eventually,
+    http, kubelend::Place,
 };
 use tokio::sync::OnceCell;
 
@@ -151,6 +151,22 @@ impl Scene {
     /// Bob fetches one more file.
     pub async fn fetch(&mut self) -> Result<Held> {
         Held::new(download(&mut self.visitor).await?, &self.house)
+    }
+
+    /// Bob fetches a file that talks to the provider by itself: he signs in for it, once more if that took too long.
+    pub async fn fetch_direct(&mut self) -> Result<Kubectl> {
+        let (bob, visitor) = (Credentials::of(&self.bob.email), &mut self.visitor);
+        visitor.press("Choose this format", &[("provider directly", "")]).await?;
+        for _ in 0..5 {
+            let here = visitor.page.clone();
+            let file = visitor.follow("Download kubeconfig").await?.clone();
+            if file.url.origin() == visitor.base.origin() {
+                visitor.page = here;
+                return Kubectl::with_text(&file.body);
+            }
+            visitor.sign_in_as(&bob).await?;
+        }
+        bail!("signed in five times, and no file")
     }
 }
 
