@@ -4,9 +4,10 @@
 //! power cut is switched off, since its data lives no longer than the test process; a stop by [`Postgres::stop`] loses nothing.
 
 use std::{
+    ffi::OsStr,
     fs,
     os::unix::fs::chown,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -33,12 +34,18 @@ pub struct Postgres {
     bin: PathBuf,
     server: Command,
     child: Mutex<Option<Child>>,
+    user: &'static str,
     port: Port,
 }
 
 impl Postgres {
     /// Makes an empty data folder and starts a server on it.
     pub async fn start() -> Result<Self> {
+        Self::start_as(USER).await
+    }
+
+    /// The same with a superuser of this name.
+    pub async fn start_as(user: &'static str) -> Result<Self> {
         let (bin, port) = (system::postgres_bin()?, Port::free()?);
         let folder = run::folder("postgres")?;
         let data = folder.join("data");
@@ -54,7 +61,7 @@ impl Postgres {
             None => command,
         };
         let initdb = as_account(Command::new(bin.join("initdb")).dir(&folder))
-            .args(["--username", USER, "--auth=scram-sha-256", "--encoding=UTF8", "--no-locale", "--no-sync"])
+            .args(["--username", user, "--auth=scram-sha-256", "--encoding=UTF8", "--no-locale", "--no-sync"])
             .arg("--pwfile")
             .arg(&password)
             .arg("--pgdata")
@@ -79,7 +86,7 @@ impl Postgres {
         ] {
             server = server.arg("-c").arg(setting);
         }
-        let postgres = Self { bin, server, child: Mutex::default(), port };
+        let postgres = Self { bin, server, child: Mutex::default(), user, port };
         postgres.resume().await?;
         Ok(postgres)
     }
@@ -94,7 +101,7 @@ impl Postgres {
 
     /// The URL of a database.
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://{USER}:{PASSWORD}@{}/{database}", self.port.address())
+        format!("postgres://{}:{PASSWORD}@{}/{database}", self.user, self.port.address())
     }
 
     /// The port, to put a fault in front of it.
@@ -104,11 +111,20 @@ impl Postgres {
 
     /// Runs SQL as the server's superuser and returns what `psql` prints, unaligned.
     pub async fn sql(&self, database: &str, sql: &str) -> Result<String> {
+        self.psql(&self.url(database), &["--command".as_ref(), sql.as_ref()]).await
+    }
+
+    /// Runs a file of SQL and of `psql`'s own commands in the same way.
+    pub async fn script(&self, database: &str, script: &Path) -> Result<String> {
+        self.psql(&self.url(database), &["--file".as_ref(), script.as_os_str()]).await
+    }
+
+    async fn psql(&self, url: &str, arguments: &[&OsStr]) -> Result<String> {
         let file = run::folder("psql")?.join("output");
         let child = Command::new(self.bin.join("psql"))
             .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"])
-            .arg(self.url(database))
-            .args(["--command", sql])
+            .arg(url)
+            .args(arguments)
             .stdout(&file)
             .spawn("psql")?;
         let exit = child.wait(Duration::from_mins(1)).await?;
