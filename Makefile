@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/local/go/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fmt screenshots setup programs
+.PHONY: help demo test check bench static fmt screenshots setup programs
 
 help: ## Say what there is
 	@echo "Kubelend: lend a Kubernetes cluster, keep the keys."
@@ -23,15 +23,19 @@ check: setup ## Format, lints, dependencies, the Go programs
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	scripts/deny.sh
-	test -z "$$(gofmt -l testbed/directory testbed/keeper | tee /dev/stderr)"
+	test -z "$$(gofmt -l testbed/compose testbed/directory testbed/keeper | tee /dev/stderr)"
 	cd testbed && GOFLAGS=-buildvcs=false CGO_ENABLED=0 go vet ./directory ./keeper
+	cd testbed/compose && GOFLAGS=-buildvcs=false CGO_ENABLED=0 go vet .
 
 bench: programs ## Speed, memory and size of a release build
 	cargo bench --locked
 
+static: ## The program without a shared library, as the image has it
+	scripts/build-static.sh
+
 fmt: ## Format the sources
 	cargo fmt --all
-	gofmt -w testbed/directory testbed/keeper
+	gofmt -w testbed/compose testbed/directory testbed/keeper
 
 screenshots: programs ## Take the pictures of all pages for docs/screenshots again
 	KUBELEND_SCREENSHOTS=1 cargo test --locked --test kubelend browser::walk -- --nocapture

@@ -2,6 +2,7 @@
 #![allow(unreachable_pub, reason = "nothing imports a test binary; `pub` says what its own rooms use")]
 
 mod browser;
+mod compose;
 mod config;
 mod flows;
 mod house;
