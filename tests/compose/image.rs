@@ -94,7 +94,11 @@ fn the_build_gets_all_that_cargo_reads_and_no_secret() {
         assert!(context.iter().any(|file| file.starts_with(wanted)), "{wanted}");
     }
     let mut included = 0;
-    let compiled = |f: &&String| f.starts_with("src/") && f.ends_with(".rs") && !f.ends_with("/tests.rs");
+    let compiled = |f: &&String| {
+        f.starts_with("src/")
+            && std::path::Path::new(f).extension().is_some_and(|e| e == "rs")
+            && !f.ends_with("/tests.rs")
+    };
     for file in context.iter().filter(compiled) {
         let text = fs::read_to_string(root().join(file)).unwrap();
         // What tests take in, no image needs.

@@ -24,7 +24,7 @@ struct Running {
     kubelend_port: Port,
     dex_port: Port,
     health: Port,
-    _dex: Child,
+    dex: Child,
 }
 
 impl Running {
@@ -47,8 +47,8 @@ impl Running {
         let command = trial.service("dex")["command"].as_array().context("a command")?;
         ensure!(command[..2] == ["dex", "serve"] && command[2] == "/etc/dex/kubelend.yaml", "{command:?}");
         let dex = Command::new(Programs::get()?.path("dex")).arg("serve").arg(file).spawn("dex-trial")?;
-        let running = Self { trial, postgres, kubelend_port, dex_port, health, _dex: dex };
-        running._dex.until_ready(Duration::from_secs(30), || running.is_healthy()).await?;
+        let running = Self { trial, postgres, kubelend_port, dex_port, health, dex: dex };
+        running.dex.until_ready(Duration::from_secs(30), || running.is_healthy()).await?;
         Ok(running)
     }
 
