@@ -1,4 +1,4 @@
-//! Kubeconfigs for people: tested with their own token, then handed out.
+//! Kubeconfigs for people, handed out.
 //!
 //! Who may renew the tokens depends on the format. In a relayed file stands a token of the device's own, and Kubelend alone
 //! renews at the provider. A file that talks to the provider by itself is made of a sign-in of its own, at a client of its own:
@@ -6,60 +6,26 @@
 //! token lives (no copy can have renewed yet), and after that a new sign-in makes a new one. A file for kubelogin holds no
 //! token at all.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc};
 
 use secrecy::SecretString;
 
-use super::{AccessError, Relay, Upstreams, audit, upstream::UpstreamError};
+use super::{AccessError, Relay, Upstreams, audit, own_tokens::OwnTokens, upstream::UpstreamError};
 use crate::{
     clock::Clock,
     crypto::{DEVICE_PREFIX, Keyring, PlainToken},
-    k8s::{ClusterClient, Connector, K8sError, ResourceQuestion, Shown, UserInfo},
     kubeconfig::{Credential, Entry, Kubelogin, Tokens, safe_commands, to_yaml, to_yaml_without_tokens},
     model::{
-        audit::Action, cluster::Cluster, device::Format, grant::Grant, id::DeviceId, name::ClusterName,
-        provider::KubeconfigIssuer, role::Role, time::Timestamp, token_set::TokenSet,
+        audit::Action, cluster::Cluster, device::Format, id::DeviceId, name::ClusterName, provider::KubeconfigIssuer,
+        time::Timestamp,
     },
     oidc::{Provider, Providers},
     policy::{Authorized, Forbidden, HoldKubeconfig},
     store::{NewDevice, Store, StoreError},
 };
 
-/// How long the connection test may take, the wait for the API server's RBAC cache included.
-const TEST_BOUND: Duration = Duration::from_millis(2_300);
-/// How long to ask again for a right that was just granted.
-const SETTLE: Duration = Duration::from_millis(1_500);
-/// Between two of these questions.
-const PAUSE: Duration = Duration::from_millis(120);
 /// The longest name of a device, in characters.
 const MAX_NAME: usize = 60;
-
-/// One thing that was asked: may they?
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TestedRight {
-    /// “list pods in all namespaces”.
-    pub what: String,
-    /// The answer.
-    pub allowed: bool,
-}
-
-/// What the cluster says to the person's own token.
-#[derive(Clone, Debug)]
-pub enum ConnectionTest {
-    /// It knows them.
-    Works {
-        /// Who they are there.
-        user: UserInfo,
-        /// What they may do, of what their grants promise.
-        rights: Vec<TestedRight>,
-        /// How long it took, in milliseconds.
-        millis: u64,
-    },
-    /// It does not, and why.
-    Fails(K8sError),
-    /// Kubelend has no living ID token of theirs to ask with.
-    NoToken,
-}
 
 /// What kind of file is wanted, and for where.
 #[derive(Clone, Debug)]
@@ -91,10 +57,9 @@ pub struct Issued {
 #[derive(Clone, Debug)]
 pub struct Kubeconfigs {
     store: Store,
-    keyring: Arc<Keyring>,
+    own: OwnTokens,
     upstreams: Upstreams,
     relay: Relay,
-    connector: Connector,
     providers: Providers,
     clock: Clock,
 }
@@ -145,44 +110,10 @@ impl Way {
 
 impl Kubeconfigs {
     /// With these parts.
-    pub fn new(
-        store: Store,
-        keyring: Arc<Keyring>,
-        relay: Relay,
-        connector: Connector,
-        providers: Providers,
-        clock: Clock,
-    ) -> Self {
+    pub fn new(store: Store, keyring: Arc<Keyring>, relay: Relay, providers: Providers, clock: Clock) -> Self {
         let upstreams = relay.upstreams().clone();
-        Self { store, keyring, upstreams, relay, connector, providers, clock }
-    }
-
-    /// Asks the cluster with the person's own token who they are and what they may do. At most about 2.5 s.
-    pub async fn test(
-        &self,
-        permit: &Authorized<HoldKubeconfig>,
-        grants: &[Grant],
-        token_key: &str,
-    ) -> Result<ConnectionTest, AccessError> {
-        let begun = self.clock.now();
-        let id_token = match tokio::time::timeout(TEST_BOUND, self.own_id_token(permit, token_key)).await {
-            Ok(Ok(token)) => token,
-            Ok(Err(AccessError::SignInAgain | AccessError::Provider(_))) | Err(_) => {
-                return Ok(ConnectionTest::NoToken);
-            }
-            Ok(Err(e)) => return Err(e),
-        };
-        let client = match self.connector.client(&permit.cluster().endpoint, Shown::IdToken(id_token), TEST_BOUND) {
-            Ok(client) => client,
-            Err(e) => return Ok(ConnectionTest::Fails(e)),
-        };
-        let asked = tokio::time::timeout(TEST_BOUND, ask(&client, grants)).await;
-        let millis = u64::try_from(self.clock.now().since(begun).as_millis()).unwrap_or(u64::MAX);
-        Ok(match asked {
-            Ok(Ok((user, rights))) => ConnectionTest::Works { user, rights, millis },
-            Ok(Err(e)) => ConnectionTest::Fails(e),
-            Err(_) => ConnectionTest::Fails(K8sError::TimedOut),
-        })
+        let own = OwnTokens::new(store.clone(), keyring, upstreams.clone(), clock.clone());
+        Self { store, own, upstreams, relay, providers, clock }
     }
 
     /// The formats that this person can have for this cluster, the usual one first.
@@ -204,7 +135,7 @@ impl Kubeconfigs {
                 let session = self.upstreams.look(permit.person().identity()).await?;
                 session.is_some_and(|session| self.upstreams.can_live(&session))
             }
-            Format::Provider => self.session_tokens(permit, token_key).await?.is_some_and(|set| set.direct),
+            Format::Provider => self.own.session(permit, token_key).await?.is_some_and(|set| set.direct),
         })
     }
 
@@ -300,7 +231,7 @@ impl Kubeconfigs {
         token_key: &str,
         request: &IssueRequest,
     ) -> Result<Way, AccessError> {
-        let set = self.session_tokens(permit, token_key).await?.filter(|set| set.direct);
+        let set = self.own.session(permit, token_key).await?.filter(|set| set.direct);
         let set = set.ok_or(AccessError::SignInAgain)?;
         let issuer = self.direct_issuer(permit)?;
         let device = self.device(permit, request);
@@ -344,40 +275,6 @@ impl Kubeconfigs {
             from: request.from,
             expires_at: self.relay.latest_end(self.clock.now()),
         }
-    }
-
-    /// A living ID token of this person at a provider that the cluster trusts: no other token is ever sent there.
-    async fn own_id_token(
-        &self,
-        permit: &Authorized<HoldKubeconfig>,
-        token_key: &str,
-    ) -> Result<SecretString, AccessError> {
-        if let Some(set) = self.session_tokens(permit, token_key).await? {
-            return Ok(set.tokens.id_token);
-        }
-        let identity = permit.person().identity();
-        if permit.cluster().mapping(&identity.provider).is_none() {
-            return Err(AccessError::SignInAgain);
-        }
-        Ok(self.upstreams.living(identity).await?.id_token)
-    }
-
-    /// The session's tokens, if they live and are this person's at a provider that the cluster trusts.
-    async fn session_tokens(
-        &self,
-        permit: &Authorized<HoldKubeconfig>,
-        token_key: &str,
-    ) -> Result<Option<TokenSet>, AccessError> {
-        let identity = permit.person().identity();
-        let set = match self.store.tokens(&self.keyring, token_key).await {
-            Ok(set) => set,
-            Err(StoreError::NotFound) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let theirs = set.identity == identity.id
-            && set.provider == identity.provider
-            && permit.cluster().mapping(&set.provider).is_some();
-        Ok((theirs && set.tokens.is_alive(self.clock.now())).then_some(set))
     }
 
     fn provider(&self, permit: &Authorized<HoldKubeconfig>) -> Result<&Arc<Provider>, AccessError> {
@@ -437,52 +334,4 @@ impl From<UpstreamError> for AccessError {
             UpstreamError::Store(error) => Self::Provider(Unavailable(error.to_string())),
         }
     }
-}
-
-/// Who they are, and whether they may do what their grants promise; asked again for a moment, since the API server's RBAC cache
-/// lags behind a binding that was just made.
-async fn ask(client: &ClusterClient, grants: &[Grant]) -> Result<(UserInfo, Vec<TestedRight>), K8sError> {
-    let user = client.who_am_i().await?;
-    let mut rights = Vec::new();
-    let until = tokio::time::Instant::now() + SETTLE;
-    for (what, question) in questions(grants) {
-        let mut allowed = client.can_i(&question).await?;
-        while !allowed && tokio::time::Instant::now() < until {
-            tokio::time::sleep(PAUSE).await;
-            allowed = client.can_i(&question).await?;
-        }
-        rights.push(TestedRight { what, allowed });
-    }
-    Ok((user, rights))
-}
-
-/// For each promise a telling question: at most five, the widest first, each once.
-fn questions(grants: &[Grant]) -> Vec<(String, ResourceQuestion)> {
-    let mut all: Vec<(String, ResourceQuestion)> = Vec::new();
-    let mut sorted: Vec<&Grant> = grants.iter().filter(|g| g.role.is_some()).collect();
-    sorted.sort_by_key(|g| (!g.scope.is_whole_cluster(), g.role.as_ref().map(std::cmp::Reverse)));
-    for grant in sorted {
-        let places: Vec<Option<String>> = match grant.scope.namespaces() {
-            [] => vec![None],
-            names => names.iter().map(|n| Some(n.to_string())).collect(),
-        };
-        for place in places {
-            let asked = grant.role.as_ref().and_then(|role| question(role, place));
-            all.extend(asked.filter(|(what, _)| !all.iter().any(|(w, _)| w == what)));
-        }
-    }
-    all.truncate(5);
-    all
-}
-
-/// Nothing is telling of a ClusterRole that others have defined.
-fn question(role: &Role, namespace: Option<String>) -> Option<(String, ResourceQuestion)> {
-    let place = namespace.as_ref().map_or_else(|| "all namespaces".to_owned(), |n| format!("namespace {n}"));
-    let (verb, group, resource, words) = match role {
-        Role::View => ("list", "", "pods", "list pods"),
-        Role::Edit => ("create", "apps", "deployments", "create deployments"),
-        Role::Admin => ("create", "rbac.authorization.k8s.io", "rolebindings", "manage access"),
-        Role::Named(_) => return None,
-    };
-    Some((format!("{words} in {place}"), ResourceQuestion { verb, group, resource, namespace, name: None }))
 }

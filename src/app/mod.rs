@@ -14,8 +14,8 @@ use tokio::sync::watch;
 
 use crate::{
     access::{
-        Applier, Clusters, Devices, Gate, Grants, Kubeconfigs, Links, Observer, Probe, Relay, RelaySettings, SignIns,
-        Upstreams,
+        Applier, Clusters, Devices, Diagnoser, Gate, Grants, Kubeconfigs, Links, Observer, Probe, Relay, RelaySettings,
+        SignIns, Upstreams,
     },
     clock::Clock,
     config::{self, Settings},
@@ -137,10 +137,11 @@ async fn build(settings: &Settings) -> Result<Built, AppError> {
         clusters: Clusters::new(store.clone(), keyring.clone(), applier.clone(), probe.clone(), clock.clone()),
         links: Links::new(store.clone(), keyring.clone(), applier.clone(), observer.clone(), clock.clone()),
         grants: Grants::new(store.clone(), applier.clone(), observer.clone(), clock.clone()),
-        kubeconfigs: Kubeconfigs::new(
+        kubeconfigs: Kubeconfigs::new(store.clone(), keyring.clone(), relay.clone(), providers.clone(), clock.clone()),
+        diagnoser: Diagnoser::new(
             store.clone(),
             keyring.clone(),
-            relay.clone(),
+            upstreams.clone(),
             connector,
             providers.clone(),
             clock.clone(),

@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, body: &str) -> Answer {
-        Answer { status: StatusCode::from_u16(status).unwrap(), body: body.to_owned().into() }
+        Answer { status: StatusCode::from_u16(status).unwrap(), date: None, body: body.to_owned().into() }
     }
 
     fn status(code: u16, message: &str) -> Answer {

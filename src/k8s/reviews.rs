@@ -7,18 +7,20 @@ use k8s_openapi::{
     List,
     api::{
         authentication::{self, v1::SelfSubjectReview},
-        authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
+        authorization::v1::{
+            NonResourceAttributes, ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
+        },
         rbac::v1::{ClusterRole, PolicyRule},
     },
 };
 use kube::core::{
     Resource,
-    params::{GetParams, ListParams},
+    params::{GetParams, ListParams, PostParams},
     request::Request,
 };
 
-use super::{ClusterClient, K8sError, bounds};
-use crate::model::role::ASSIGNABLE_LABELS;
+use super::{ClusterClient, K8sError, answer, bounds, client::body, transport::Answer};
+use crate::model::{role::ASSIGNABLE_LABELS, time::Timestamp};
 
 /// How many roles are listed at most.
 const MAX_ROLES: u32 = 100;
@@ -71,12 +73,32 @@ pub struct RoleRules {
     pub more: usize,
 }
 
+/// Who a credential is, and when the API server said so by its own clock.
+#[derive(Clone, Debug)]
+pub struct Review {
+    /// Who, or why not.
+    pub user: Result<UserInfo, K8sError>,
+    /// The `Date` of its answer, where one came and had it; whole seconds.
+    pub date: Option<Timestamp>,
+}
+
 impl ClusterClient {
     /// Who am I?
     pub async fn who_am_i(&self) -> Result<UserInfo, K8sError> {
-        let path = SelfSubjectReview::url_path(&(), None);
-        let review: SelfSubjectReview = self.post(&path, &SelfSubjectReview::default()).await?;
-        review.status.and_then(|s| s.user_info).unwrap_or_default().try_into()
+        self.review().await.user
+    }
+
+    /// Who am I, and what does your clock say?
+    pub async fn review(&self) -> Review {
+        match self.asked_who().await {
+            Ok(answer) => Review { user: who(&answer), date: answer.date.as_deref().and_then(date) },
+            Err(error) => Review { user: Err(error), date: None },
+        }
+    }
+
+    async fn asked_who(&self) -> Result<Answer, K8sError> {
+        let path = Request::new(SelfSubjectReview::url_path(&(), None));
+        self.send(path.create(&PostParams::default(), body(&SelfSubjectReview::default())?)).await
     }
 
     /// May I?
@@ -87,6 +109,16 @@ impl ClusterClient {
         let status =
             answer.status.ok_or_else(|| K8sError::Nonsense("it was asked what we may do and does not say".into()))?;
         Ok(status.allowed)
+    }
+
+    /// May I read this path, which is no resource's?
+    pub async fn can_i_read(&self, path: &str) -> Result<bool, K8sError> {
+        let url = SelfSubjectAccessReview::url_path(&(), None);
+        let asked = NonResourceAttributes { path: Some(path.to_owned()), verb: Some("get".to_owned()) };
+        let spec = SelfSubjectAccessReviewSpec { non_resource_attributes: Some(asked), resource_attributes: None };
+        let answer: SelfSubjectAccessReview =
+            self.post(&url, &SelfSubjectAccessReview { spec, ..Default::default() }).await?;
+        Ok(answer.status.is_some_and(|status| status.allowed))
     }
 
     /// The ClusterRoles that bear one of the labels of roles that are given to people, with their rules; by name, at most 100.
@@ -136,6 +168,17 @@ impl TryFrom<authentication::v1::UserInfo> for UserInfo {
         let groups = groups.into_iter().map(|group| bounds::cut(group, bounds::USER)).collect();
         Ok(Self { username, groups, more_groups })
     }
+}
+
+fn who(answer: &Answer) -> Result<UserInfo, K8sError> {
+    let review: SelfSubjectReview = answer::object(answer)?;
+    review.status.and_then(|s| s.user_info).unwrap_or_default().try_into()
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 section 5.6.7).
+fn date(text: &str) -> Option<Timestamp> {
+    let at = jiff::fmt::rfc2822::parse(text).ok()?;
+    Some(Timestamp::from_secs(at.timestamp().as_second()))
 }
 
 impl ResourceQuestion {
@@ -225,6 +268,12 @@ mod tests {
         for wrong in ["u".repeat(1025), String::new()] {
             assert!(matches!(said(wrong, 0, ""), Err(K8sError::Nonsense(_))));
         }
+    }
+
+    #[test]
+    fn an_api_server_s_date_is_read() {
+        assert_eq!(date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Timestamp::from_secs(784_111_777)));
+        assert_eq!((date("yesterday"), date("")), (None, None));
     }
 
     #[test]

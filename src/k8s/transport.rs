@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, header::DATE};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{
     body::{Bytes, Incoming},
@@ -33,6 +33,8 @@ const MAX_IDLE: usize = 4;
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
+    /// `Date` (RFC 9110 section 6.6.1), as it came.
+    pub(super) date: Option<String>,
     pub(super) body: Bytes,
 }
 
@@ -70,9 +72,10 @@ impl Transport {
     pub(super) async fn exchange(&self, request: &Request<Bytes>) -> Result<Answer, K8sError> {
         let (response, sender) = self.send(request).await?;
         let status = response.status();
+        let date = response.headers().get(DATE).and_then(|date| date.to_str().ok()).map(str::to_owned);
         let body = self.read(response).await?;
         self.keep(sender);
-        Ok(Answer { status, body })
+        Ok(Answer { status, date, body })
     }
 
     async fn send(&self, request: &Request<Bytes>) -> Result<(Response<Incoming>, Sender), K8sError> {

@@ -20,6 +20,7 @@ mod links;
 mod open;
 mod sessions;
 mod tokens;
+mod trials;
 mod upstream;
 
 pub use audit::AuditDraft;

@@ -9,6 +9,7 @@ pub mod assets;
 pub mod attempts;
 pub mod browser_name;
 pub mod client_address;
+pub mod diagnosis;
 pub mod errors;
 pub mod field_marks;
 pub mod forms;
@@ -47,7 +48,7 @@ use axum::{
 use url::Url;
 
 use crate::{
-    access::{Clusters, Devices, Gate, Grants, Kubeconfigs, Links, Observer, Relay, SignIns},
+    access::{Clusters, Devices, Diagnoser, Gate, Grants, Kubeconfigs, Links, Observer, Relay, SignIns},
     clock::Clock,
     crypto::Keyring,
     model::network::Network,
@@ -71,6 +72,8 @@ pub struct Parts {
     pub grants: Grants,
     /// Kubeconfigs.
     pub kubeconfigs: Kubeconfigs,
+    /// The connection test.
+    pub diagnoser: Diagnoser,
     /// The kubeconfigs that people hold.
     pub devices: Devices,
     /// Fresh tokens for them.
@@ -123,6 +126,7 @@ parts! {
     links: Links,
     grants: Grants,
     kubeconfigs: Kubeconfigs,
+    diagnoser: Diagnoser,
     devices: Devices,
     relay: Relay,
     store: Store,

@@ -23,6 +23,8 @@ pub const SIGNED_OUT: &str = "/signed-out";
 pub const RENEW: &str = "/renew";
 /// The person's own kubeconfigs.
 pub const OWN_DEVICES: &str = "/account/devices";
+/// What the provider says of the person, and what clusters make of it.
+pub const CLAIMS: &str = "/account/claims";
 /// Takes all of them back (POST; GET asks first).
 pub const REVOKE_OWN_DEVICES: &str = "/account/devices/revoke";
 /// One kubeconfig of several clusters (POST).

@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{
     access::{
-        Applier, Clusters, Devices, Gate, Grants, Kubeconfigs, Links, Observer, Probe, Relay, RelaySettings, SignIns,
-        Upstreams,
+        Applier, Clusters, Devices, Diagnoser, Gate, Grants, Kubeconfigs, Links, Observer, Probe, Relay, RelaySettings,
+        SignIns, Upstreams,
     },
     clock::Clock,
     crypto::{self, Keyring},
@@ -206,20 +206,21 @@ fn parts(store: Store, clock: Clock, ids: &[&str]) -> Parts {
     let observer = Observer::new(store.clone(), keyring.clone(), connector.clone(), instance);
     Parts {
         gate,
+        diagnoser: Diagnoser::new(
+            store.clone(),
+            keyring.clone(),
+            upstreams.clone(),
+            connector.clone(),
+            providers.clone(),
+            clock.clone(),
+        ),
         devices: Devices::new(store.clone(), clock.clone()),
         relay: relay.clone(),
         sign_ins: SignIns::new(store.clone(), keyring.clone(), upstreams.clone(), clock.clone()),
         clusters: Clusters::new(store.clone(), keyring.clone(), applier.clone(), probe, clock.clone()),
         links: Links::new(store.clone(), keyring.clone(), applier.clone(), observer.clone(), clock.clone()),
         grants: Grants::new(store.clone(), applier, observer.clone(), clock.clone()),
-        kubeconfigs: Kubeconfigs::new(
-            store.clone(),
-            keyring.clone(),
-            relay,
-            connector,
-            providers.clone(),
-            clock.clone(),
-        ),
+        kubeconfigs: Kubeconfigs::new(store.clone(), keyring.clone(), relay, providers.clone(), clock.clone()),
         sessions: SessionStore::new(store.clone(), keyring.clone(), clock.clone()),
         observer,
         store,

@@ -1,8 +1,6 @@
 //! The person's own kubeconfig for a cluster: tested with their own token before it is handed out, downloaded, or taken as
 //! commands.
 
-use std::time::Duration;
-
 use askama::Template;
 use axum::{
     extract::{FromRef, Path, Query, State},
@@ -11,13 +9,13 @@ use axum::{
 };
 use secrecy::ExposeSecret;
 
+use super::connection_test::TestView;
 use crate::{
-    access::{AccessError, ConnectionTest, Gate, IssueRequest, Issued, Kubeconfigs, Relay, TestedRight},
+    access::{AccessError, Diagnoser, Gate, IssueRequest, Issued, Kubeconfigs, Relay},
     clock::Clock,
-    k8s::K8sError,
     model::{
         device::Format,
-        grant::{Grant, GrantState},
+        grant::Grant,
         id::{ClusterId, IdentityId},
         provider::ProviderId,
         time::Timestamp,
@@ -27,28 +25,25 @@ use crate::{
     store::Store,
     web::{
         Parts,
+        api_server_setup::ApiServerSetup,
         browser_name::browser_name,
         client_address::ClientAddress,
+        diagnosis::About,
         errors::{NextStep, PageError},
         frame::{Frame, Nav, render},
-        labels::{length, within},
+        labels::length,
         paths,
         session::SignedIn,
         when::When,
-        words,
     },
 };
-
-/// How many bytes of group names the page lists.
-const GROUPS_ROOM: usize = 4 * 1024;
-/// A little more than the test may take by itself.
-const TEST_WITHIN: Duration = Duration::from_millis(2_800);
 
 /// What the pages are made with.
 #[derive(Clone, Debug)]
 pub struct Desk {
     gate: Gate,
     kubeconfigs: Kubeconfigs,
+    diagnoser: Diagnoser,
     relay: Relay,
     providers: Providers,
     store: Store,
@@ -60,6 +55,7 @@ impl FromRef<Parts> for Desk {
         Self {
             gate: parts.gate.clone(),
             kubeconfigs: parts.kubeconfigs.clone(),
+            diagnoser: parts.diagnoser.clone(),
             relay: parts.relay.clone(),
             providers: parts.providers.clone(),
             store: parts.store.clone(),
@@ -76,7 +72,7 @@ struct Page {
     provider: String,
     here: String,
     manage: String,
-    test: Test,
+    test: TestView,
     formats: Vec<Choice>,
     download: String,
     /// Whether the way to the file leads through the provider first.
@@ -86,8 +82,8 @@ struct Page {
     example: String,
     yaml: String,
     lent: Lent,
-    waiting: Vec<String>,
     devices: &'static str,
+    claims: &'static str,
 }
 
 /// A format to choose.
@@ -103,13 +99,6 @@ struct Choice {
 #[derive(Clone, Debug, Default, serde::Deserialize)]
 pub struct Wish {
     format: Option<String>,
-}
-
-/// The connection test in words.
-enum Test {
-    Works { username: String, groups: Vec<String>, more_groups: usize, rights: Vec<TestedRight>, millis: u64 },
-    Fails { title: String, text: String, message: String },
-    NoToken { sign_in: String },
 }
 
 /// How long it is theirs, and who can end it.
@@ -140,10 +129,10 @@ pub async fn get(
     let (permit, grants) = desk.gate.hold_kubeconfig(&who.person, cluster).await?;
     let format = desk.chosen(&permit, &wish)?;
     let yaml = desk.kubeconfigs.preview(&permit, format);
-    let (test, can_issue, lent) = tokio::join!(
-        desk.test(&permit, &grants, &who),
+    let lent = desk.lent(&grants, who.person.identity().id).await?;
+    let (test, can_issue) = tokio::join!(
+        desk.test(&permit, &grants, &who, lent.by.clone()),
         desk.kubeconfigs.can_issue(&permit, &who.token_key, format),
-        desk.lent(&grants, who.person.identity().id),
     );
     let (can_issue, name) = (can_issue?, permit.cluster().name.to_string());
     let provider = &who.person.identity().provider;
@@ -163,9 +152,9 @@ pub async fn get(
         file_name: format!("kubeconfig-{name}.yaml"),
         example: example(&grants),
         yaml: yaml?,
-        lent: lent?,
-        waiting: grants.iter().filter_map(waits).collect(),
+        lent,
         devices: paths::OWN_DEVICES,
+        claims: paths::CLAIMS,
         cluster: name,
     }))
 }
@@ -293,39 +282,23 @@ impl Desk {
         permit: &Authorized<HoldKubeconfig>,
         grants: &[Grant],
         who: &SignedIn,
-    ) -> Result<Test, PageError> {
-        let asked = self.kubeconfigs.test(permit, grants, &who.token_key);
-        let test = match tokio::time::timeout(TEST_WITHIN, asked).await {
-            Ok(Ok(test)) => test,
-            Ok(Err(AccessError::SignInAgain | AccessError::Provider(_))) => ConnectionTest::NoToken,
-            Ok(Err(AccessError::Cluster(error))) => ConnectionTest::Fails(error),
-            Ok(Err(error)) => return Err(error.into()),
-            Err(_) => ConnectionTest::Fails(K8sError::TimedOut),
-        };
-        Ok(self.in_words(permit, test))
-    }
-
-    fn in_words(&self, permit: &Authorized<HoldKubeconfig>, test: ConnectionTest) -> Test {
+        lender: Option<String>,
+    ) -> Result<TestView, PageError> {
+        let test = self.diagnoser.test(permit, grants, &who.token_key).await?;
         let (cluster, identity) = (permit.cluster(), permit.person().identity());
-        match test {
-            ConnectionTest::Works { user, rights, millis } => {
-                let (groups, unfit) = within(user.groups, GROUPS_ROOM, String::len);
-                let more_groups = user.more_groups + unfit;
-                Test::Works { username: user.username, groups, more_groups, rights, millis }
-            }
-            ConnectionTest::Fails(error) => {
-                let (title, why) = words::cluster_trouble(&error);
-                let (who, provider) = (identity.display(), self.name_of(&identity.provider));
-                let message = format!(
-                    "Kubelend's connection test on the cluster {} fails for me ({who}, signed in with {provider}): {title}. {why}",
-                    cluster.name
-                );
-                Test::Fails { title: title.to_owned(), text: why, message }
-            }
-            ConnectionTest::NoToken => {
-                Test::NoToken { sign_in: sign_in_for(cluster.id, &identity.provider, Format::Relay) }
-            }
-        }
+        let provider = self.providers.get(&identity.provider).ok_or_else(PageError::not_found)?.settings();
+        let checks = self.store.checks(&[cluster.id]).await?;
+        let version = checks.first().and_then(|(_, stored)| stored.check.version.as_deref());
+        let about = About {
+            cluster: cluster.name.to_string(),
+            provider: provider.name.clone(),
+            issuer: provider.issuer.clone(),
+            mapping: cluster.mapping(&identity.provider).cloned().unwrap_or_default(),
+            lender,
+        };
+        let setup = ApiServerSetup::of(cluster, &self.providers, version);
+        let sign_in = sign_in_for(cluster.id, &identity.provider, Format::Relay);
+        Ok(TestView::new(test, &about, identity.display(), setup, sign_in))
     }
 
     async fn lent(&self, grants: &[Grant], to: IdentityId) -> Result<Lent, PageError> {
@@ -372,32 +345,28 @@ fn example(grants: &[Grant]) -> String {
     }
 }
 
-/// What a grant that the cluster has not followed waits for.
-fn waits(grant: &Grant) -> Option<String> {
-    let why = match grant.state {
-        GrantState::Applied | GrantState::Removing | GrantState::Removed => return None,
-        GrantState::Pending => "Kubelend is still bringing it to the cluster; test again in a moment",
-        GrantState::Conflict => "something else on the cluster stands in its place; it is the owner's turn",
-        GrantState::Failed => "the cluster did not take it yet, and Kubelend goes on trying; it is the owner's turn",
-    };
-    let role = grant.role.as_ref()?;
-    Some(format!("{role} on {}: {why}.", grant.scope.in_words()))
-}
-
 /// A file name is made of a cluster's name, which holds nothing else; but this is a header.
 fn plain_file_name(name: &str) -> String {
     name.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')).collect()
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::model::{
-        grant::{Grantee, Origin},
-        id::GrantId,
-        name::Namespace,
-        role::Role,
-        scope::Scope,
+    use crate::{
+        access::{ConnectionTest, TestedRight},
+        k8s::UserInfo,
+        model::{
+            diagnosis::{Cause, Certainty, Finding, NameHint},
+            grant::{GrantState, Grantee, Origin},
+            id::GrantId,
+            name::Namespace,
+            role::Role,
+            scope::Scope,
+        },
+        web::diagnosis::tests::{about, causes},
     };
 
     const NOW: Timestamp = Timestamp::from_secs(1_795_392_000);
@@ -419,7 +388,32 @@ mod tests {
         }
     }
 
-    fn page(test: Test) -> String {
+    const EVIL: &str = "<script>alert(1)</script>";
+
+    fn tested(user: Option<&str>, findings: Vec<Finding>) -> TestView {
+        let test = ConnectionTest {
+            user: user.map(|name| UserInfo {
+                username: name.into(),
+                groups: vec!["oidc:devs".into(), "system:authenticated".into()],
+                more_groups: 1234,
+            }),
+            rights: vec![TestedRight { what: "list pods in all namespaces".into(), allowed: true }],
+            findings,
+            millis: 84,
+        };
+        let setup = ApiServerSetup {
+            configuration: "kind: AuthenticationConfiguration\n".into(),
+            flags: Some("--oidc-issuer-url=https://dex.example".into()),
+            ca_file: true,
+        };
+        TestView::new(test, &about(), "bob@example.com", setup, "/sign-in-here".into())
+    }
+
+    fn finding(cause: Cause, certainty: Certainty) -> Finding {
+        Finding { cause, certainty, trouble: true }
+    }
+
+    fn page(test: TestView) -> String {
         let frame = Frame { person: Some("bob@example.com".into()), csrf: "c".into(), ..Frame::anonymous() };
         let page = Page {
             frame: frame.at(Nav::Shared),
@@ -438,41 +432,72 @@ mod tests {
                 by: Some("alice@example.com".into()),
                 until: Some(When::new(NOW.plus(Duration::from_hours(2160)), NOW)),
             },
-            waiting: vec![],
             devices: paths::OWN_DEVICES,
+            claims: paths::CLAIMS,
             formats: vec![Choice { value: "relay", chosen: true, name: "kubectl", hint: "For any kubectl.".into() }],
         };
         page.render().unwrap()
     }
 
+    /// The page in its states, for what holds for all pages.
+    pub(in crate::web) fn samples() -> Vec<(&'static str, String)> {
+        let possible = |cause| finding(cause, Certainty::Possible);
+        let certain = |cause| finding(cause, Certainty::Certain);
+        let all: Vec<Finding> = causes(EVIL).into_iter().map(certain).collect();
+        let open = vec![
+            possible(Cause::IssuerUnknown { counted: false }),
+            possible(Cause::Audience { token: vec![EVIL.into()], wanted: vec!["kubelend".into()] }),
+            possible(Cause::Claims),
+        ];
+        vec![
+            ("kubeconfig", page(tested(Some("bob@example.com"), vec![]))),
+            ("kubeconfig-open", page(tested(None, open))),
+            ("kubeconfig-over", page(tested(None, vec![certain(Cause::TokenOver(NOW))]))),
+            ("kubeconfig-away", page(tested(None, vec![certain(Cause::Unreachable(EVIL.into()))]))),
+            ("kubeconfig-all", page(tested(Some("bob@example.com"), all))),
+        ]
+    }
+
     #[test]
     fn immune_17_what_a_cluster_says_is_text_on_the_page() {
-        let evil = "<script>alert(1)</script>".to_owned();
-        let right = TestedRight { what: evil.clone(), allowed: true };
-        let works = page(Test::Works {
-            username: evil.clone(),
-            groups: vec![evil.clone()],
-            more_groups: 0,
-            rights: vec![right],
-            millis: 84,
-        });
-        let (title, text) = words::cluster_trouble(&K8sError::Nonsense(evil.clone()));
-        let fails = page(Test::Fails { title: title.into(), text, message: evil });
-        for html in [works, fails] {
+        for cause in causes(EVIL) {
+            let told = format!("{cause:?}").contains("<script>");
+            let html = page(tested(Some(EVIL), vec![finding(cause, Certainty::Certain)]));
             assert!(!html.contains("<script>alert"), "{html}");
-            assert!(html.contains("&#60;script&#62;alert"), "{html}");
+            assert!(html.matches("&#60;script&#62;alert").count() > usize::from(told), "{html}");
         }
     }
 
     #[test]
+    fn the_first_line_is_the_diagnosis_whose_turn_it_is_and_what_to_send() {
+        let differs = Cause::NameDiffers {
+            expected: "bob@example.com".into(),
+            answered: "corp:bob@example.com".into(),
+            hint: NameHint::Prefix("corp:".into()),
+        };
+        let html = page(tested(Some("corp:bob@example.com"), vec![finding(differs, Certainty::Certain)]));
+        let test = html.split("id=\"connection-test\"").nth(1).unwrap();
+        let first = test.split("<p>").nth(1).unwrap();
+        assert!(first.contains("The cluster knows you by another name"), "{first}");
+        assert!(first.contains("It is the turn of alice@example.com"), "{first}");
+        assert!(
+            test.contains("A text to send to alice@example.com") && test.contains("kind: AuthenticationConfiguration")
+        );
+        assert!(test.contains("Download kubeconfig") && !test.contains("It works"));
+    }
+
+    #[test]
+    fn what_stays_open_is_said_as_one_of_these() {
+        let (_, html) = samples().swap_remove(1);
+        assert!(
+            html.contains("It is one of these, the likeliest first") && html.contains("<ol class=\"why\">"),
+            "{html}"
+        );
+    }
+
+    #[test]
     fn the_names_that_programs_look_for_are_there() {
-        let html = page(Test::Works {
-            username: "bob@example.com".into(),
-            groups: vec!["oidc:devs".into(), "system:authenticated".into()],
-            more_groups: 1234,
-            rights: vec![TestedRight { what: "list pods in all namespaces".into(), allowed: true }],
-            millis: 84,
-        });
+        let html = page(tested(Some("bob@example.com"), vec![]));
         for wanted in [
             "<section class=\"block\" aria-labelledby=\"test-title\" id=\"connection-test\">",
             "<h2 id=\"test-title\">Connection test</h2>",
@@ -517,14 +542,6 @@ mod tests {
         let (soon, late) = (NOW, NOW.plus(Duration::from_mins(1)));
         assert_eq!(last_end(&[ends(Some(late)), ends(Some(soon))]), Some(late));
         assert_eq!(last_end(&[ends(Some(late)), ends(None)]), None);
-    }
-
-    #[test]
-    fn access_that_the_cluster_has_not_followed_says_what_it_waits_for() {
-        assert_eq!(waits(&grant("", None, GrantState::Applied)), None);
-        for state in [GrantState::Pending, GrantState::Conflict, GrantState::Failed] {
-            assert!(waits(&grant("shop", None, state)).unwrap().starts_with("view on namespace shop: "));
-        }
     }
 
     #[test]

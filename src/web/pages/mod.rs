@@ -9,6 +9,7 @@ pub mod add_cluster;
 pub mod callback;
 pub mod cluster;
 pub mod clusters;
+pub mod connection_test;
 pub mod credentials;
 pub mod device_rows;
 pub mod devices;
