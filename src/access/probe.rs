@@ -21,6 +21,8 @@ use crate::{
 /// How long one question may take.
 const BOUND: Duration = Duration::from_secs(4);
 const RBAC: &str = "rbac.authorization.k8s.io";
+const FIGURES: &str = "May read the API server's figures (optional)";
+const MORE: &str = "No more than needed";
 
 /// Checks clusters.
 #[derive(Clone, Debug)]
@@ -65,7 +67,7 @@ impl Probe {
     fn empty(&self) -> ConnectionCheck {
         let titles = ["Address reached", "Certificate trusted", "Kubernetes", "Kubelend is known there"];
         let steps = titles.into_iter().map(str::to_owned).chain(needs().into_iter().map(|n| n.title));
-        let steps = steps.chain([String::from("No more than needed")]).map(waiting).collect();
+        let steps = steps.chain([FIGURES, MORE].map(str::to_owned)).map(waiting).collect();
         ConnectionCheck { started_at: self.clock.now(), finished_at: None, steps, version: None }
     }
 }
@@ -109,6 +111,7 @@ impl Run<'_> {
         };
         if self.connection(&client, cluster).await? && self.identity(&client).await? {
             self.rights(&client).await?;
+            self.figures(&client).await?;
             self.more_than_needed(&client).await?;
         }
         Ok(())
@@ -192,6 +195,23 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Nothing needs them, so their lack is no remark either.
+    async fn figures(&mut self, client: &ClusterClient) -> Result<(), AccessError> {
+        let at = self.check.steps.len() - 2;
+        let (may, millis) = self.timed(client.can_i_read("/metrics")).await;
+        match may {
+            Ok(true) => {
+                self.step(at, StepOutcome::Passed, "they tell more closely why a sign-in is refused", millis).await
+            }
+            Ok(false) | Err(_) => {
+                self.check.steps[at].remedy = Some(remedy());
+                let detail = "Not allowed, and not needed. With it a refused sign-in is told apart more closely: whether the API server \
+                              knows the provider at all.";
+                self.step(at, StepOutcome::Skipped, detail, millis).await
+            }
+        }
     }
 
     async fn more_than_needed(&mut self, client: &ClusterClient) -> Result<(), AccessError> {

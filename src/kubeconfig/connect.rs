@@ -9,7 +9,8 @@ const RBAC: &str = "rbac.authorization.k8s.io";
 
 /// The manifest: namespace, ServiceAccount, token Secret, ClusterRole and its binding. `roles` are the ClusterRoles that Kubelend may
 /// bind (verb `bind`, by name). Rights: get/list/watch/create/update/patch/delete clusterrolebindings and rolebindings, `bind` on the listed
-/// ClusterRoles, get/list namespaces, get/list clusterroles and roles, create subjectaccessreviews.
+/// ClusterRoles, get/list namespaces, get/list clusterroles and roles, create subjectaccessreviews; and get `/metrics`, which a diagnosis
+/// is better with and nothing needs.
 ///
 /// The Secret's token has no end; deleting the Secret revokes it.
 pub fn least_power_manifest(roles: &[&str]) -> String {
@@ -51,6 +52,8 @@ fn allowed(roles: &[&str]) -> Value {
         json!({"apiGroups": [RBAC], "resources": ["clusterroles", "roles"], "verbs": ["get", "list"]}),
         json!({"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list"]}),
         json!({"apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"], "verbs": ["create"]}),
+        // Never needed: the API server's counters say whether it knows an issuer, which a refused sign-in does not.
+        json!({"nonResourceURLs": ["/metrics"], "verbs": ["get"]}),
     ];
     // An empty list of names would mean every role.
     if !roles.is_empty() {

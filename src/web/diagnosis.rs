@@ -5,9 +5,13 @@
 use std::time::Duration;
 
 use super::labels::{exact, length};
-use crate::model::{
-    claim_mapping::ClaimMapping,
-    diagnosis::{Cause, Certainty, Finding, NameHint, Turn},
+use crate::{
+    model::{
+        claim_mapping::ClaimMapping,
+        cluster::Cluster,
+        diagnosis::{Cause, Certainty, Finding, NameHint, Turn},
+    },
+    oidc::ProviderSettings,
 };
 
 /// The longest foreign text in a sentence, in characters.
@@ -26,6 +30,19 @@ pub struct About {
     pub mapping: ClaimMapping,
     /// Whoever lent the cluster; `None` for those who manage it themselves.
     pub lender: Option<String>,
+}
+
+impl About {
+    /// A cluster and one of its providers.
+    pub fn new(cluster: &Cluster, provider: &ProviderSettings, lender: Option<String>) -> Self {
+        Self {
+            cluster: cluster.name.to_string(),
+            provider: provider.name.clone(),
+            issuer: provider.issuer.clone(),
+            mapping: cluster.mapping(&provider.id).cloned().unwrap_or_default(),
+            lender,
+        }
+    }
 }
 
 /// A finding in words.

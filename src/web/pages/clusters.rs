@@ -5,12 +5,14 @@ use std::collections::HashMap;
 use askama::Template;
 use axum::{extract::State, response::Response};
 
+use super::trust;
 use crate::{
     clock::Clock,
     model::{
         cluster::{Cluster, ConnectionCheck},
         id::ClusterId,
         time::Timestamp,
+        trial::Trial,
     },
     oidc::Providers,
     store::Store,
@@ -41,6 +43,8 @@ struct Row {
     facts: String,
     health: Health,
     state: String,
+    /// Where it is said why it waits.
+    why: Option<String>,
 }
 
 impl Row {
@@ -68,6 +72,7 @@ struct Counts {
     grantees: HashMap<ClusterId, (u32, u32)>,
     links: HashMap<ClusterId, i64>,
     checks: HashMap<ClusterId, ConnectionCheck>,
+    trials: HashMap<ClusterId, Vec<Trial>>,
 }
 
 impl Counts {
@@ -77,17 +82,24 @@ impl Counts {
             return Ok(Self::default());
         }
         let grantees = store.count_grantees(&ids, now).await?;
+        let mut trials: HashMap<ClusterId, Vec<Trial>> = HashMap::new();
+        for (id, trial) in store.trials(&ids).await? {
+            trials.entry(id).or_default().push(trial);
+        }
         Ok(Self {
             grantees: grantees.into_iter().map(|(id, people, groups)| (id, (people, groups))).collect(),
             links: store.count_open_links(&ids, now).await?.into_iter().collect(),
             checks: store.checks(&ids).await?.into_iter().map(|(id, stored)| (id, stored.check)).collect(),
+            trials,
         })
     }
 }
 
 fn row(cluster: &Cluster, counts: &Counts, providers: &Providers, now: Timestamp) -> Row {
     let check = counts.checks.get(&cluster.id);
-    let health = Health::of(check, now);
+    let of_check = Health::of(check, now);
+    let trials = counts.trials.get(&cluster.id).map(Vec::as_slice).unwrap_or_default();
+    let health = trust::health(of_check.clone(), cluster, trials, providers);
     let trusted: Vec<&str> = cluster
         .trusts
         .iter()
@@ -100,6 +112,7 @@ fn row(cluster: &Cluster, counts: &Counts, providers: &Providers, now: Timestamp
         href: paths::cluster(cluster.id),
         name: cluster.name.to_string(),
         facts: facts(version, &trusted, people, links),
+        why: (health != of_check).then(|| paths::cluster(cluster.id) + "#connection"),
         state: if cluster.removing.is_some() { "being removed".into() } else { health.words.clone() },
         health,
     }
@@ -141,6 +154,7 @@ pub(super) mod tests {
             name: name.into(),
             facts,
             state: words.into(),
+            why: words.starts_with("waits").then(|| "/clusters/x#connection".into()),
             health: Health { outcome, words: words.into() },
         };
         let draw = |frame, rows| {
@@ -156,7 +170,7 @@ pub(super) mod tests {
             row(
                 "production",
                 StepOutcome::Warned,
-                "works, with a remark: No more than needed",
+                "waits: the cluster puts you in other groups",
                 facts(Some("v1.35.1"), &["Dex", "Corp"], (5, 0), 0),
             ),
             row(

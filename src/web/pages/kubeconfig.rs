@@ -289,13 +289,7 @@ impl Desk {
         let provider = self.providers.get(&identity.provider).ok_or_else(PageError::not_found)?.settings();
         let checks = self.store.checks(&[cluster.id]).await?;
         let version = checks.first().and_then(|(_, stored)| stored.check.version.as_deref());
-        let about = About {
-            cluster: cluster.name.to_string(),
-            provider: provider.name.clone(),
-            issuer: provider.issuer.clone(),
-            mapping: cluster.mapping(&identity.provider).cloned().unwrap_or_default(),
-            lender,
-        };
+        let about = About::new(cluster, provider, lender);
         let setup = ApiServerSetup::of(cluster, &self.providers, version);
         let sign_in = sign_in_for(cluster.id, &identity.provider, Format::Relay);
         Ok(TestView::new(test, &about, identity.display(), setup, sign_in))

@@ -31,6 +31,7 @@ pub mod share_form;
 pub mod shared;
 pub mod sign_in;
 pub mod sign_out;
+pub mod trust;
 
 #[cfg(test)]
 mod samples;

@@ -10,9 +10,10 @@ use super::{
     access::grantee_name,
     activity::Line,
     cluster::{AtCluster, Head, Tab},
+    trust::{self, TrustStep},
 };
 use crate::{
-    access::Clusters,
+    access::{Clusters, Diagnoser, Gate},
     model::{
         audit::AuditEvent,
         cluster::{CheckStep, ConnectionCheck, StepOutcome},
@@ -48,6 +49,9 @@ struct OverviewPage {
     checked: Option<When>,
     server: String,
     steps: Vec<Step>,
+    trust: Vec<TrustStep>,
+    /// Where the whole diagnosis stands.
+    diagnosis: String,
     grants: Vec<Row>,
     access: String,
     events: Vec<Line>,
@@ -79,10 +83,15 @@ pub async fn get(
     at: AtCluster,
     State(store): State<Store>,
     State(providers): State<Providers>,
+    State(gate): State<Gate>,
+    State(diagnoser): State<Diagnoser>,
 ) -> Result<Response, PageError> {
+    let trials = store.trials(&[at.id()]).await?.into_iter().map(|(_, trial)| trial).collect();
+    let trials = trust::tested(&at, &gate, &diagnoser, trials).await?;
+    let trust = trust::steps(at.cluster(), &trials, &providers, at.now);
     let grants = store.grants_of_cluster(at.id(), &GrantFilter::default(), None, GRANTS).await?.rows;
     let events = store.audit_of_cluster(at.id(), None, EVENTS).await?;
-    Ok(render(&view(&at, &grants, events, &providers)))
+    Ok(render(&OverviewPage { trust, ..view(&at, &grants, events, &providers) }))
 }
 
 fn view(
@@ -102,6 +111,8 @@ fn view(
         checked: check.and_then(|c| c.finished_at).map(|t| When::new(t, at.now)),
         server: at.cluster().endpoint.server.to_string(),
         steps: check.map(steps).unwrap_or_default(),
+        trust: Vec::new(),
+        diagnosis: paths::kubeconfig(at.id()) + "#connection-test",
         grants: grants.iter().map(|(g, who)| row(g, who.as_ref(), at.now)).collect(),
         access: paths::access(at.id()),
         events: events.into_iter().map(|e| Line::relative(e, at.now)).collect(),
@@ -190,11 +201,13 @@ pub(super) mod tests {
     use crate::{
         model::{
             audit::{Action, Actor},
+            diagnosis::{Cause, NameHint},
             id::AuditEventId,
         },
         web::pages::{
             cluster::tests::{cluster, head},
             samples::{HOSTILE, NOW, check as checked, frame, grant},
+            trust::tests::{trial, trouble},
         },
     };
 
@@ -220,6 +233,20 @@ pub(super) mod tests {
         ]
     }
 
+    /// Lines about trust beside a check: good, or with something hostile in them.
+    fn trust_lines(check: Option<&ConnectionCheck>, grants: usize) -> Vec<TrustStep> {
+        let hostile = Cause::NameDiffers {
+            expected: "alice@example.com".into(),
+            answered: HOSTILE.into(),
+            hint: NameHint::Unknown,
+        };
+        match (check, grants) {
+            (None, _) | (_, 0) => vec![],
+            (_, 3) => trust::tests::lines(&trial(vec![trouble(hostile)])),
+            _ => trust::tests::lines(&trial(vec![])),
+        }
+    }
+
     pub(in crate::web) fn samples() -> Vec<(&'static str, String)> {
         let staging = cluster("staging");
         let draw = |check: Option<&ConnectionCheck>, grants: usize| {
@@ -232,6 +259,8 @@ pub(super) mod tests {
                 checked: check.and_then(|c| c.finished_at).map(|t| When::new(t, NOW)),
                 server: "https://10.0.0.1:6443/".into(),
                 steps: check.map(steps).unwrap_or_default(),
+                trust: trust_lines(check, grants),
+                diagnosis: paths::kubeconfig(staging.id),
                 grants: (0..grants).map(|n| row(&grant(&staging, n), None, NOW)).collect(),
                 access: paths::access(staging.id),
                 events: if grants == 0 { vec![] } else { events() }
