@@ -25,7 +25,7 @@ use crate::{
         trial::Trial,
     },
     oidc::{Provider, Providers},
-    policy::{Authorized, Forbidden, HoldKubeconfig, ViewCluster},
+    policy::{Authorized, Forbidden, HoldKubeconfig, OwnThings, ViewCluster},
     store::Store,
 };
 
@@ -165,6 +165,16 @@ impl Diagnoser {
             self.store.keep_trial(permit.cluster().id, &trial).await?;
         }
         Ok(Some(trial))
+    }
+
+    /// What the newest token of somebody says, whether it lives or not; `None` where Kubelend holds none.
+    pub async fn own_claims(
+        &self,
+        permit: &Authorized<OwnThings>,
+        token_key: &str,
+    ) -> Result<Option<TokenClaims>, AccessError> {
+        let newest = self.own.newest(permit.person().identity(), token_key).await?;
+        Ok(newest.and_then(|tokens| TokenClaims::read(tokens.id_token.expose_secret())))
     }
 
     async fn last_trial(&self, cluster: &Cluster, provider: &ProviderId) -> Result<Option<Trial>, AccessError> {

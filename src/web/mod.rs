@@ -164,7 +164,7 @@ pub fn router_on<S: tower_sessions::SessionStore + Clone>(parts: Parts, sessions
 
 /// What people see to whom something is lent.
 fn visitor_pages() -> Router<Parts> {
-    use pages::{callback, home, kubeconfig, landing, own_devices, sessions, shared, sign_in, sign_out};
+    use pages::{callback, claims, home, kubeconfig, landing, own_devices, sessions, shared, sign_in, sign_out};
     use paths::pattern;
 
     Router::new()
@@ -180,6 +180,7 @@ fn visitor_pages() -> Router<Parts> {
         .route(paths::SHARED, get(shared::get))
         .route(paths::SHARED_DOWNLOAD, post(shared::download))
         .route(pattern::LEAVE, get(shared::ask_leave).post(shared::leave))
+        .route(paths::CLAIMS, get(claims::get))
         .route(paths::OWN_DEVICES, get(own_devices::get))
         .route(paths::REVOKE_OWN_DEVICES, get(own_devices::ask).post(own_devices::revoke_all))
         .route(pattern::REVOKE_OWN_DEVICE, post(own_devices::revoke))

@@ -7,6 +7,7 @@ pub mod access_rows;
 pub mod activity;
 pub mod add_cluster;
 pub mod callback;
+pub mod claims;
 pub mod cluster;
 pub mod clusters;
 pub mod connection_test;

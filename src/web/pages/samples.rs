@@ -110,6 +110,7 @@ fn all() -> Vec<(&'static str, String)> {
     pages.extend(settings::tests::samples());
     pages.extend(super::devices::tests::samples());
     pages.extend(super::kubeconfig::tests::samples());
+    pages.extend(super::claims::tests::samples());
     pages.extend(super::own_devices::tests::samples());
     pages.extend(super::sessions::tests::samples());
     pages.extend(super::shared::tests::samples());
