@@ -47,7 +47,7 @@ impl Running {
         let command = trial.service("dex")["command"].as_array().context("a command")?;
         ensure!(command[..2] == ["dex", "serve"] && command[2] == "/etc/dex/kubelend.yaml", "{command:?}");
         let dex = Command::new(Programs::get()?.path("dex")).arg("serve").arg(file).spawn("dex-trial")?;
-        let running = Self { trial, postgres, kubelend_port, dex_port, health, dex: dex };
+        let running = Self { trial, postgres, kubelend_port, dex_port, health, dex };
         running.dex.until_ready(Duration::from_secs(30), || running.is_healthy()).await?;
         Ok(running)
     }
