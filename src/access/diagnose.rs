@@ -18,7 +18,7 @@ use crate::{
     k8s::{ClusterClient, Connector, IssuerFigures, K8sError, Shown, UserInfo},
     model::{
         cluster::Cluster,
-        diagnosis::{Answer, Clocks, Facts, Figures, Finding, Keys, TokenState, WaitingGrant, diagnose},
+        diagnosis::{Answer, Clocks, Facts, Figures, Finding, Keys, Reach, TokenState, WaitingGrant, diagnose},
         grant::{Grant, GrantState, Grantee},
         provider::ProviderId,
         token_claims::TokenClaims,
@@ -123,7 +123,6 @@ impl Diagnoser {
             Held::Missing => (TokenState::Missing, Seen::only(Answer::NotAsked)),
             Held::ProviderDown => (TokenState::ProviderDown, Seen::only(Answer::NotAsked)),
         };
-        let roles = || grants.iter().filter(|grant| grant.role.is_some());
         let findings = diagnose(&Facts {
             token,
             mapping,
@@ -134,8 +133,7 @@ impl Diagnoser {
             figures: seen.figures,
             trusted_before,
             waiting: grants.iter().filter_map(waiting).collect(),
-            granted: roles().next().is_some(),
-            by_group: roles().any(|grant| matches!(grant.grantee, Grantee::Group(..))),
+            reach: reach(grants),
         });
         let millis = u64::try_from(self.clock.now().since(begun).as_millis()).unwrap_or(u64::MAX);
         Ok(ConnectionTest { user: seen.user, rights: seen.rights, findings, millis })
@@ -264,6 +262,19 @@ fn trouble(error: K8sError) -> Answer {
         K8sError::NotFound => Answer::NotKubernetes("it does not know the API that says who somebody is".into()),
         K8sError::Forbidden(why) | K8sError::Conflict(why) | K8sError::Unusable(why) => Answer::Refused(why),
         K8sError::Refused(status, why) => Answer::Refused(format!("{status}: {why}")),
+    }
+}
+
+fn reach(grants: &[Grant]) -> Reach {
+    let by_group: Vec<bool> = grants
+        .iter()
+        .filter(|grant| grant.role.is_some())
+        .map(|grant| matches!(grant.grantee, Grantee::Group(..)))
+        .collect();
+    match by_group.as_slice() {
+        [] => Reach::None,
+        some if some.contains(&true) => Reach::ByGroup,
+        _ => Reach::ByName,
     }
 }
 

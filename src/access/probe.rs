@@ -201,17 +201,14 @@ impl Run<'_> {
     async fn figures(&mut self, client: &ClusterClient) -> Result<(), AccessError> {
         let at = self.check.steps.len() - 2;
         let (may, millis) = self.timed(client.can_i_read("/metrics")).await;
-        match may {
-            Ok(true) => {
-                self.step(at, StepOutcome::Passed, "they tell more closely why a sign-in is refused", millis).await
-            }
-            Ok(false) | Err(_) => {
-                self.check.steps[at].remedy = Some(remedy());
-                let detail = "Not allowed, and not needed. With it a refused sign-in is told apart more closely: whether the API server \
-                              knows the provider at all.";
-                self.step(at, StepOutcome::Skipped, detail, millis).await
-            }
+        if matches!(may, Ok(true)) {
+            let detail = "they tell more closely why a sign-in is refused";
+            return self.step(at, StepOutcome::Passed, detail, millis).await;
         }
+        self.check.steps[at].remedy = Some(remedy());
+        let detail = "Not allowed, and not needed. With it a refused sign-in is told apart more closely: whether the API server \
+                      knows the provider at all.";
+        self.step(at, StepOutcome::Skipped, detail, millis).await
     }
 
     async fn more_than_needed(&mut self, client: &ClusterClient) -> Result<(), AccessError> {

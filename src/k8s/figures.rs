@@ -37,7 +37,7 @@ impl ClusterClient {
 
 /// Looks at the lines about this issuer and at nothing else: the rest may be large, and is none of our business.
 fn read(metrics: &[u8], issuer: &str) -> IssuerFigures {
-    let ours = format!("jwt_issuer_hash=\"sha256:{}\"", hex(&Sha256::digest(issuer)));
+    let ours = format!("jwt_issuer_hash=\"sha256:{:x}\"", Sha256::digest(issuer));
     let mut figures = IssuerFigures::default();
     for line in metrics.split(|byte| *byte == b'\n') {
         let Some((name, labels, value)) = sample(line).filter(|(_, labels, _)| labels.contains(&ours)) else {
@@ -47,16 +47,16 @@ fn read(metrics: &[u8], issuer: &str) -> IssuerFigures {
         match (name, good) {
             (COUNTED, true) => figures.accepted += value,
             (COUNTED, false) => figures.refused += value,
-            // Several API servers behind one address each have a line; the newest counts.
-            (_, true) => figures.keys_fetched = newest(figures.keys_fetched, value),
-            (_, false) => figures.keys_failed = newest(figures.keys_failed, value),
+            (_, true) => newest(&mut figures.keys_fetched, value),
+            (_, false) => newest(&mut figures.keys_failed, value),
         }
     }
     figures
 }
 
-fn newest(before: Option<f64>, now: f64) -> Option<f64> {
-    Some(before.map_or(now, |before| before.max(now)))
+/// Several API servers behind one address each have a line; the newest counts.
+fn newest(before: &mut Option<f64>, now: f64) {
+    *before = Some(before.map_or(now, |before| before.max(now)));
 }
 
 /// A line of the text format: the name up to its brace, its labels, its value.
@@ -65,10 +65,6 @@ fn sample(line: &[u8]) -> Option<(&'static str, &str, f64)> {
     let (labels, value) = std::str::from_utf8(line).ok()?[name.len()..].rsplit_once('}')?;
     let value: f64 = value.split_whitespace().next()?.parse().ok()?;
     value.is_finite().then_some((name, labels, value))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::time::Timestamp;
 
-pub use facts::{Answer, Clocks, Facts, Figures, Keys, TokenState, WaitingGrant};
+pub use facts::{Answer, Clocks, Facts, Figures, Keys, Reach, TokenState, WaitingGrant};
 pub use rules::diagnose;
 
 /// Whose turn it is.

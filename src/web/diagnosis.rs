@@ -2,9 +2,9 @@
 //!
 //! What a cluster, a provider or a token says stands here as one short line of text; pages escape it.
 
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
-use super::labels::{exact, length};
+use super::labels::{counted, exact, length};
 use crate::{
     model::{
         claim_mapping::ClaimMapping,
@@ -96,7 +96,8 @@ pub fn message(findings: &[Finding], about: &About, person: &str, configuration:
         text.push_str("The API server answers 401 and never says why. It is one of these, the likeliest first:\n");
     }
     for (number, told) in told.iter().enumerate() {
-        text.push_str(&format!("\n{}. {}. {}\n", number + 1, told.title, told.text));
+        // Writing to a text never fails.
+        let _ = write!(text, "\n{}. {}. {}\n", number + 1, told.title, told.text);
     }
     if let Some(configuration) = configuration {
         text.push_str("\nThis is what Kubelend expects the API server to be set to (--authentication-config):\n\n");
@@ -160,7 +161,11 @@ fn of_token(cause: &Cause, About { provider, .. }: &About) -> Words {
 
 fn of_clocks(cause: &Cause) -> Words {
     let (Cause::ClocksDiffer(secs) | Cause::EndedByTheirClock(secs)) = cause else { return Words::default() };
-    let span = length(Duration::from_secs(secs.unsigned_abs()));
+    // To the nearest minute: the answer took its time, and its date has whole seconds.
+    let span = match secs.unsigned_abs() {
+        few @ ..90 => counted(few, "second"),
+        many => length(Duration::from_mins((many + 30) / 60)),
+    };
     let (way, effect) = if *secs > 0 { ("ahead of", "over") } else { ("behind", "not good yet") };
     let title = match cause {
         Cause::EndedByTheirClock(_) => format!("The clocks differ: to the cluster your token is {effect}"),

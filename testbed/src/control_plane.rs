@@ -96,6 +96,7 @@ impl Builder {
             server_url,
             ca,
             admin,
+            authentication: files.authentication(),
             admin_kubeconfig: files.admin_kubeconfig,
             text,
             api,
@@ -116,6 +117,7 @@ pub struct ControlPlane {
     admin: Issued,
     admin_kubeconfig: PathBuf,
     text: String,
+    authentication: PathBuf,
     api: Command,
     controllers: Command,
     _port: Port,
@@ -186,6 +188,14 @@ impl ControlPlane {
             api.kill9().await?;
         }
         Ok(())
+    }
+
+    /// Trusts these issuers in place of those before. The API server is started anew: by itself it would go on with the old ones
+    /// where it cannot reach a new one. It asks issuers for their keys once it is ready, so that a first token may come too early.
+    pub async fn trust(&self, issuers: &[JwtIssuer]) -> Result<()> {
+        self.stop().await?;
+        flags::trust(&self.authentication, issuers)?;
+        self.start().await
     }
 
     /// Starts what does not run, on the same port, and waits until it is ready.

@@ -3,6 +3,8 @@
 mod account;
 mod addresses;
 mod crashes;
+mod diagnosis;
+mod forger;
 pub(crate) mod house;
 mod keys;
 mod links;

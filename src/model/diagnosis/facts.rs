@@ -108,8 +108,17 @@ pub struct Facts<'a> {
     pub trusted_before: bool,
     /// Grants that the cluster has not followed.
     pub waiting: Vec<WaitingGrant>,
-    /// Whether any grant with a role reaches them.
-    pub granted: bool,
-    /// Whether one of these reaches them through a group.
-    pub by_group: bool,
+    /// How grants reach them.
+    pub reach: Reach,
+}
+
+/// How grants that have a role reach somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// None does.
+    None,
+    /// By their name.
+    ByName,
+    /// At least one through a group.
+    ByGroup,
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Answer, Cause, Certainty, Clocks, Facts, Figures, Finding, Keys, NameHint, TokenState, WaitingGrant};
+use super::{
+    Answer, Cause, Certainty, Clocks, Facts, Figures, Finding, Keys, NameHint, Reach, TokenState, WaitingGrant,
+};
 use crate::model::{
     claim_mapping::{ClaimMapping, UsernameClaim},
     grant::GrantState,
@@ -156,14 +158,15 @@ fn known(
     // Of a list that was cut nobody knows what is missing.
     let groups = groups.and_then(|groups| groups_differ(facts.mapping, claims, groups));
     found.extend(groups.map(|cause| {
-        let limits = matches!(cause, Cause::GroupsDiffer { .. }) && (facts.by_group || !denied.is_empty());
+        let limits =
+            matches!(cause, Cause::GroupsDiffer { .. }) && (facts.reach == Reach::ByGroup || !denied.is_empty());
         Finding::trouble_if(limits, cause)
     }));
     let waits = !facts.waiting.is_empty();
     if !denied.is_empty() && !explained && !waits {
         found.push(Finding::certain(Cause::Denied(few(denied.to_vec()))));
     }
-    if !facts.granted {
+    if facts.reach == Reach::None {
         found.push(Finding::beside(Cause::NothingGranted));
     }
     found.extend(skew(facts).map(|secs| Finding::beside(Cause::ClocksDiffer(secs))));

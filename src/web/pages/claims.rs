@@ -132,9 +132,8 @@ fn said(identity: &Identity, claims: Option<&TokenClaims>, groups_claim: &str, n
     let verified = match claims.map(TokenClaims::email_verified) {
         Some(None) => "it does not say whether it is verified",
         Some(Some(true)) => "verified",
-        Some(Some(false)) => "not verified",
         None if identity.email_verified => "verified",
-        None => "not verified",
+        Some(Some(false)) | None => "not verified",
     };
     let listed = claims.map_or_else(|| Listed::Names(identity.groups.clone()), |claims| claims.list(groups_claim));
     let email = claims.map_or_else(

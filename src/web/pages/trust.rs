@@ -152,8 +152,8 @@ pub fn health(health: Health, cluster: &Cluster, trials: &[Trial], providers: &P
     if matches!(health.outcome, StepOutcome::Failed | StepOutcome::Waiting) {
         return health;
     }
-    let trusted = trials.iter().filter(|trial| cluster.mapping(&trial.provider).is_some());
-    let waits = trusted.filter_map(|trial| Some((trial.trouble()?, providers.get(&trial.provider)?))).next();
+    let mut trusted = trials.iter().filter(|trial| cluster.mapping(&trial.provider).is_some());
+    let waits = trusted.find_map(|trial| Some((trial.trouble()?, providers.get(&trial.provider)?)));
     let Some((finding, provider)) = waits else { return health };
     let title = told(finding, &About::new(cluster, provider.settings(), None)).title;
     let title = title.strip_prefix("The ").map_or_else(|| title.clone(), |rest| format!("the {rest}"));

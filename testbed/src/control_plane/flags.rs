@@ -20,6 +20,8 @@ certificatesigningrequest-signing-controller,certificatesigningrequest-approving
 certificatesigningrequest-cleaner-controller,namespace-controller,root-ca-certificate-publisher-controller,\
 token-cleaner-controller,garbage-collector-controller";
 
+const AUTHENTICATION: &str = "authentication.yaml";
+
 /// An issuer whose ID tokens an API server trusts, and how it reads them.
 #[derive(Debug, Clone)]
 pub struct JwtIssuer {
@@ -70,6 +72,16 @@ impl JwtIssuer {
     }
 }
 
+/// Writes down whom an API server trusts.
+pub(super) fn trust(file: &Path, issuers: &[JwtIssuer]) -> Result<()> {
+    let authentication = json!({
+        "apiVersion": "apiserver.config.k8s.io/v1",
+        "kind": "AuthenticationConfiguration",
+        "jwt": issuers.iter().map(JwtIssuer::entry).collect::<Vec<_>>(),
+    });
+    Ok(fs::write(file, authentication.to_string())?)
+}
+
 /// The files that the two servers read.
 pub(super) struct Files {
     folder: PathBuf,
@@ -83,13 +95,13 @@ impl Files {
         let (private, public) = signing_key()?;
         fs::write(files.path("service-accounts.key"), private)?;
         fs::write(files.path("service-accounts.pub"), public)?;
-        let authentication = json!({
-            "apiVersion": "apiserver.config.k8s.io/v1",
-            "kind": "AuthenticationConfiguration",
-            "jwt": issuers.iter().map(JwtIssuer::entry).collect::<Vec<_>>(),
-        });
-        fs::write(files.path("authentication.yaml"), authentication.to_string())?;
+        trust(&files.path(AUTHENTICATION), issuers)?;
         Ok(files)
+    }
+
+    /// The file that says whom the API server trusts.
+    pub(super) fn authentication(&self) -> PathBuf {
+        self.path(AUTHENTICATION)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -111,7 +123,7 @@ impl Files {
             self.flag("client-ca-file", "ca.pem"),
             self.flag("service-account-key-file", "service-accounts.pub"),
             self.flag("service-account-signing-key-file", "service-accounts.key"),
-            self.flag("authentication-config", "authentication.yaml"),
+            self.flag("authentication-config", AUTHENTICATION),
         ];
         flags.extend(
             [

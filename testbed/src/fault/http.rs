@@ -10,10 +10,11 @@ use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use hyper::{
     Method, Request, Response, StatusCode, Uri,
     body::{Bytes, Incoming},
-    header::{CONTENT_TYPE, HOST, HeaderValue},
+    header::{CONTENT_TYPE, DATE, HOST, HeaderValue},
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
+use jiff::{SignedDuration, Timestamp, fmt::rfc2822::DateTimePrinter};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, crypto::ring};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
 use tokio::{
@@ -83,6 +84,12 @@ impl HttpFault {
         self.rules.answer(method, path_prefix, nonsense);
     }
 
+    /// Lets the answers' `Date` be so many seconds ahead of the right time (behind it, if negative): the server's clock, as its callers
+    /// see it.
+    pub fn set_clock(&self, ahead: i64) {
+        self.rules.set_clock(ahead);
+    }
+
     /// Forgets all holds and answers.
     pub fn clear(&self) {
         self.rules.clear();
@@ -143,7 +150,7 @@ async fn serve(client: TcpStream, acceptor: TlsAcceptor, upstream: Arc<Upstream>
     let Ok(client) = acceptor.accept(client).await else { return };
     let answer = service_fn(move |request| {
         let (upstream, rules) = (Arc::clone(&upstream), Arc::clone(&rules));
-        async move { Ok::<_, Infallible>(answer(request, &upstream, &rules).await) }
+        async move { Ok::<_, Infallible>(dated(answer(request, &upstream, &rules).await, rules.clock())) }
     });
     drop(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(client), answer).await);
 }
@@ -162,6 +169,18 @@ async fn answer(request: Request<Incoming>, upstream: &Upstream, rules: &Rules) 
         Ok(answer) => answer.map(BodyExt::boxed),
         Err(error) => plain(StatusCode::BAD_GATEWAY, "text/plain", Bytes::from(format!("{error:#}"))),
     }
+}
+
+/// The answer with the time of a clock that is `ahead` of the right one by so many seconds.
+fn dated(mut answer: Response<Body>, ahead: i64) -> Response<Body> {
+    if ahead != 0 {
+        let now = Timestamp::now().saturating_add(SignedDuration::from_secs(ahead));
+        let date = now.ok().and_then(|now| DateTimePrinter::new().timestamp_to_rfc9110_string(&now).ok());
+        if let Some(date) = date.and_then(|date| HeaderValue::from_str(&date).ok()) {
+            answer.headers_mut().insert(DATE, date);
+        }
+    }
+    answer
 }
 
 fn plain(status: StatusCode, content_type: &str, body: Bytes) -> Response<Body> {

@@ -1,7 +1,10 @@
 //! Which requests an [`super::HttpFault`] interferes with, and how a test learns of it.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
@@ -67,8 +70,9 @@ struct Rule {
 /// The rules in force, and the requests that came.
 #[derive(Default)]
 pub(super) struct Rules {
-    rules: Mutex<Vec<Rule>>,
+    active: Mutex<Vec<Rule>>,
     seen: Mutex<Vec<(Method, String)>>,
+    clock: AtomicI64,
 }
 
 impl Rules {
@@ -76,16 +80,25 @@ impl Rules {
         let (counter, held) = watch::channel(0);
         let (released, release) = watch::channel(false);
         let act = Act::Hold { moment, held: Arc::new(counter), released: release };
-        lock(&self.rules).push(Rule { method: Some(method), prefix: prefix.to_owned(), act });
+        lock(&self.active).push(Rule { method: Some(method), prefix: prefix.to_owned(), act });
         Hold { held, released }
     }
 
     pub(super) fn answer(&self, method: Option<Method>, prefix: &str, nonsense: Nonsense) {
-        lock(&self.rules).push(Rule { method, prefix: prefix.to_owned(), act: Act::Answer(nonsense) });
+        lock(&self.active).push(Rule { method, prefix: prefix.to_owned(), act: Act::Answer(nonsense) });
+    }
+
+    /// Sets the clock that answers tell, by so many seconds from the right one.
+    pub(super) fn set_clock(&self, ahead: i64) {
+        self.clock.store(ahead, Ordering::Relaxed);
+    }
+
+    pub(super) fn clock(&self) -> i64 {
+        self.clock.load(Ordering::Relaxed)
     }
 
     pub(super) fn clear(&self) {
-        lock(&self.rules).clear();
+        lock(&self.active).clear();
     }
 
     pub(super) fn note(&self, method: &Method, path: &str) {
@@ -120,7 +133,7 @@ impl Rules {
     fn matching(&self, method: &Method, path: &str) -> Vec<Rule> {
         let applies =
             |rule: &&Rule| rule.method.as_ref().is_none_or(|wanted| wanted == method) && path.starts_with(&rule.prefix);
-        lock(&self.rules).iter().filter(applies).cloned().collect()
+        lock(&self.active).iter().filter(applies).cloned().collect()
     }
 }
 

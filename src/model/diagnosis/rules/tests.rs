@@ -47,8 +47,7 @@ impl Case {
             figures: None,
             trusted_before: false,
             waiting: vec![],
-            granted: true,
-            by_group: false,
+            reach: Reach::ByName,
         };
         (self.facts)(&mut facts);
         diagnose(&facts)
@@ -216,7 +215,7 @@ fn other_groups_are_told_with_their_prefix_and_are_trouble_where_something_hangs
     let groups = |groups: &'static [&'static str], by_group, denied: &'static [&'static str]| {
         Case::new(move |f| {
             f.answer = known("bob@example.com", groups, denied);
-            f.by_group = by_group;
+            f.reach = if by_group { Reach::ByGroup } else { Reach::ByName };
         })
     };
     let differ = |expected: &[&str], answered: &[&str], prefix: Option<&str>| Cause::GroupsDiffer {
@@ -244,7 +243,7 @@ fn of_a_list_of_groups_that_was_cut_nothing_is_said_to_be_missing() {
             all_groups: false,
             denied: vec![],
         };
-        f.by_group = true;
+        f.reach = Reach::ByGroup;
     });
     assert_eq!(case.found(), []);
 }
@@ -289,7 +288,7 @@ fn denied_rights_are_told_by_the_grant_that_waits_or_else_by_themselves() {
     assert_eq!(case(&["list pods"], vec![]).causes(), [Cause::Denied(texts(&["list pods"]))]);
     let nothing = Case::new(|f| {
         f.answer = known("bob@example.com", &["oidc:devs", "oidc:ops"], &[]);
-        f.granted = false;
+        f.reach = Reach::None;
     });
     assert_eq!(nothing.causes(), [Cause::NothingGranted]);
 }
@@ -298,7 +297,7 @@ fn denied_rights_are_told_by_the_grant_that_waits_or_else_by_themselves() {
 fn trouble_comes_before_words_beside() {
     let found = Case::new(|f| {
         f.answer = known("corp:bob@example.com", &[], &[]);
-        f.granted = false;
+        f.reach = Reach::None;
     })
     .found();
     let trouble: Vec<bool> = found.iter().map(|finding| finding.trouble).collect();
