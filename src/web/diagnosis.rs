@@ -141,9 +141,9 @@ fn of_token(cause: &Cause, About { provider, .. }: &About) -> Words {
             ),
         ),
         Cause::ProviderDown => (
-            format!("{provider} does not answer"),
-            "Your token has to be renewed there before the cluster can be asked. Test again in a moment; kubeconfigs that \
-             you hold work until their last token ends."
+            format!("{provider} does not renew your token"),
+            "It does not answer, or has trouble of its own, and without a new token the cluster cannot be asked. Test again in \
+             a moment; kubeconfigs that you hold work until their last token ends."
                 .into(),
         ),
         Cause::TooOld => (

@@ -186,6 +186,8 @@ impl Walk {
         self.studio.look(&self.bob, "own-devices").await?;
         self.bob.click("link", "Sessions").await?;
         self.studio.look(&self.bob, "sessions").await?;
+        self.bob.click("link", "Claims").await?;
+        self.studio.look(&self.bob, "claims").await?;
         self.bob.click("link", "Kubeconfigs").await?;
         self.bob.click("button", "Take all back").await?;
         self.bob.find("heading", "Take all your kubeconfigs back?").await?;
@@ -206,8 +208,14 @@ impl Walk {
         self.bob.goto(&link).await?;
         self.bob.click("button", "Accept").await?;
         // This cluster trusts another Dex.
-        self.bob.see("does not accept").await?;
+        self.bob.see("The cluster does not know Dex").await?;
         self.studio.look(&self.bob, "kubeconfig-failed").await?;
+        self.bob.execute("for (const d of document.querySelectorAll('details')) d.open = true", vec![]).await?;
+        self.studio.look(&self.bob, "kubeconfig-failed-open").await?;
+        self.alice.goto(&self.address("/clusters")).await?;
+        self.alice.click("link", "production").await?;
+        self.alice.see("The cluster does not know Dex").await?;
+        self.studio.look(&self.alice, "overview-waits").await?;
         self.bob.click("link", "Shared with me").await?;
         self.studio.look(&self.bob, "shared").await?;
         self.bob.goto(&self.address("/clusters/add")).await?;

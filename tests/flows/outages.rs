@@ -150,7 +150,7 @@ async fn a_directory_that_is_down_costs_nobody_their_sign_in() -> Result<()> {
 
     directory.stop().await?;
     let begun = Instant::now();
-    while visitor.open(&here).await?.sees("Not tested.").is_err() {
+    while visitor.open(&here).await?.sees("Dex does not renew your token.").is_err() {
         ensure!(begun.elapsed() < PATIENCE, "the ID token does not end: {}", visitor.page.text());
         tokio::time::sleep(Duration::from_millis(200)).await;
     }

@@ -7,9 +7,11 @@ use kubelend::{
         audit::{Action, Actor},
         claim_mapping::{ClaimMapping, UsernameClaim},
         cluster::{CheckStep, ConnectionCheck, CredentialKind, Endpoint, Removal, StepOutcome},
+        diagnosis::{Cause, Certainty, Finding},
         grant::{EndReason, GrantState, Grantee, Origin},
         id::{CheckId, ClusterId},
         time::Timestamp,
+        trial::Trial,
         workspace::MemberRole,
     },
     store::{Accepted, HeldCredential, SealedCredential, StoreError},
@@ -37,6 +39,7 @@ both!(
     twenty_grants_and_a_removal_at_once_leave_no_live_grant,
     nothing_of_a_removed_cluster_stays_but_its_trail,
     a_check_is_kept_until_another_begins,
+    the_last_trial_of_each_provider_is_kept,
     clusters_that_want_checking_are_named,
 );
 
@@ -333,7 +336,15 @@ async fn nothing_of_a_removed_cluster_stays_but_its_trail(bed: Bed) {
     bed.store.begin_check(cluster.id, CheckId::new(), &check).await.unwrap();
     remove(&bed, cluster.id, Removal::Leave).await;
     assert_eq!(finish(&bed, later(9)).await, 1);
-    for table in ["clusters", "cluster_credentials", "cluster_trusts", "cluster_checks", "grants", "share_links"] {
+    for table in [
+        "clusters",
+        "cluster_credentials",
+        "cluster_trusts",
+        "cluster_checks",
+        "cluster_trials",
+        "grants",
+        "share_links",
+    ] {
         assert_eq!(bed.number(&format!("SELECT COUNT(*) FROM {table}")).await, 0, "{table}");
     }
     assert_eq!(bed.number("SELECT COUNT(*) FROM link_acceptances").await, 0);
@@ -383,6 +394,30 @@ async fn a_check_is_kept_until_another_begins(bed: Bed) {
     assert_eq!((kept[0].1.id, &kept[0].1.check), (second, &check(5, None)));
     let gone = bed.store.begin_check(ClusterId::new(), first, &seen).await;
     assert!(matches!(gone.unwrap_err(), StoreError::NotFound));
+}
+
+async fn the_last_trial_of_each_provider_is_kept(bed: Bed) {
+    let cluster = bed.cluster().await;
+    let trial = |provider: &str, at: u64, cause: Cause| Trial {
+        provider: provider.parse().unwrap(),
+        by: "alice\0".into(),
+        at: later(at),
+        username: None,
+        groups: vec!["oidc:devs".into()],
+        findings: vec![Finding { cause, certainty: Certainty::Possible, trouble: true }],
+    };
+    let (first, second) = (trial("dex", 1, Cause::Claims), trial("dex", 2, Cause::NoEmail));
+    let other = trial("corp", 3, Cause::Silent);
+    for trial in [&first, &second, &other] {
+        bed.store.keep_trial(cluster.id, trial).await.unwrap();
+    }
+    let kept = bed.store.trials(&[cluster.id, ClusterId::new()]).await.unwrap();
+    assert_eq!(kept, [(cluster.id, other.clone()), (cluster.id, second)]);
+    // What another version wrote counts as not made.
+    bed.run("UPDATE cluster_trials SET trial = '{\"new\":1}' WHERE provider = 'dex'").await;
+    assert_eq!(bed.store.trials(&[cluster.id]).await.unwrap(), [(cluster.id, other)]);
+    let gone = bed.store.keep_trial(ClusterId::new(), &first).await;
+    assert!(matches!(gone, Err(StoreError::NotFound)), "{gone:?}");
 }
 
 async fn clusters_that_want_checking_are_named(bed: Bed) {
