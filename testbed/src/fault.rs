@@ -1,16 +1,19 @@
 //! Real servers behind something that fails on command.
 //!
 //! [`FaultProxy`] knows bytes only: a server that is down, silent or slow. [`HttpFault`] ends TLS and knows requests: it
-//! holds one of them at the moment at which a test wants to pull the plug, and can answer nonsense in the server's place.
+//! holds one of them at the moment at which a test wants to pull the plug, can answer nonsense in the server's place, and cuts
+//! the connection in place of an answer. [`StrictProvider`] is one that also takes a spent refresh token for a theft.
 
 mod http;
 mod rules;
+mod strict;
 mod tcp;
 
 use std::{future::Future, sync::OnceLock};
 
 pub use http::HttpFault;
 pub use rules::{Hold, Moment};
+pub use strict::StrictProvider;
 pub use tcp::{Fault, FaultProxy};
 use tokio::{
     runtime::{Builder, Runtime},

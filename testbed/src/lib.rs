@@ -9,7 +9,7 @@
 //! | servers shared by all tests of a process | [`Testbed`] |
 //! | one server each | [`Etcd`], [`ControlPlane`], [`Dex`], [`Directory`], [`Postgres`], [`Kubelend`] |
 //! | clients | [`Kubectl`], [`Python`], [`Browser`], [`login`] |
-//! | things that go wrong | [`FaultProxy`], [`HttpFault`] |
+//! | things that go wrong | [`FaultProxy`], [`HttpFault`], [`StrictProvider`] |
 //! | ground | [`process`], [`ports`], [`programs`], [`system`], [`run`], [`ca`], [`eventually`] |
 
 pub mod browser;
@@ -41,7 +41,7 @@ pub use control_plane::{ControlPlane, JwtIssuer};
 pub use dex::{Dex, Tokens};
 pub use directory::{Directory, Person};
 pub use etcd::Etcd;
-pub use fault::{FaultProxy, Hold, HttpFault};
+pub use fault::{FaultProxy, Hold, HttpFault, StrictProvider};
 pub use kubectl::Kubectl;
 pub use kubelend::Kubelend;
 pub use login::{Credentials, http_login};

@@ -3,7 +3,7 @@
 //! It shows a certificate of the same CA as the real server, so its callers notice nothing. Headers pass unchanged, bearer
 //! tokens included; client certificates and protocol upgrades do not get through.
 
-use std::{convert::Infallible, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use http_body_util::{BodyExt, Full, combinators::BoxBody};
@@ -24,19 +24,31 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use url::Url;
 
-use super::rules::{Hold, Moment, Nonsense, Rules};
+use super::{
+    rules::{Cut, Hold, Moment, Nonsense, Rules},
+    strict::Accounts,
+};
 use crate::{ca::Ca, ports::Port};
 
-type Body = BoxBody<Bytes, hyper::Error>;
+pub(super) type Body = BoxBody<Bytes, hyper::Error>;
 
 /// A proxy on a port of its own in front of an https server.
 pub struct HttpFault {
     port: Port,
-    rules: Arc<Rules>,
+    front: Arc<Front>,
     task: JoinHandle<()>,
 }
 
-struct Upstream {
+/// What a request goes through.
+struct Front {
+    rules: Rules,
+    /// Kept where it stands for a provider that is stricter than the server behind it.
+    accounts: Option<Accounts>,
+    upstream: Upstream,
+}
+
+/// The server behind it.
+pub(super) struct Upstream {
     host: String,
     authority: String,
     port: u16,
@@ -46,19 +58,27 @@ struct Upstream {
 impl HttpFault {
     /// Starts one in front of `upstream` (`https://127.0.0.1:PORT`), whose certificate `ca` issued.
     pub fn start(upstream: &str, ca: &Ca) -> Result<Self> {
+        Self::with(upstream, ca, None)
+    }
+
+    /// The same, keeping account of refresh tokens.
+    pub(super) fn strict(upstream: &str, ca: &Ca) -> Result<Self> {
+        Self::with(upstream, ca, Some(Accounts::default()))
+    }
+
+    fn with(upstream: &str, ca: &Ca, accounts: Option<Accounts>) -> Result<Self> {
         let port = Port::free()?;
         let acceptor = acceptor(ca, &port)?;
-        let upstream = Arc::new(Upstream::new(upstream, ca)?);
-        let rules = Arc::new(Rules::default());
+        let front = Arc::new(Front { rules: Rules::default(), accounts, upstream: Upstream::new(upstream, ca)? });
         let listener = super::listen(&port)?;
-        let for_task = Arc::clone(&rules);
+        let for_task = Arc::clone(&front);
         let task = super::spawn(async move {
             let Ok(listener) = TcpListener::from_std(listener) else { return };
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(serve(client, acceptor.clone(), Arc::clone(&upstream), Arc::clone(&for_task)));
+                tokio::spawn(serve(client, acceptor.clone(), Arc::clone(&for_task)));
             }
         })?;
-        Ok(Self { port, rules, task })
+        Ok(Self { port, front, task })
     }
 
     /// `https://127.0.0.1:PORT`.
@@ -73,7 +93,7 @@ impl HttpFault {
 
     /// Holds requests with this method whose path begins like this, until the hold is released or dropped.
     pub fn hold(&self, method: Method, path_prefix: &str, moment: Moment) -> Hold {
-        self.rules.hold(method, path_prefix, moment)
+        self.front.rules.hold(method, path_prefix, moment)
     }
 
     /// Answers matching requests itself, with whatever is given. `None` matches every method.
@@ -81,23 +101,34 @@ impl HttpFault {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let nonsense =
             Nonsense { status, content_type: content_type.to_owned(), body: Bytes::copy_from_slice(body.as_bytes()) };
-        self.rules.answer(method, path_prefix, nonsense);
+        self.front.rules.answer(method, path_prefix, nonsense);
+    }
+
+    /// Ends the connection in place of the answer to requests with this method whose path begins like this: the server has
+    /// done them, and nobody learns of it.
+    pub fn cut(&self, method: Method, path_prefix: &str) {
+        self.front.rules.cut(method, path_prefix);
     }
 
     /// Lets the answers' `Date` be so many seconds ahead of the right time (behind it, if negative): the server's clock, as its callers
     /// see it.
     pub fn set_clock(&self, ahead: i64) {
-        self.rules.set_clock(ahead);
+        self.front.rules.set_clock(ahead);
     }
 
-    /// Forgets all holds and answers.
+    /// Forgets all holds, answers and cuts.
     pub fn clear(&self) {
-        self.rules.clear();
+        self.front.rules.clear();
     }
 
     /// The requests that came so far, method and path with query.
     pub fn requests(&self) -> Vec<(Method, String)> {
-        self.rules.seen()
+        self.front.rules.seen()
+    }
+
+    /// The account of refresh tokens, where one is kept.
+    pub(super) fn accounts(&self) -> Option<&Accounts> {
+        self.front.accounts.as_ref()
     }
 }
 
@@ -122,7 +153,7 @@ impl Upstream {
         Ok(Self { authority: format!("{host}:{port}"), host, port, connector })
     }
 
-    async fn send(&self, mut request: Request<Incoming>) -> Result<Response<Incoming>> {
+    pub(super) async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>> {
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
         let stream = self.connector.connect(ServerName::try_from(self.host.clone())?, stream).await?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
@@ -130,7 +161,7 @@ impl Upstream {
         request.headers_mut().insert(HOST, HeaderValue::from_str(&self.authority)?);
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         *request.uri_mut() = path.parse::<Uri>()?;
-        Ok(sender.send_request(request).await?)
+        Ok(sender.send_request(request).await?.map(BodyExt::boxed))
     }
 }
 
@@ -146,28 +177,34 @@ fn acceptor(ca: &Ca, port: &Port) -> Result<TlsAcceptor> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-async fn serve(client: TcpStream, acceptor: TlsAcceptor, upstream: Arc<Upstream>, rules: Arc<Rules>) {
+async fn serve(client: TcpStream, acceptor: TlsAcceptor, front: Arc<Front>) {
     let Ok(client) = acceptor.accept(client).await else { return };
     let answer = service_fn(move |request| {
-        let (upstream, rules) = (Arc::clone(&upstream), Arc::clone(&rules));
-        async move { Ok::<_, Infallible>(dated(answer(request, &upstream, &rules).await, rules.clock())) }
+        let front = Arc::clone(&front);
+        async move { Ok::<_, Cut>(dated(front.answer(request).await?, front.rules.clock())) }
     });
     drop(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(client), answer).await);
 }
 
-async fn answer(request: Request<Incoming>, upstream: &Upstream, rules: &Rules) -> Response<Body> {
-    let method = request.method().clone();
-    let path = request.uri().path_and_query().map_or_else(String::new, ToString::to_string);
-    rules.note(&method, &path);
-    if let Some(nonsense) = rules.nonsense(&method, &path) {
-        return plain(nonsense.status, &nonsense.content_type, nonsense.body);
-    }
-    rules.pause(Moment::BeforeForwarding, &method, &path).await;
-    let answer = upstream.send(request).await;
-    rules.pause(Moment::AfterAnswer, &method, &path).await;
-    match answer {
-        Ok(answer) => answer.map(BodyExt::boxed),
-        Err(error) => plain(StatusCode::BAD_GATEWAY, "text/plain", Bytes::from(format!("{error:#}"))),
+impl Front {
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, Cut> {
+        let rules = &self.rules;
+        let method = request.method().clone();
+        let path = request.uri().path_and_query().map_or_else(String::new, ToString::to_string);
+        rules.note(&method, &path);
+        if let Some(nonsense) = rules.nonsense(&method, &path) {
+            return Ok(plain(nonsense.status, &nonsense.content_type, nonsense.body));
+        }
+        rules.pause(Moment::BeforeForwarding, &method, &path).await;
+        let request = request.map(BodyExt::boxed);
+        let answer = match &self.accounts {
+            Some(accounts) => accounts.answer(request, &self.upstream).await,
+            None => self.upstream.send(request).await,
+        };
+        rules.pause(Moment::AfterAnswer, &method, &path).await;
+        rules.pass(&method, &path)?;
+        Ok(answer
+            .unwrap_or_else(|error| plain(StatusCode::BAD_GATEWAY, "text/plain", Bytes::from(format!("{error:#}")))))
     }
 }
 
@@ -183,7 +220,7 @@ fn dated(mut answer: Response<Body>, ahead: i64) -> Response<Body> {
     answer
 }
 
-fn plain(status: StatusCode, content_type: &str, body: Bytes) -> Response<Body> {
+pub(super) fn plain(status: StatusCode, content_type: &str, body: Bytes) -> Response<Body> {
     let mut answer = Response::new(Full::new(body).map_err(|never| match never {}).boxed());
     *answer.status_mut() = status;
     if let Ok(value) = HeaderValue::from_str(content_type) {

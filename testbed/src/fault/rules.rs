@@ -1,6 +1,7 @@
 //! Which requests an [`super::HttpFault`] interferes with, and how a test learns of it.
 
 use std::{
+    fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, Ordering},
@@ -24,21 +25,29 @@ pub enum Moment {
 /// A request that a test has stopped. Dropping it lets all requests go on.
 #[derive(Debug)]
 pub struct Hold {
-    held: watch::Receiver<u32>,
+    held: watch::Receiver<Held>,
     released: watch::Sender<bool>,
 }
 
 impl Hold {
     /// Waits until a request is held.
     pub async fn held(&self) -> Result<()> {
-        let mut held = self.held.clone();
-        let waited = timeout(Duration::from_secs(20), held.wait_for(|count| *count > 0)).await;
-        waited.context("no request came to be held")?.context("the proxy is gone").map(drop)
+        self.until(|held| held.ever > 0).await.context("no request came to be held")
+    }
+
+    /// Waits until no request is held any more, because whoever sent it has gone: it will not go on when it is released.
+    pub async fn left(&self) -> Result<()> {
+        self.until(|held| held.now == 0).await.context("a request is still held")
     }
 
     /// How many requests have been held.
     pub fn count(&self) -> u32 {
-        *self.held.borrow()
+        self.held.borrow().ever
+    }
+
+    async fn until(&self, what: impl FnMut(&Held) -> bool) -> Result<()> {
+        let mut held = self.held.clone();
+        timeout(Duration::from_secs(20), held.wait_for(what)).await?.context("the proxy is gone").map(drop)
     }
 
     /// Lets held requests go on, and holds no more.
@@ -46,6 +55,41 @@ impl Hold {
         self.released.send_replace(true);
     }
 }
+
+/// How many requests a rule has held, and how many of them still are.
+#[derive(Debug, Default)]
+struct Held {
+    ever: u32,
+    now: u32,
+}
+
+/// One request that is held, for as long as its sender waits.
+struct Holding(Arc<watch::Sender<Held>>);
+
+impl Holding {
+    fn of(held: Arc<watch::Sender<Held>>) -> Self {
+        held.send_modify(|held| *held = Held { ever: held.ever + 1, now: held.now + 1 });
+        Self(held)
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        self.0.send_modify(|held| held.now -= 1);
+    }
+}
+
+/// An answer that never arrives: the connection ends instead.
+#[derive(Debug)]
+pub(super) struct Cut;
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the connection is cut")
+    }
+}
+
+impl std::error::Error for Cut {}
 
 #[derive(Clone)]
 pub(super) struct Nonsense {
@@ -56,8 +100,9 @@ pub(super) struct Nonsense {
 
 #[derive(Clone)]
 enum Act {
-    Hold { moment: Moment, held: Arc<watch::Sender<u32>>, released: watch::Receiver<bool> },
+    Hold { moment: Moment, held: Arc<watch::Sender<Held>>, released: watch::Receiver<bool> },
     Answer(Nonsense),
+    Cut,
 }
 
 #[derive(Clone)]
@@ -77,7 +122,7 @@ pub(super) struct Rules {
 
 impl Rules {
     pub(super) fn hold(&self, method: Method, prefix: &str, moment: Moment) -> Hold {
-        let (counter, held) = watch::channel(0);
+        let (counter, held) = watch::channel(Held::default());
         let (released, release) = watch::channel(false);
         let act = Act::Hold { moment, held: Arc::new(counter), released: release };
         lock(&self.active).push(Rule { method: Some(method), prefix: prefix.to_owned(), act });
@@ -86,6 +131,16 @@ impl Rules {
 
     pub(super) fn answer(&self, method: Option<Method>, prefix: &str, nonsense: Nonsense) {
         lock(&self.active).push(Rule { method, prefix: prefix.to_owned(), act: Act::Answer(nonsense) });
+    }
+
+    pub(super) fn cut(&self, method: Method, prefix: &str) {
+        lock(&self.active).push(Rule { method: Some(method), prefix: prefix.to_owned(), act: Act::Cut });
+    }
+
+    /// An error where the answer to this request must not arrive.
+    pub(super) fn pass(&self, method: &Method, path: &str) -> Result<(), Cut> {
+        let cut = self.matching(method, path).iter().any(|rule| matches!(rule.act, Act::Cut));
+        if cut { Err(Cut) } else { Ok(()) }
     }
 
     /// Sets the clock that answers tell, by so many seconds from the right one.
@@ -112,7 +167,7 @@ impl Rules {
     pub(super) fn nonsense(&self, method: &Method, path: &str) -> Option<Nonsense> {
         self.matching(method, path).into_iter().find_map(|rule| match rule.act {
             Act::Answer(nonsense) => Some(nonsense),
-            Act::Hold { .. } => None,
+            Act::Hold { .. } | Act::Cut => None,
         })
     }
 
@@ -123,7 +178,7 @@ impl Rules {
                 && moment == now
                 && !*released.borrow()
             {
-                held.send_modify(|count| *count += 1);
+                let _held = Holding::of(held);
                 // An error says that the test dropped its hold, which releases too.
                 drop(released.wait_for(|released| *released).await);
             }
