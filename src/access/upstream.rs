@@ -3,19 +3,23 @@
 //! Providers that rotate refresh tokens take two uses of one for a theft, and some then end the newest token, too. So one
 //! refresh at a time is under way for a person and provider: within this process those who ask wait their turn and share its
 //! result, across replicas a lease in the database keeps the others out. A refresh runs on a task of its own, since an answer
-//! that nobody waits for any more may hold the only token that is still good.
+//! that nobody waits for any more may hold the only token that is still good; a stop waits for these tasks. What the provider
+//! answered is kept before it is looked at more closely, and a database that does not answer then is asked for a while.
 //!
 //! Dying between the provider's answer and our commit loses a rotated token, unless the provider takes the one before for a
 //! while (Dex: `reuseInterval`). Then the person signs in once more, and all their devices go on.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, Weak},
-    time::Duration,
+mod turns;
+
+use std::{sync::Arc, time::Duration};
+
+use secrecy::SecretString;
+use tokio::{
+    sync::RwLock,
+    time::{Instant, timeout},
 };
 
-use tokio::{sync::Mutex as TurnMutex, time::Instant};
-
+use self::turns::{Answer, Turns};
 use super::audit;
 use crate::{
     clock::Clock,
@@ -24,17 +28,24 @@ use crate::{
         audit::Action, id::IdentityId, identity::Identity, provider::ProviderId, time::Timestamp, token_set::Tokens,
         upstream::UpstreamSession,
     },
-    oidc::{Providers, RefreshError},
+    oidc::{Providers, RefreshError, Refreshed, Renewal},
     store::{Store, StoreError},
 };
 
-/// How long one replica keeps the others from refreshing the same session: longer than a provider may take to answer.
-const LEASE: Duration = Duration::from_secs(15);
+/// How long one replica keeps the others from refreshing the same session: longer than a provider may take to answer, by a few
+/// seconds for the database and for clocks that differ; and short enough that after a death the next one asks while Dex still
+/// takes the token again.
+const LEASE: Duration = Duration::from_secs(20);
 /// How long to wait for another replica that is refreshing.
 const PATIENCE: Duration = Duration::from_secs(8);
 const PAUSE: Duration = Duration::from_millis(50);
 /// A provider that refused is not asked again for so long: clients post each failed refresh twice, and devices are many.
 const REFUSED_PAUSE: Duration = Duration::from_secs(20);
+/// How long a database that does not answer is asked to keep what a provider gave, and how often.
+const INSISTENCE: Duration = Duration::from_mins(1);
+const INSISTENCE_PAUSE: Duration = Duration::from_millis(250);
+/// What a stop waits for refreshes that are under way, once no request is: as long as one takes at most.
+const SETTLING: Duration = Duration::from_secs(15);
 
 /// Why there is no living token.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -65,29 +76,6 @@ impl From<StoreError> for UpstreamError {
     }
 }
 
-type Answer = Result<Tokens, UpstreamError>;
-/// How the last refresh in this process ended, and when, for those who waited for it.
-type Turn = TurnMutex<Option<(Instant, Answer)>>;
-
-/// One turn for each person and provider that is being asked about now.
-#[derive(Debug, Default)]
-struct Turns(Mutex<HashMap<(IdentityId, ProviderId), Weak<Turn>>>);
-
-impl Turns {
-    fn of(&self, identity: IdentityId, provider: &ProviderId) -> Arc<Turn> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (identity, provider.clone());
-        if let Some(turn) = all.get(&key).and_then(Weak::upgrade) {
-            return turn;
-        }
-        // Turns that nobody holds any more go whenever a new one comes.
-        all.retain(|_, turn| turn.strong_count() > 0);
-        let turn = Arc::new(Turn::default());
-        all.insert(key, Arc::downgrade(&turn));
-        turn
-    }
-}
-
 /// The sign-ins that Kubelend keeps.
 #[derive(Clone, Debug)]
 pub struct Upstreams {
@@ -96,12 +84,14 @@ pub struct Upstreams {
     providers: Providers,
     clock: Clock,
     turns: Arc<Turns>,
+    /// Read by each refresh while it is under way.
+    under_way: Arc<RwLock<()>>,
 }
 
 impl Upstreams {
     /// With these parts. One for the whole process: clones share their turns.
     pub fn new(store: Store, keyring: Arc<Keyring>, providers: Providers, clock: Clock) -> Self {
-        Self { store, keyring, providers, clock, turns: Arc::default() }
+        Self { store, keyring, providers, clock, turns: Arc::default(), under_way: Arc::default() }
     }
 
     /// Keeps the tokens of a sign-in in place of older ones.
@@ -144,7 +134,9 @@ impl Upstreams {
             return answer.clone();
         }
         let (me, identity) = (self.clone(), identity.clone());
+        let under_way = Arc::clone(&self.under_way).read_owned().await;
         let asking = tokio::spawn(async move {
+            let _under_way = under_way;
             let answer = me.asked(&identity).await;
             *last = Some((Instant::now(), answer.clone()));
             answer
@@ -191,36 +183,61 @@ impl Upstreams {
         else {
             return Err(UpstreamError::Ended);
         };
-        match provider.refresh(&token, &identity.sub).await {
-            Ok(new) => {
-                let kept = self
-                    .store
-                    .replace_upstream(&self.keyring, &session, &new.tokens, &new.claims, self.clock.now())
-                    .await;
-                match kept {
-                    // A sign-in overtook this refresh; what we got is good all the same.
-                    Ok(()) | Err(StoreError::Stale) => Ok(new.tokens),
-                    Err(error) => Err(error.into()),
-                }
+        let late = match provider.refresh(&token, &identity.sub).await {
+            Ok(Renewal::Verified(new)) => return self.replaced(&session, *new).await,
+            Ok(Renewal::Unverified(late)) => late,
+            Err(error) => return self.not_refreshed(identity, session, error).await,
+        };
+        // The provider may have taken the old token back: nothing comes before keeping the new one.
+        let session = self.rotated(session, late.refresh_token()).await?;
+        match provider.verify_late(late, &identity.sub).await {
+            Ok(new) => self.replaced(&session, new).await,
+            Err(error) => {
+                tracing::warn!(identity = %identity.id, provider = %session.provider, %error, "a new ID token does not hold");
+                self.not_refreshed(identity, session, error).await
             }
-            Err(RefreshError::Ended(why)) => {
+        }
+    }
+
+    async fn rotated(
+        &self,
+        session: UpstreamSession,
+        refresh_token: &SecretString,
+    ) -> Result<UpstreamSession, UpstreamError> {
+        let kept = insist(|| self.store.rotate_upstream(&self.keyring, &session, refresh_token)).await;
+        match kept {
+            // A sign-in overtook this refresh, and what it brought is good.
+            Err(StoreError::Stale) => Ok(session),
+            kept => Ok(kept?),
+        }
+    }
+
+    async fn replaced(&self, session: &UpstreamSession, new: Refreshed) -> Answer {
+        let Refreshed { tokens, claims } = &new;
+        let now = self.clock.now();
+        match insist(|| self.store.replace_upstream(&self.keyring, session, tokens, claims, now)).await {
+            // A sign-in overtook this refresh; what we got is good all the same.
+            Ok(()) | Err(StoreError::Stale) => Ok(new.tokens),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn not_refreshed(&self, identity: &Identity, session: UpstreamSession, error: RefreshError) -> Answer {
+        let otherwise = match error {
+            RefreshError::Ended(why) => {
                 let event = audit::by_kubelend(
                     Action::UpstreamEnded,
                     format!("{} at {}", identity.display(), session.provider),
                 );
                 tracing::info!(identity = %identity.id, provider = %session.provider, %why, "the provider refused to refresh");
                 self.store.refuse_upstream(&session, event, self.clock.now()).await?;
-                Err(UpstreamError::Ended)
+                return Err(UpstreamError::Ended);
             }
-            Err(RefreshError::Unclear(why)) => {
-                self.store.release_upstream(&session).await?;
-                self.last_resort(session, UpstreamError::Unclear(why))
-            }
-            Err(RefreshError::Unavailable(why)) => {
-                self.store.release_upstream(&session).await?;
-                self.last_resort(session, UpstreamError::Unavailable(why))
-            }
-        }
+            RefreshError::Unclear(why) => UpstreamError::Unclear(why),
+            RefreshError::Unavailable(why) => UpstreamError::Unavailable(why),
+        };
+        self.store.release_upstream(&session).await?;
+        self.last_resort(session, otherwise)
     }
 
     /// A token that still lives is better than none, unless the provider has said no.
@@ -232,8 +249,33 @@ impl Upstreams {
         }
     }
 
+    /// Waits until no refresh is under way, for as long as one may take. Meanwhile none begins.
+    pub async fn settled(&self) {
+        if timeout(SETTLING, self.under_way.write()).await.is_err() {
+            tracing::warn!("a refresh at a provider did not end in time; its person may have to sign in once more");
+        }
+    }
+
     /// Forgets sessions that the provider has refused for a day.
     pub async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError> {
         self.store.sweep_upstream(now.minus(Duration::from_hours(24))).await
+    }
+}
+
+/// Writes down what cannot be asked for again. A database that is away for a moment (it restarts, or another one takes over)
+/// is asked until it is back.
+async fn insist<T, F>(write: impl Fn() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let until = Instant::now() + INSISTENCE;
+    loop {
+        match write().await {
+            Err(error @ StoreError::Database(_)) if Instant::now() < until => {
+                tracing::warn!(%error, "new tokens could not be kept; trying again");
+                tokio::time::sleep(INSISTENCE_PAUSE).await;
+            }
+            done => return done,
+        }
     }
 }

@@ -74,7 +74,7 @@ pub async fn serve(settings: Settings, stop: impl Future<Output = ()> + Send + '
     let built = build(&settings).await?;
     let (stopping, stopped) = watch::channel(false);
     let providers = built.parts.providers.clone();
-    let store = built.parts.store.clone();
+    let (store, upstreams) = (built.parts.store.clone(), built.upstreams);
     let signal = stopping.clone();
     tokio::spawn(async move {
         stop.await;
@@ -95,6 +95,8 @@ pub async fn serve(settings: Settings, stop: impl Future<Output = ()> + Send + '
         built.reconciler.run(stopped.clone()),
         providers.keep_fresh(until(stopped.clone())),
     );
+    // No request is left that would begin another. One that was begun may hold the only token that its provider still takes.
+    upstreams.settled().await;
     store.close().await;
     served
 }
@@ -106,6 +108,7 @@ async fn until(mut stopped: watch::Receiver<bool>) {
 struct Built {
     parts: web::Parts,
     reconciler: Reconciler,
+    upstreams: Upstreams,
 }
 
 /// The providers that the settings name.
@@ -165,7 +168,8 @@ async fn build(settings: &Settings) -> Result<Built, AppError> {
             uses_per_link: settings.limits.uses_per_link,
         })),
     };
-    Ok(Built { parts, reconciler: Reconciler::new(store, applier, probe, upstreams, clock) })
+    let reconciler = Reconciler::new(store, applier, probe, upstreams.clone(), clock);
+    Ok(Built { parts, reconciler, upstreams })
 }
 
 fn relay_settings(settings: &Settings) -> Arc<RelaySettings> {

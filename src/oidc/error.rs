@@ -45,7 +45,8 @@ pub enum RefreshError {
     Ended(String),
     /// The provider refused with an error of its own: whether it is the person (gone from its directory) or the provider (its
     /// directory does not answer), it does not say. The refresh token may be good, so it is kept; no new token was given, so
-    /// nobody who is gone is let in by that.
+    /// nobody who is gone is let in by that. Or it answered with an ID token that does not hold: whose mistake that is shows
+    /// later.
     #[error("the provider could not renew this sign-in: {0}")]
     Unclear(String),
     /// The provider does not answer now; nothing is lost.

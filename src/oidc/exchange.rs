@@ -59,13 +59,14 @@ pub(super) type TokenClient = Client<
 >;
 
 /// What the provider gave, not verified yet.
+#[derive(Debug)]
 pub(super) struct Given {
     pub(super) id_token: SecretString,
     pub(super) refresh_token: Option<SecretString>,
 }
 
 impl Given {
-    /// The ID token as text.
+    /// The ID token as text; empty where there is none.
     pub(super) fn exposed(&self) -> &str {
         self.id_token.expose_secret()
     }
@@ -135,8 +136,14 @@ impl<'p> Asking<'p> {
         Self { http: &provider.http, server_error: AtomicBool::new(false) }
     }
 
-    /// Reads what came back.
+    /// Reads what came back for a code.
     pub(super) fn given(&self, answer: Result<Answer, Failed>) -> Result<Given, TokenFailure> {
+        with_id_token(self.renewed(answer)?)
+    }
+
+    /// Reads what came back for a refresh token. An ID token may be missing in it: then there is a new refresh token to keep all
+    /// the same.
+    pub(super) fn renewed(&self, answer: Result<Answer, Failed>) -> Result<Given, TokenFailure> {
         given(answer).map_err(|failure| match failure {
             TokenFailure::Refused(code, description) if self.server_error.load(Ordering::Relaxed) => {
                 TokenFailure::Unclear(said(&code, description.as_deref()))
@@ -163,13 +170,19 @@ impl<'c> AsyncHttpClient<'c> for Asking<'_> {
 fn given(answer: Result<Answer, Failed>) -> Result<Given, TokenFailure> {
     let answer = answer.map_err(failure)?;
     let nonsense = |why: &str| TokenFailure::Nonsense(why.to_owned());
-    let id_token = answer.extra_fields().id_token.as_deref().filter(|t| !t.is_empty());
-    let id_token = id_token.ok_or_else(|| nonsense("the token answer holds no id_token"))?;
+    let id_token = answer.extra_fields().id_token.as_deref().unwrap_or_default();
     let refresh_token = answer.refresh_token().map(|t| t.secret().as_str()).filter(|t| !t.is_empty());
     if id_token.len() > MAX_TOKEN || refresh_token.is_some_and(|t| t.len() > MAX_TOKEN) {
         return Err(nonsense("the token answer holds a token longer than 64 KiB"));
     }
     Ok(Given { id_token: id_token.into(), refresh_token: refresh_token.map(SecretString::from) })
+}
+
+fn with_id_token(given: Given) -> Result<Given, TokenFailure> {
+    if given.exposed().is_empty() {
+        return Err(TokenFailure::Nonsense("the token answer holds no id_token".to_owned()));
+    }
+    Ok(given)
 }
 
 fn failure(error: Failed) -> TokenFailure {
@@ -217,10 +230,16 @@ mod tests {
     #[test]
     fn immune_23_a_giant_token_is_refused_before_it_is_read() {
         assert!(matches!(given(answer(&"a".repeat(MAX_TOKEN + 1))), Err(TokenFailure::Nonsense(_))));
-        assert!(matches!(given(answer("")), Err(TokenFailure::Nonsense(_))));
         let good = given(answer("a.b.c")).unwrap_or_else(|e| panic!("{e:?}"));
         assert_eq!(good.exposed(), "a.b.c");
         assert!(good.refresh_token.is_none(), "an empty refresh token is none");
+    }
+
+    #[test]
+    fn a_code_must_bring_an_id_token() {
+        let given = |id_token| with_id_token(given(answer(id_token)).unwrap_or_else(|e| panic!("{e:?}")));
+        assert!(given("a.b.c").is_ok());
+        assert!(matches!(given(""), Err(TokenFailure::Nonsense(_))));
     }
 
     #[test]

@@ -16,4 +16,4 @@ mod verify;
 pub use error::{OidcError, RefreshError};
 pub use login::{Attempt, Callback, Purpose, SignedIn};
 pub use provider::{Provider, ProviderHealth, ProviderSettings, Providers};
-pub use refresh::Refreshed;
+pub use refresh::{Refreshed, Renewal, Unverified};

@@ -2,13 +2,17 @@
 //!
 //! A refresh token may be good for one use, so nothing here tries twice, and the caller sees to it that one refresh at a
 //! time is under way for a token and that its future is not dropped half-way: an answer that was lost may have spent it.
+//!
+//! For the same reason an answer is of worth although its ID token does not hold, or not yet, since its key is not known and
+//! cannot be fetched just now: its refresh token is the only one that is good. So it is given out before anything else is asked.
 
 use oauth2::RefreshToken;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     OidcError, Provider, Purpose, RefreshError,
-    exchange::{Asking, TokenFailure, said},
+    exchange::{Asking, Given, TokenFailure, said},
+    verify::Verified,
 };
 use crate::model::{identity::VerifiedClaims, token_set::Tokens};
 
@@ -21,27 +25,60 @@ pub struct Refreshed {
     pub claims: VerifiedClaims,
 }
 
+/// What the provider answered to a refresh.
+#[derive(Debug)]
+pub enum Renewal {
+    /// New tokens of the same person.
+    Verified(Box<Refreshed>),
+    /// New tokens, of which the keys that are known do not say whose they are.
+    Unverified(Unverified),
+}
+
+/// An answer whose ID token does not hold, or not yet. Keep its refresh token before asking [`Provider::verify_late`].
+#[derive(Debug)]
+pub struct Unverified {
+    given: Given,
+    refresh_token: SecretString,
+}
+
+impl Unverified {
+    /// The newest refresh token of the sign-in.
+    pub fn refresh_token(&self) -> &SecretString {
+        &self.refresh_token
+    }
+}
+
 impl Provider {
-    /// Trades a refresh token for new tokens. The new ID token is verified (without nonce) and must be of the same person,
-    /// whose `sub` the caller knows. Where the provider gives no new refresh token the old one stays good and is returned.
-    /// Never tries twice by itself: an answer that was lost may have spent the token; for the same reason it waits
-    /// longer than any page would.
-    pub async fn refresh(&self, refresh_token: &SecretString, sub: &str) -> Result<Refreshed, RefreshError> {
+    /// Trades a refresh token for new tokens. The new ID token is verified (without nonce) with the keys that are known, and
+    /// must be of the same person, whose `sub` the caller knows. Where the provider gives no new refresh token the old one
+    /// stays good and is returned. Never tries twice by itself: an answer that was lost may have spent the token; for the same
+    /// reason it waits longer than any page would.
+    pub async fn refresh(&self, refresh_token: &SecretString, sub: &str) -> Result<Renewal, RefreshError> {
         let known = self.known_at_all().await.map_err(unavailable)?;
         let old = RefreshToken::new(refresh_token.expose_secret().to_owned());
         let asking = Asking::new(self);
         let answer =
             self.client(&known.metadata, Purpose::Kubeconfig).exchange_refresh_token(&old).request_async(&asking).await;
-        let mut given = asking.given(answer).map_err(|failure| self.refused(failure))?;
-        // An answer came, so the old token may be spent; if the new one does not hold, there is none.
-        let verified = self.verified(given.exposed(), &known, None, Purpose::Kubeconfig).await;
-        let verified = verified.map_err(|error| RefreshError::Ended(error.to_string()))?;
-        if verified.claims.sub != sub {
-            return Err(RefreshError::Ended("it answered with another person's token".into()));
+        let mut given = asking.renewed(answer).map_err(|failure| self.refused(failure))?;
+        let newest = given.refresh_token.get_or_insert_with(|| refresh_token.clone()).clone();
+        match self.check(given.exposed(), &known, None, Purpose::Kubeconfig) {
+            Ok(verified) => of_the_same_person(given, verified, sub).map(Box::new).map(Renewal::Verified),
+            Err(_) => Ok(Renewal::Unverified(Unverified { given, refresh_token: newest })),
         }
-        given.refresh_token.get_or_insert_with(|| refresh_token.clone());
-        let tokens = given.tokens(&verified);
-        Ok(Refreshed { tokens, claims: verified.claims })
+    }
+
+    /// Verifies what a refresh gave once more, with newer keys if those are wanting.
+    ///
+    /// # Errors
+    /// `Ended` if it is another person's; else the refresh token that came with it is good for the next refresh.
+    pub async fn verify_late(&self, late: Unverified, sub: &str) -> Result<Refreshed, RefreshError> {
+        let known = self.known_at_all().await.map_err(unavailable)?;
+        let verified = self.verified(late.given.exposed(), &known, None, Purpose::Kubeconfig).await;
+        let verified = verified.map_err(|error| match error {
+            OidcError::BadToken(_) => RefreshError::Unclear(error.to_string()),
+            other => unavailable(other),
+        })?;
+        of_the_same_person(late.given, verified, sub)
     }
 
     fn refused(&self, failure: TokenFailure) -> RefreshError {
@@ -55,6 +92,13 @@ impl Provider {
             TokenFailure::Trouble(why) | TokenFailure::Nonsense(why) => RefreshError::Unavailable(why),
         }
     }
+}
+
+fn of_the_same_person(given: Given, verified: Verified, sub: &str) -> Result<Refreshed, RefreshError> {
+    if verified.claims.sub != sub {
+        return Err(RefreshError::Ended("it answered with another person's token".into()));
+    }
+    Ok(Refreshed { tokens: given.tokens(&verified), claims: verified.claims })
 }
 
 /// `invalid_grant` is the standard's word. Dex says `invalid_request` instead, with 400, for a token that is spent or expired.

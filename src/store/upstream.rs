@@ -160,6 +160,38 @@ impl Store {
         })
     }
 
+    /// Keeps a new refresh token beside the ID token that there is, before anything is known of the one that came with it, and
+    /// returns the session as it is then. Whoever refreshes has not ended: the lease stays.
+    ///
+    /// # Errors
+    /// `Stale` where a sign-in overtook the refresh: its tokens stay.
+    pub async fn rotate_upstream(
+        &self,
+        keyring: &Keyring,
+        session: &UpstreamSession,
+        refresh_token: &SecretString,
+    ) -> Result<UpstreamSession, StoreError> {
+        const SQL: &str = "UPDATE upstream_sessions SET sealed = $4, version = version + 1, refused_at = NULL \
+             WHERE identity_id = $1 AND provider = $2 AND version = $3";
+        let mut rotated = session.clone();
+        rotated.tokens.refresh_token = Some(refresh_token.clone());
+        rotated.refused_at = None;
+        rotated.version += 1;
+        let sealed = seal(keyring, &context(session.identity, &session.provider), &rotated.tokens);
+        transact!(self, |tx| {
+            let changed = on!(tx, |db| sqlx::query(SQL)
+                .bind(session.identity.to_string())
+                .bind(session.provider.as_str())
+                .bind(session.version)
+                .bind(&sealed)
+                .execute(db)
+                .await
+                .map(|done| done.rows_affected()))?;
+            if changed == 0 { Err(StoreError::Stale) } else { Ok(()) }
+        })?;
+        Ok(rotated)
+    }
+
     /// Keeps what a refresh brought, and what it said of the person, as at a sign-in: their email and groups may be new.
     ///
     /// # Errors

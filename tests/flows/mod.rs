@@ -14,4 +14,5 @@ mod refusals;
 mod relay;
 mod relay_clients;
 pub(crate) mod scene;
+mod strict_provider;
 pub(crate) mod visitor;

@@ -2,11 +2,26 @@
 
 use std::time::{Duration, Instant};
 
-use kubelend::oidc::{ProviderHealth, Purpose, RefreshError};
+use kubelend::oidc::{ProviderHealth, Purpose, RefreshError, Refreshed, Renewal, Unverified};
+use reqwest::Method;
 use secrecy::{ExposeSecret, SecretString};
 use testbed::{Dex, Directory, FaultProxy, Port, Testbed, fault::Fault};
 
-use super::bed::{provider, sign_in};
+use super::bed::{dex_behind_a_fault, provider, sign_in};
+
+fn verified(renewal: Renewal) -> Refreshed {
+    match renewal {
+        Renewal::Verified(new) => *new,
+        Renewal::Unverified(late) => panic!("{late:?}"),
+    }
+}
+
+fn unverified(renewal: Renewal) -> Unverified {
+    match renewal {
+        Renewal::Unverified(late) => late,
+        Renewal::Verified(new) => panic!("{new:?}"),
+    }
+}
 
 #[tokio::test]
 async fn a_refresh_gives_new_tokens_with_fresh_groups_for_the_same_person() {
@@ -16,7 +31,7 @@ async fn a_refresh_gives_new_tokens_with_fresh_groups_for_the_same_person() {
     let person = bed.hire("rita", &["devs"]).await.unwrap();
     let signed_in = sign_in(&provider, Purpose::Kubeconfig, &person).await.unwrap();
     let old = signed_in.tokens.refresh_token.unwrap();
-    let fresh = provider.refresh(&old, &signed_in.claims.sub).await.unwrap();
+    let fresh = verified(provider.refresh(&old, &signed_in.claims.sub).await.unwrap());
     assert_eq!((fresh.claims.sub, fresh.claims.groups), (signed_in.claims.sub.clone(), signed_in.claims.groups));
     let fresh = fresh.tokens;
     assert_ne!(fresh.id_token.expose_secret(), signed_in.tokens.id_token.expose_secret());
@@ -73,7 +88,7 @@ async fn a_directory_that_is_down_ends_nobodys_sign_in() {
     }
     assert!(matches!(provider.health(), ProviderHealth::Up(_)), "Dex itself answers");
     directory.start_again().await.unwrap();
-    provider.refresh(&token, &signed_in.claims.sub).await.unwrap();
+    verified(provider.refresh(&token, &signed_in.claims.sub).await.unwrap());
     let spent = provider.refresh(&token, &signed_in.claims.sub).await.unwrap_err();
     assert!(matches!(spent, RefreshError::Ended(_)), "{spent}");
 }
@@ -107,5 +122,63 @@ async fn a_dex_that_is_silent_loses_nothing() {
         assert!(begun.elapsed() < Duration::from_secs(12), "{fault:?}: {:?}", begun.elapsed());
     }
     proxy.set(Fault::Pass);
-    provider.refresh(&token, &signed_in.claims.sub).await.unwrap();
+    verified(provider.refresh(&token, &signed_in.claims.sub).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_token_whose_key_is_not_known_yet_costs_no_refresh_token() {
+    let bed = Testbed::shared().await.unwrap();
+    let (dex, fault) = dex_behind_a_fault(bed, Dex::builder().reuse_interval(Duration::ZERO)).await;
+    let person = bed.hire("rita", &[]).await.unwrap();
+    let signed_in = sign_in(&provider(&dex), Purpose::Kubeconfig, &person).await.unwrap();
+    let (sub, old) = (signed_in.claims.sub, signed_in.tokens.refresh_token.unwrap());
+    // One that begins while the provider's keys are not there yet.
+    fault.answer(None, "/dex/keys", 200, "application/json", r#"{"keys": []}"#);
+    let provider = provider(&dex);
+    provider.probe().await.unwrap();
+    fault.clear();
+    fault.answer(None, "/dex/keys", 503, "text/plain", "back soon");
+    let late = unverified(provider.refresh(&old, &sub).await.unwrap());
+    let new = late.refresh_token().clone();
+    assert_ne!(new.expose_secret(), old.expose_secret());
+    let error = provider.verify_late(late, &sub).await.unwrap_err();
+    assert!(matches!(error, RefreshError::Unavailable(_)), "{error}");
+    // The new one is good, and one that can be verified after all is.
+    let late = unverified(provider.refresh(&new, &sub).await.unwrap());
+    let newest = late.refresh_token().clone();
+    fault.clear();
+    let fresh = provider.verify_late(late, &sub).await.unwrap();
+    assert_eq!(fresh.claims.sub, sub);
+    assert_eq!(fresh.tokens.refresh_token.unwrap().expose_secret(), newest.expose_secret());
+    verified(provider.refresh(&newest, &sub).await.unwrap());
+}
+
+#[tokio::test]
+async fn another_persons_token_that_is_verified_late_ends_it() {
+    let bed = Testbed::shared().await.unwrap();
+    let (dex, fault) = dex_behind_a_fault(bed, Dex::builder()).await;
+    let person = bed.hire("rita", &[]).await.unwrap();
+    let signed_in = sign_in(&provider(&dex), Purpose::Kubeconfig, &person).await.unwrap();
+    fault.answer(None, "/dex/keys", 200, "application/json", r#"{"keys": []}"#);
+    let provider = provider(&dex);
+    provider.probe().await.unwrap();
+    fault.clear();
+    let token = signed_in.tokens.refresh_token.unwrap();
+    let late = unverified(provider.refresh(&token, "somebody else").await.unwrap());
+    let error = provider.verify_late(late, "somebody else").await.unwrap_err();
+    assert!(matches!(error, RefreshError::Ended(_)), "{error}");
+}
+
+#[tokio::test]
+async fn an_answer_without_an_id_token_still_brings_the_newest_refresh_token() {
+    let bed = Testbed::shared().await.unwrap();
+    let (dex, fault) = dex_behind_a_fault(bed, Dex::builder()).await;
+    let provider = provider(&dex);
+    provider.probe().await.unwrap();
+    let answer = r#"{"access_token": "a", "token_type": "bearer", "refresh_token": "the next"}"#;
+    fault.answer(Some(Method::POST), "/dex/token", 200, "application/json", answer);
+    let late = unverified(provider.refresh(&SecretString::from("the last"), "s").await.unwrap());
+    assert_eq!(late.refresh_token().expose_secret(), "the next");
+    let error = provider.verify_late(late, "s").await.unwrap_err();
+    assert!(matches!(error, RefreshError::Unclear(_)), "{error}");
 }

@@ -17,6 +17,7 @@ both!(
     the_newer_sign_in_wins,
     immune_26_one_of_twenty_refreshes_it,
     immune_26_a_sign_in_overtakes_a_refresh,
+    immune_26_a_new_refresh_token_is_kept_before_its_id_token_is,
     a_refresh_brings_what_the_token_says_of_the_person,
     a_refusal_is_written_down_once_and_swept_after_a_day,
     the_life_of_tokens_is_the_newest_ones,
@@ -109,6 +110,31 @@ async fn immune_26_a_sign_in_overtakes_a_refresh(bed: Bed) {
     assert_eq!((id_token(&now), now.refused_at), ("signed in again", None));
     assert_eq!(bed.events(Action::UpstreamEnded).await, 0);
     assert!(bed.store.lease_upstream(&now, later(4), later(15)).await.unwrap());
+}
+
+async fn immune_26_a_new_refresh_token_is_kept_before_its_id_token_is(bed: Bed) {
+    let (ring, bob) = (Keyring::generate(), bed.person("bob").await);
+    let session = keep(&bed, &ring, &bob, "first", 0).await;
+    bed.store.refuse_upstream(&session, draft(Action::UpstreamEnded), later(1)).await.unwrap();
+    let session = read(&bed, &ring, &bob).await;
+    assert!(bed.store.lease_upstream(&session, later(30), later(50)).await.unwrap());
+    let newest = SecretString::from("newest");
+    let rotated = bed.store.rotate_upstream(&ring, &session, &newest).await.unwrap();
+    let now = read(&bed, &ring, &bob).await;
+    assert_eq!((id_token(&now), now.version, now.refused_at), ("first", session.version + 1, None));
+    assert_eq!((now.tokens.issued_at, now.tokens.expires_at), (later(0), later(600)));
+    assert_eq!(now.tokens.refresh_token.as_ref().unwrap().expose_secret(), "newest");
+    assert_eq!((rotated.version, rotated.refused_at), (now.version, None));
+    let sealed = bed.bytes("SELECT sealed FROM upstream_sessions").await;
+    assert!(!sealed[0].windows(6).any(|w| w == b"newest"));
+    // Whoever asked the provider has not ended.
+    assert!(!bed.store.lease_upstream(&now, later(49), later(99)).await.unwrap());
+    let again = bed.store.rotate_upstream(&ring, &session, &newest).await;
+    assert!(matches!(again.unwrap_err(), StoreError::Stale));
+    bed.store.replace_upstream(&ring, &rotated, &tokens("second", 31), &claims("bob"), later(31)).await.unwrap();
+    let now = read(&bed, &ring, &bob).await;
+    assert_eq!(id_token(&now), "second");
+    assert!(bed.store.lease_upstream(&now, later(32), later(99)).await.unwrap());
 }
 
 async fn a_refresh_brings_what_the_token_says_of_the_person(bed: Bed) {
