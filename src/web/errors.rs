@@ -125,7 +125,7 @@ impl PageError {
     }
 
     /// A form that did not come from a page of ours, or from one that was open too long.
-    pub fn stale_form(why: &'static str) -> Self {
+    pub fn stale_form(why: impl ToString) -> Self {
         Self::new(
             StatusCode::FORBIDDEN,
             "This form was not sent from an open page of Kubelend",

@@ -5,14 +5,13 @@
 //! `no-referrer`, so browsers send `Origin: null` with our own forms: Fetch, section 3.2. That is why `Sec-Fetch-Site` comes
 //! first.) And the session's CSRF token in the field `csrf`, compared in constant time.
 
-use std::{borrow::Cow, collections::BTreeMap, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, error::Error, time::Duration};
 
 use axum::{
     Form,
     body::{Body, Bytes},
-    extract::{FromRequest, Multipart, Request},
+    extract::{FromRequest, Multipart, Request, multipart::MultipartError},
     http::{HeaderMap, HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
 };
 use serde::de::DeserializeOwned;
 use tower_sessions::Session;
@@ -40,75 +39,135 @@ impl ProtectedMultipart {
     }
 }
 
-impl<T: DeserializeOwned> FromRequest<Parts> for ProtectedForm<T> {
-    type Rejection = Response;
+/// Why a form was not taken. In the log's words: they hold nothing of what the form held.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FormRefusal {
+    /// It is not from a page of ours.
+    #[error("{0}")]
+    Stranger(&'static str),
+    /// It is not from this session.
+    #[error("the CSRF token is missing or another one")]
+    Csrf,
+    /// It is larger than [`MAX_BODY`].
+    #[error("the form is larger than {MAX_BODY} bytes")]
+    TooLarge,
+    /// Its end never came.
+    #[error("the form broke off: {0}")]
+    BrokeOff(String),
+    /// It arrived whole, and is none.
+    #[error("the form cannot be read: {0}")]
+    Unreadable(String),
+    /// A field cannot hold what it holds, or is missing.
+    #[error("the form's fields are missing or cannot hold what they hold")]
+    Fields,
+    /// A file is not UTF-8.
+    #[error("a field or file of the form is no text")]
+    NotText,
+}
 
-    async fn from_request(request: Request, state: &Parts) -> Result<Self, Response> {
+impl From<FormRefusal> for PageError {
+    fn from(why: FormRefusal) -> Self {
+        let (status, title, text) = match why {
+            FormRefusal::Stranger(_) | FormRefusal::Csrf => return Self::stale_form(why),
+            FormRefusal::TooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "That is too big",
+                "What you sent is larger than Kubelend takes: 256 KiB for a form. Go back and send less.",
+            ),
+            FormRefusal::BrokeOff(_) => (
+                StatusCode::BAD_REQUEST,
+                "That form did not arrive whole",
+                "Nothing was done. The connection may have broken. Go back and send it once more.",
+            ),
+            FormRefusal::Unreadable(_) | FormRefusal::Fields => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "That form cannot be read",
+                "A field is missing, or holds something that it cannot hold. Go back, reload the page, and fill it in again.",
+            ),
+            FormRefusal::NotText => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "That file is no text",
+                "Kubelend takes UTF-8 text alone. Go back and choose the kubeconfig itself, not an archive of it.",
+            ),
+        };
+        Self::new(status, title, text).with_cause(why)
+    }
+}
+
+impl<T: DeserializeOwned> FromRequest<Parts> for ProtectedForm<T> {
+    type Rejection = PageError;
+
+    async fn from_request(request: Request, state: &Parts) -> Result<Self, PageError> {
         let (head, body) = request.into_parts();
-        came_from_us(&head.headers, &state.settings.public_url).map_err(refuse)?;
-        let bytes =
-            axum::body::to_bytes(body, MAX_BODY).await.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE.into_response())?;
+        came_from_us(&head.headers, &state.settings.public_url)?;
+        let bytes = whole(body).await?;
         let brought = url::form_urlencoded::parse(&bytes).find(|(name, _)| name == "csrf").map(|(_, value)| value);
-        check_csrf(head.extensions.get(), brought.as_deref()).await.map_err(IntoResponse::into_response)?;
+        check_csrf(head.extensions.get(), brought.as_deref()).await?;
         let again = Request::from_parts(head, Body::from(Bytes::clone(&bytes)));
-        let Form(form) = Form::<T>::from_request(again, state).await.map_err(IntoResponse::into_response)?;
+        // What serde says of a field quotes it.
+        let Form(form) = Form::<T>::from_request(again, state).await.map_err(|_| FormRefusal::Fields)?;
         Ok(Self(form))
     }
 }
 
 impl FromRequest<Parts> for ProtectedMultipart {
-    type Rejection = Response;
+    type Rejection = PageError;
 
-    async fn from_request(request: Request, state: &Parts) -> Result<Self, Response> {
-        came_from_us(request.headers(), &state.settings.public_url).map_err(refuse)?;
+    async fn from_request(request: Request, state: &Parts) -> Result<Self, PageError> {
+        came_from_us(request.headers(), &state.settings.public_url)?;
         let session = request.extensions().get::<Session>().cloned();
-        let parts = Multipart::from_request(request, state).await.map_err(IntoResponse::into_response)?;
-        let form = read_multipart(parts).await?;
-        check_csrf(session.as_ref(), Some(form.get("csrf"))).await.map_err(IntoResponse::into_response)?;
+        let form = read_multipart(request).await?;
+        check_csrf(session.as_ref(), Some(form.get("csrf"))).await?;
         Ok(form)
     }
 }
 
-async fn read_multipart(mut parts: Multipart) -> Result<ProtectedMultipart, Response> {
+/// Reads a body to its end.
+async fn whole(body: Body) -> Result<Bytes, FormRefusal> {
+    axum::body::to_bytes(body, MAX_BODY).await.map_err(|error| {
+        let too_large = error.source().is_some_and(<dyn Error>::is::<http_body_util::LengthLimitError>);
+        if too_large { FormRefusal::TooLarge } else { FormRefusal::BrokeOff(error.to_string()) }
+    })
+}
+
+/// Reads the body whole before it takes it apart. multer 3.1 asks the stream twice before it looks for the first boundary
+/// again, and calls a form incomplete whose body comes to its end between the two (upstream's pull request 70).
+async fn read_multipart(request: Request) -> Result<ProtectedMultipart, FormRefusal> {
+    let (head, body) = request.into_parts();
+    let again = Request::from_parts(head, Body::from(whole(body).await?));
+    let mut parts = Multipart::from_request(again, &()).await.map_err(|e| FormRefusal::Unreadable(e.body_text()))?;
     let mut form = ProtectedMultipart::default();
-    while let Some(field) = parts.next_field().await.map_err(IntoResponse::into_response)? {
+    while let Some(field) = parts.next_field().await.map_err(unreadable)? {
         let Some(name) = field.name().map(ToOwned::to_owned) else { continue };
-        let bytes = field.bytes().await.map_err(IntoResponse::into_response)?;
-        let Ok(text) = String::from_utf8(bytes.to_vec()) else {
-            return Err(PageError::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "That file is no text",
-                "Kubelend takes UTF-8 text alone. Go back and choose the kubeconfig itself, not an archive of it.",
-            )
-            .into_response());
-        };
+        let bytes = field.bytes().await.map_err(unreadable)?;
+        let text = String::from_utf8(bytes.to_vec()).map_err(|_| FormRefusal::NotText)?;
         // The first of a name counts, so that nothing can be slipped in behind it.
         form.fields.entry(name).or_insert(text);
     }
     Ok(form)
 }
 
-fn refuse(why: &'static str) -> Response {
-    PageError::stale_form(why).into_response()
+fn unreadable(error: MultipartError) -> FormRefusal {
+    FormRefusal::Unreadable(error.body_text().chars().take(200).collect())
 }
 
 /// Whether the browser says that a page of ours sent this.
 ///
 /// # Errors
 /// What speaks against it.
-fn came_from_us(headers: &HeaderMap, public_url: &Url) -> Result<(), &'static str> {
+fn came_from_us(headers: &HeaderMap, public_url: &Url) -> Result<(), FormRefusal> {
     let origin = headers.get(header::ORIGIN).map(HeaderValue::as_bytes);
     let ours = public_url.origin().ascii_serialization();
     match origin {
         Some(origin) if origin == ours.as_bytes() => {}
         Some(b"null") | None => {}
-        Some(_) => return Err("Origin is another one"),
+        Some(_) => return Err(FormRefusal::Stranger("Origin is another one")),
     }
     match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
         Some(b"same-origin") => Ok(()),
-        Some(_) => Err("Sec-Fetch-Site is not same-origin"),
+        Some(_) => Err(FormRefusal::Stranger("Sec-Fetch-Site is not same-origin")),
         None if origin == Some(ours.as_bytes()) => Ok(()),
-        None => Err("neither Sec-Fetch-Site nor Origin says where it is from"),
+        None => Err(FormRefusal::Stranger("neither Sec-Fetch-Site nor Origin says where it is from")),
     }
 }
 
@@ -118,7 +177,7 @@ async fn check_csrf(session: Option<&Session>, brought: Option<&str>) -> Result<
         (Some(csrf), Some(brought)) => csrf.matches(brought),
         _ => false,
     };
-    if good { Ok(()) } else { Err(PageError::stale_form("the CSRF token is missing or another one")) }
+    if good { Ok(()) } else { Err(FormRefusal::Csrf.into()) }
 }
 
 /// What is wrong with a form's fields, to be shown beside them.
@@ -196,6 +255,10 @@ pub fn parse_span(value: &str, endless: bool) -> Option<Option<Duration>> {
 
 #[cfg(test)]
 mod tests {
+    use std::{io, task::Poll};
+
+    use axum::response::IntoResponse;
+
     use super::*;
 
     fn headers(origin: Option<&str>, site: Option<&str>) -> HeaderMap {
@@ -241,26 +304,67 @@ mod tests {
         assert!(came_from_us(&all, &ours).is_err());
     }
 
+    /// A form with two fields of a name and this file.
+    fn multipart(file: &[u8]) -> Vec<u8> {
+        let mut body = Vec::new();
+        for (name, value) in [("name", b"first".as_slice()), ("name", b"second"), ("kubeconfig_file", file)] {
+            body.extend(format!("--x\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n").bytes());
+            body.extend(value);
+            body.extend(b"\r\n");
+        }
+        body.extend(b"--x--\r\n");
+        body
+    }
+
+    async fn read(body: impl Into<Body>) -> Result<ProtectedMultipart, FormRefusal> {
+        let kind = "multipart/form-data; boundary=x";
+        let request = Request::builder().method("POST").header("content-type", kind).body(body.into()).unwrap();
+        read_multipart(request).await
+    }
+
+    /// A body that arrives whole, with its end, after it was asked for once in vain.
+    fn late(body: Vec<u8>) -> Body {
+        let mut asked = 0;
+        Body::from_stream(futures_util::stream::poll_fn(move |cx| {
+            asked += 1;
+            match asked {
+                1 => {
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
+                2 => Poll::Ready(Some(Ok::<_, io::Error>(body.clone()))),
+                _ => Poll::Ready(None),
+            }
+        }))
+    }
+
     #[tokio::test]
     async fn of_two_fields_of_a_name_the_first_counts_and_bytes_are_no_text() {
-        let body = |file: &[u8]| {
-            let mut body = Vec::new();
-            for (name, value) in [("name", b"first".as_slice()), ("name", b"second"), ("kubeconfig_file", file)] {
-                body.extend(format!("--x\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n").bytes());
-                body.extend(value);
-                body.extend(b"\r\n");
-            }
-            body.extend(b"--x--\r\n");
-            let kind = "multipart/form-data; boundary=x";
-            Request::builder().method("POST").header("content-type", kind).body(Body::from(body)).unwrap()
-        };
-        let good = Multipart::from_request(body(b"apiVersion: v1"), &()).await.unwrap();
-        let form = read_multipart(good).await.unwrap();
+        let form = read(multipart(b"apiVersion: v1")).await.unwrap();
         assert_eq!(form.get("name"), "first");
         assert_eq!(form.get("kubeconfig_file"), "apiVersion: v1");
         assert_eq!(form.get("other"), "");
-        let bad = Multipart::from_request(body(b"\xff\xfe"), &()).await.unwrap();
-        assert_eq!(read_multipart(bad).await.unwrap_err().status(), StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(read(multipart(b"\xff\xfe")).await.unwrap_err(), FormRefusal::NotText);
+    }
+
+    #[tokio::test]
+    async fn a_form_whose_body_comes_late_and_at_once_is_read_like_any_other() {
+        let form = read(late(multipart(b"apiVersion: v1"))).await.unwrap();
+        assert_eq!((form.get("name"), form.get("kubeconfig_file")), ("first", "apiVersion: v1"));
+    }
+
+    #[tokio::test]
+    async fn a_form_that_cannot_be_read_says_why_and_not_what_it_held() {
+        let cut = multipart(b"secret")[..60].to_vec();
+        let too_large = read(multipart(&vec![b'a'; MAX_BODY])).await.unwrap_err();
+        assert_eq!(too_large, FormRefusal::TooLarge);
+        let broken = futures_util::stream::once(async { Err::<Vec<u8>, _>(io::Error::other("reset by peer")) });
+        let broken = read(Body::from_stream(broken)).await.unwrap_err();
+        assert_eq!(broken, FormRefusal::BrokeOff("reset by peer".into()));
+        for (why, status) in [(read(cut).await.unwrap_err(), 422), (too_large, 413), (broken, 400)] {
+            assert!(!why.to_string().contains("secret"), "{why}");
+            assert_eq!(PageError::from(why).into_response().status(), status);
+        }
     }
 
     #[test]

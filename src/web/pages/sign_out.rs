@@ -47,15 +47,13 @@ pub async fn post(
     State(sign_ins): State<SignIns>,
     sessions: Sessions,
     MaybeSignedIn(who): MaybeSignedIn,
-    form: Result<ProtectedForm<Empty>, Response>,
+    form: Result<ProtectedForm<Empty>, PageError>,
 ) -> Result<Response, PageError> {
     // Whoever is signed out already has what they wanted.
     let Some(who) = who else {
         return Ok(Redirect::to(&paths::signed_out(None)).into_response());
     };
-    if let Err(refused) = form {
-        return Ok(refused);
-    }
+    form?;
     // The session ends first: whatever fails after that, they are signed out.
     sessions.end().await?;
     // The ID token is not passed on as a hint: it would stand in an address, and clusters accept it.
