@@ -4,6 +4,14 @@
 //! It decides on facts that are handed in (who the person is, their membership), so that each rule is a line that can be
 //! read and tested without a database.
 
+mod workspaces;
+
+pub use workspaces::{
+    CreateWorkspace, ManageGlobalAccess, ManageMembers, ManageWorkspace, ManageWorkspaceAccess, MoveCluster,
+    ViewWorkspace, create_workspace, manage_global_access, manage_members, manage_workspace, manage_workspace_access,
+    move_cluster, set_member, view_workspace,
+};
+
 use crate::model::{
     audience::NotInvited,
     cluster::Cluster,
@@ -12,7 +20,7 @@ use crate::model::{
     provider::ProviderId,
     share_link::{LinkState, ShareLink},
     time::Timestamp,
-    workspace::MemberRole,
+    workspace::{MemberRole, Workspace},
 };
 
 /// A rule of the configuration that names people: by (provider, sub), by verified email of a named provider, or by group of one.
@@ -48,6 +56,10 @@ pub struct Policy {
     pub platform_admins: Vec<PersonRule>,
     /// Who else may add clusters to the shared trust domain.
     pub cluster_adders: Vec<PersonRule>,
+    /// Who else may make workspaces.
+    pub workspace_makers: Vec<PersonRule>,
+    /// How many workspaces each of them may make.
+    pub workspaces_per_person: u32,
 }
 
 /// Somebody who is signed in, with what the configuration makes of them.
@@ -56,6 +68,8 @@ pub struct Person {
     identity: Identity,
     platform_admin: bool,
     adds_clusters: bool,
+    makes_workspaces: bool,
+    most_workspaces: u32,
 }
 
 impl Person {
@@ -70,6 +84,10 @@ impl Person {
     /// Whether they may add clusters.
     pub fn may_add_clusters(&self) -> bool {
         self.platform_admin || self.adds_clusters
+    }
+    /// Whether they may make workspaces.
+    pub fn may_make_workspaces(&self) -> bool {
+        self.platform_admin || self.makes_workspaces
     }
 }
 
@@ -92,8 +110,8 @@ impl<P> Authorized<P> {
 }
 
 /// May add a cluster to the shared trust domain.
-#[derive(Clone, Copy, Debug)]
-pub struct AddCluster;
+#[derive(Clone, Debug)]
+pub struct AddCluster(Option<Workspace>);
 /// May look at a cluster's pages.
 #[derive(Clone, Debug)]
 pub struct ViewCluster(Cluster);
@@ -128,6 +146,13 @@ macro_rules! about_cluster {
 }
 about_cluster!(ViewCluster, ManageAccess, ManageCluster, HoldKubeconfig);
 
+impl Authorized<AddCluster> {
+    /// The workspace it goes to; `None` for one of their own, made where they have none.
+    pub fn workspace(&self) -> Option<&Workspace> {
+        self.permit.0.as_ref()
+    }
+}
+
 impl Authorized<AcceptLink> {
     /// The link.
     pub fn link(&self) -> &ShareLink {
@@ -148,6 +173,24 @@ pub enum Forbidden {
     /// Not a member, or not of enough weight.
     #[error("only people who manage this cluster may do that")]
     NotYours,
+    /// Not a member of the workspace, or not of enough weight.
+    #[error("only people who manage this workspace may do that")]
+    NotYourWorkspace,
+    /// Making workspaces is kept to platform admins and listed people.
+    #[error("only platform admins, and people they list, make workspaces")]
+    MakesNoWorkspaces,
+    /// Only platform admins.
+    #[error("only platform admins may do that")]
+    NoPlatformAdmin,
+    /// They would give themselves more than they were given.
+    #[error("nobody gives themselves a stronger role")]
+    RaisesThemselves,
+    /// The last person who owns a workspace stays.
+    #[error("the last owner of a workspace stays")]
+    LastOwner,
+    /// The workspace is on its way out.
+    #[error("this workspace is being deleted")]
+    WorkspaceGoing,
     /// Nothing was lent to them there.
     #[error("nobody has lent you this cluster, or it has ended")]
     NothingLent,
@@ -170,16 +213,32 @@ impl Policy {
     pub fn person(&self, identity: Identity) -> Person {
         let platform_admin = self.platform_admins.iter().any(|r| r.names(&identity));
         let adds_clusters = self.cluster_adders.iter().any(|r| r.names(&identity));
-        Person { identity, platform_admin, adds_clusters }
+        let makes_workspaces = self.workspace_makers.iter().any(|r| r.names(&identity));
+        let most_workspaces = self.workspaces_per_person;
+        Person { identity, platform_admin, adds_clusters, makes_workspaces, most_workspaces }
     }
 }
 
-/// May they add a cluster?
+/// May they add a cluster, to a workspace of their own?
 ///
 /// # Errors
 /// [`Forbidden::AddsNoClusters`].
 pub fn add_cluster(person: &Person) -> Result<Authorized<AddCluster>, Forbidden> {
-    if person.may_add_clusters() { Ok(authorized(person, AddCluster)) } else { Err(Forbidden::AddsNoClusters) }
+    if person.may_add_clusters() { Ok(authorized(person, AddCluster(None))) } else { Err(Forbidden::AddsNoClusters) }
+}
+
+/// May they add a cluster to this workspace? Its owners may, if they may add clusters at all.
+///
+/// # Errors
+/// [`Forbidden::AddsNoClusters`], [`Forbidden::NotYourWorkspace`].
+pub fn add_cluster_to(
+    person: &Person,
+    workspace: Workspace,
+    member: Option<MemberRole>,
+) -> Result<Authorized<AddCluster>, Forbidden> {
+    add_cluster(person)?;
+    at_least(person, member, MemberRole::Owner).map_err(|_| Forbidden::NotYourWorkspace)?;
+    Ok(authorized(person, AddCluster(Some(workspace))))
 }
 
 /// Everybody may look after their own things.
@@ -292,7 +351,7 @@ mod tests {
         share_link::LinkRules,
     };
 
-    fn identity(email: &str, verified: bool, provider: &str, groups: &[&str]) -> Identity {
+    pub(super) fn identity(email: &str, verified: bool, provider: &str, groups: &[&str]) -> Identity {
         Identity {
             id: IdentityId::new(),
             provider: provider.parse().unwrap(),
@@ -313,6 +372,7 @@ mod tests {
                 "alice@example.com".parse().unwrap(),
             )],
             cluster_adders: vec![PersonRule::Group("dex".parse().unwrap(), "ops".into())],
+            ..Policy::default()
         }
     }
 
@@ -340,7 +400,7 @@ mod tests {
         assert_eq!(add_cluster(&foreign).unwrap_err(), Forbidden::AddsNoClusters);
     }
 
-    fn cluster(trusts: &str) -> Cluster {
+    pub(super) fn cluster(trusts: &str) -> Cluster {
         Cluster {
             id: ClusterId::new(),
             workspace: WorkspaceId::new(),
@@ -405,11 +465,7 @@ mod tests {
         // Neither a grant, nor owning the workspace, nor being platform admin sends a token where it is not for.
         let held = hold_kubeconfig(&alice, cluster.clone(), Some(MemberRole::Owner), 5);
         assert_eq!(held.unwrap_err(), Forbidden::ProviderNotTrusted);
-        let bob = Person {
-            platform_admin: false,
-            identity: identity("bob@example.com", true, "other", &[]),
-            adds_clusters: false,
-        };
+        let bob = policy().person(identity("bob@example.com", true, "other", &[]));
         assert!(hold_kubeconfig(&bob, cluster.clone(), None, 1).is_ok());
         assert_eq!(hold_kubeconfig(&bob, cluster, None, 0).unwrap_err(), Forbidden::NothingLent);
     }

@@ -14,7 +14,7 @@ use crate::{
         device::Format,
         grant::{Grantee, Origin},
         id::{ClusterId, GrantId},
-        name::ClusterName,
+        name::{ClusterName, WorkspaceName},
         provider::ProviderId,
         role::Role,
         scope::Scope,
@@ -66,15 +66,17 @@ impl Clusters {
         let target = format!("{} at {}", request.name, request.kubeconfig.endpoint.server);
         let new = NewCluster {
             id,
+            workspace: permit.workspace().map(|w| w.id),
             name: request.name,
             credential: credential::seal(&self.keyring, id, &request.kubeconfig.credential),
             endpoint: request.kubeconfig.endpoint,
             trusts: request.trusts,
             owner_grant,
         };
-        let workspace = format!("Clusters of {}", person.identity().display());
+        let workspace = WorkspaceName::of_clusters_of(person.identity().display());
         let event = audit::by(person, Action::ClusterAdded, target);
-        let added = self.store.add_cluster(&new, &workspace, person.identity().id, event, self.clock.now()).await;
+        let added =
+            self.store.add_cluster(&new, workspace.as_str(), person.identity().id, event, self.clock.now()).await;
         let cluster = added.map_err(name_taken)?;
         self.check_in_background(id, first);
         Ok(cluster)
@@ -223,6 +225,7 @@ fn alike(field: &'static str) -> AccessError {
 
 fn name_taken(error: StoreError) -> AccessError {
     match error {
+        StoreError::Stale => Forbidden::WorkspaceGoing.into(),
         StoreError::Duplicate(_) => {
             AccessError::Invalid { field: "name", message: "There is a cluster of this name already.".into() }
         }

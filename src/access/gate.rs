@@ -9,12 +9,13 @@ use crate::{
     model::{
         cluster::Cluster,
         grant::Grant,
-        id::{ClusterId, IdentityId},
+        id::{ClusterId, IdentityId, WorkspaceId},
         share_link::ShareLink,
+        workspace::{MemberRole, Workspace},
     },
     policy::{
-        self, AcceptLink, AddCluster, Authorized, Forbidden, HoldKubeconfig, ManageAccess, ManageCluster, Person,
-        Policy, ViewCluster,
+        self, AcceptLink, AddCluster, Authorized, Forbidden, HoldKubeconfig, ManageAccess, ManageCluster,
+        ManageMembers, ManageWorkspace, ManageWorkspaceAccess, MoveCluster, Person, Policy, ViewCluster, ViewWorkspace,
     },
     store::Store,
 };
@@ -71,6 +72,69 @@ impl Gate {
     /// May they add a cluster?
     pub fn add_cluster(&self, person: &Person) -> Result<Authorized<AddCluster>, AccessError> {
         Ok(policy::add_cluster(person)?)
+    }
+
+    /// May they add a cluster to this workspace?
+    pub async fn add_cluster_to(
+        &self,
+        person: &Person,
+        id: WorkspaceId,
+    ) -> Result<Authorized<AddCluster>, AccessError> {
+        let (workspace, member) = self.workspace(person, id).await?;
+        Ok(policy::add_cluster_to(person, workspace, member)?)
+    }
+
+    /// May they look at this workspace?
+    pub async fn view_workspace(
+        &self,
+        person: &Person,
+        id: WorkspaceId,
+    ) -> Result<Authorized<ViewWorkspace>, AccessError> {
+        let (workspace, member) = self.workspace(person, id).await?;
+        Ok(policy::view_workspace(person, workspace, member)?)
+    }
+
+    /// May they give and take access that reaches its clusters?
+    pub async fn manage_workspace_access(
+        &self,
+        person: &Person,
+        id: WorkspaceId,
+    ) -> Result<Authorized<ManageWorkspaceAccess>, AccessError> {
+        let (workspace, member) = self.workspace(person, id).await?;
+        Ok(policy::manage_workspace_access(person, workspace, member)?)
+    }
+
+    /// May they say who is a member of it?
+    pub async fn manage_members(
+        &self,
+        person: &Person,
+        id: WorkspaceId,
+    ) -> Result<Authorized<ManageMembers>, AccessError> {
+        let (workspace, member) = self.workspace(person, id).await?;
+        Ok(policy::manage_members(person, workspace, member)?)
+    }
+
+    /// May they rename and delete it?
+    pub async fn manage_workspace(
+        &self,
+        person: &Person,
+        id: WorkspaceId,
+    ) -> Result<Authorized<ManageWorkspace>, AccessError> {
+        let (workspace, member) = self.workspace(person, id).await?;
+        Ok(policy::manage_workspace(person, workspace, member)?)
+    }
+
+    /// May they put this cluster into that workspace?
+    pub async fn move_cluster(
+        &self,
+        person: &Person,
+        id: ClusterId,
+        to: WorkspaceId,
+    ) -> Result<Authorized<MoveCluster>, AccessError> {
+        let cluster = self.store.cluster(id).await?;
+        let from = self.workspace(person, cluster.workspace).await?;
+        let to = self.workspace(person, to).await?;
+        Ok(policy::move_cluster(person, cluster, from, to)?)
     }
 
     /// May they look at this cluster? A cluster that they may not see is not found.
@@ -131,13 +195,19 @@ impl Gate {
         Ok(if why == Forbidden::ProviderNotTrusted { LinkView::WrongProvider } else { LinkView::Closed })
     }
 
-    async fn facts(
+    async fn facts(&self, person: &Person, id: ClusterId) -> Result<(Cluster, Option<MemberRole>), AccessError> {
+        let cluster = self.store.cluster(id).await?;
+        let member = self.store.membership(cluster.workspace, person.identity()).await?;
+        Ok((cluster, member))
+    }
+
+    async fn workspace(
         &self,
         person: &Person,
-        id: ClusterId,
-    ) -> Result<(Cluster, Option<crate::model::workspace::MemberRole>), AccessError> {
-        let cluster = self.store.cluster(id).await?;
-        let member = self.store.membership(cluster.workspace, person.identity().id).await?;
-        Ok((cluster, member))
+        id: WorkspaceId,
+    ) -> Result<(Workspace, Option<MemberRole>), AccessError> {
+        let workspace = self.store.workspace(id).await?;
+        let member = self.store.membership(id, person.identity()).await?;
+        Ok((workspace, member))
     }
 }

@@ -22,6 +22,7 @@ mod probe;
 mod relay;
 mod sign_in;
 mod upstream;
+mod workspaces;
 
 pub use apply::Applier;
 pub use clusters::{Clusters, NewClusterRequest};
@@ -37,3 +38,4 @@ pub use probe::Probe;
 pub use relay::{Relay, RelayError, RelaySettings, Relayed};
 pub use sign_in::SignIns;
 pub use upstream::Upstreams;
+pub use workspaces::Workspaces;

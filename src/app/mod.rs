@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::{
     access::{
         Applier, Clusters, Devices, Diagnoser, Gate, Grants, Kubeconfigs, Links, Observer, Probe, Relay, RelaySettings,
-        SignIns, Upstreams,
+        SignIns, Upstreams, Workspaces,
     },
     clock::Clock,
     config::{self, Settings},
@@ -149,6 +149,7 @@ async fn build(settings: &Settings) -> Result<Built, AppError> {
             providers.clone(),
             clock.clone(),
         ),
+        workspaces: Workspaces::new(store.clone(), clock.clone()),
         devices: Devices::new(store.clone(), clock.clone()),
         relay,
         observer,
@@ -192,6 +193,8 @@ fn policy(settings: &Settings) -> Policy {
     Policy {
         platform_admins: settings.platform_admins.iter().map(rule).collect(),
         cluster_adders: settings.cluster_adders.iter().map(rule).collect(),
+        workspace_makers: settings.workspace_makers.iter().map(rule).collect(),
+        workspaces_per_person: settings.workspaces_per_person.get(),
     }
 }
 

@@ -10,7 +10,7 @@ const PREFIX: &str = "KUBELEND_";
 /// Names the file itself; the command line reads it.
 const FILE: &str = "KUBELEND_CONFIG";
 const SECTIONS: [&str; 6] = ["listen", "database", "network", "session", "log", "claim_mapping"];
-const LISTS: [&str; 3] = ["providers", "platform_admins", "cluster_adders"];
+const LISTS: [&str; 4] = ["providers", "platform_admins", "cluster_adders", "workspace_makers"];
 const FIX: &str = "unset it, or see docs/kubelend.example.toml for the names";
 
 /// The process's own variables. Those that are no Unicode cannot be ours.

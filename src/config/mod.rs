@@ -53,6 +53,10 @@ pub struct Settings {
     pub platform_admins: Vec<PersonConfig>,
     /// Who else may add clusters.
     pub cluster_adders: Vec<PersonConfig>,
+    /// Who else may make workspaces.
+    pub workspace_makers: Vec<PersonConfig>,
+    /// How many workspaces each of them may make.
+    pub workspaces_per_person: NonZeroU32,
     /// How long sessions live.
     pub session: Session,
     /// How long devices live.

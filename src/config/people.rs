@@ -1,10 +1,17 @@
-//! Rules that name people: platform admins, and who else may add clusters.
+//! Rules that name people: platform admins, and who else may add clusters or make workspaces.
 
 use super::{PersonConfig, ProviderConfig, Who, mistakes::nearest, section::Section};
 use crate::model::{name::Email, provider::ProviderId};
 
-/// Reads both lists.
-pub(super) fn read(root: &mut Section<'_>, providers: &[ProviderConfig]) -> (Vec<PersonConfig>, Vec<PersonConfig>) {
+/// The lists.
+pub(super) struct People {
+    pub(super) platform_admins: Vec<PersonConfig>,
+    pub(super) cluster_adders: Vec<PersonConfig>,
+    pub(super) workspace_makers: Vec<PersonConfig>,
+}
+
+/// Reads them.
+pub(super) fn read(root: &mut Section<'_>, providers: &[ProviderConfig]) -> People {
     let admins = root.sections("platform_admins");
     if admins.is_empty() {
         root.mistake(
@@ -14,8 +21,11 @@ pub(super) fn read(root: &mut Section<'_>, providers: &[ProviderConfig]) -> (Vec
         );
     }
     let all = |sections: Vec<Section<'_>>| sections.into_iter().filter_map(|s| one(s, providers)).collect();
-    let adders = root.sections("cluster_adders");
-    (all(admins), all(adders))
+    People {
+        platform_admins: all(admins),
+        cluster_adders: all(root.sections("cluster_adders")),
+        workspace_makers: all(root.sections("workspace_makers")),
+    }
 }
 
 fn one(mut section: Section<'_>, providers: &[ProviderConfig]) -> Option<PersonConfig> {

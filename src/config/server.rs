@@ -19,6 +19,7 @@ const LONGEST: Duration = Duration::from_hours(30 * 24);
 const SHORTEST: Duration = Duration::from_mins(1);
 const LINKS_PER_ADDRESS: NonZeroU32 = NonZeroU32::new(300).unwrap();
 const USES_PER_LINK: NonZeroU32 = NonZeroU32::new(600).unwrap();
+const WORKSPACES_PER_PERSON: NonZeroU32 = NonZeroU32::new(10).unwrap();
 const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 
 /// Reads everything. `None` only with a mistake written down.
@@ -31,7 +32,8 @@ pub(super) fn read(mut root: Section<'_>) -> Option<Settings> {
     let keyring_file = root.path_to("keyring_file").unwrap_or_else(|| data_dir.join("keyring"));
     let allow_loopback = network(root.section("network"));
     let providers = providers::read(&mut root, allow_loopback);
-    let (platform_admins, cluster_adders) = people::read(&mut root, &providers);
+    let people = people::read(&mut root, &providers);
+    let workspaces_per_person = root.count_or("workspaces_per_person", WORKSPACES_PER_PERSON);
     let session = session(root.section("session"));
     let devices = devices(root.section("devices"));
     let limits = limits(root.section("limits"));
@@ -46,8 +48,10 @@ pub(super) fn read(mut root: Section<'_>) -> Option<Settings> {
         keyring_file,
         allow_loopback,
         providers,
-        platform_admins,
-        cluster_adders,
+        platform_admins: people.platform_admins,
+        cluster_adders: people.cluster_adders,
+        workspace_makers: people.workspace_makers,
+        workspaces_per_person: workspaces_per_person?,
         session: session?,
         devices: devices?,
         limits: limits?,

@@ -46,11 +46,20 @@ pub enum Action {
     SessionsEnded,
     ClusterFormatsChanged,
     KeyRingAccepted,
+    WorkspaceCreated,
+    WorkspaceRenamed,
+    WorkspaceRemovalAsked,
+    WorkspaceRemoved,
+    MemberAdded,
+    MemberChanged,
+    MemberRemoved,
+    MemberDoubted,
+    ClusterMoved,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 37] = [
         Self::SignedIn,
         Self::SignedOut,
         Self::ClusterAdded,
@@ -79,6 +88,15 @@ impl Action {
         Self::SessionsEnded,
         Self::ClusterFormatsChanged,
         Self::KeyRingAccepted,
+        Self::WorkspaceCreated,
+        Self::WorkspaceRenamed,
+        Self::WorkspaceRemovalAsked,
+        Self::WorkspaceRemoved,
+        Self::MemberAdded,
+        Self::MemberChanged,
+        Self::MemberRemoved,
+        Self::MemberDoubted,
+        Self::ClusterMoved,
     ];
 
     /// As stored: `noun.verb`.
@@ -112,6 +130,15 @@ impl Action {
             Self::SessionsEnded => "session.ended_elsewhere",
             Self::ClusterFormatsChanged => "cluster.formats_changed",
             Self::KeyRingAccepted => "key_ring.accepted",
+            Self::WorkspaceCreated => "workspace.created",
+            Self::WorkspaceRenamed => "workspace.renamed",
+            Self::WorkspaceRemovalAsked => "workspace.removal_asked",
+            Self::WorkspaceRemoved => "workspace.removed",
+            Self::MemberAdded => "member.added",
+            Self::MemberChanged => "member.changed",
+            Self::MemberRemoved => "member.removed",
+            Self::MemberDoubted => "member.doubted",
+            Self::ClusterMoved => "cluster.moved",
         }
     }
 

@@ -50,6 +50,10 @@ name_type! {
     Namespace
 }
 name_type! {
+    /// A workspace's name, for people: 1–63 characters on one line, any alphabet.
+    WorkspaceName
+}
+name_type! {
     /// An email address in ASCII with exactly one `@`. Holds it as it was given; compare with [`Email::matches`].
     Email
 }
@@ -73,6 +77,46 @@ impl FromStr for ClusterName {
             ));
         }
         Ok(Self(s.to_owned()))
+    }
+}
+
+/// Whether a name may hold it: it is seen, and does not turn round what stands beside it.
+fn seen(c: char) -> bool {
+    let turns = matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}');
+    !c.is_control() && !turns
+}
+
+impl FromStr for WorkspaceName {
+    type Err = BadName;
+    fn from_str(s: &str) -> Result<Self, BadName> {
+        let s = s.trim();
+        if s.is_empty() {
+            return Err(BadName("Give the workspace a name.".into()));
+        }
+        if s.chars().count() > Self::LONGEST {
+            return Err(BadName("A workspace's name has at most 63 characters.".into()));
+        }
+        if s.chars().all(seen) {
+            Ok(Self(s.to_owned()))
+        } else {
+            Err(BadName("A workspace's name is one line, without characters that nobody sees.".into()))
+        }
+    }
+}
+
+impl WorkspaceName {
+    /// Characters.
+    const LONGEST: usize = 63;
+
+    /// What a person's first workspace is called.
+    pub fn of_clusters_of(person: &str) -> Self {
+        let name: String = format!("Clusters of {person}").chars().filter(|c| seen(*c)).take(Self::LONGEST).collect();
+        Self(name.trim_end().to_owned())
+    }
+
+    /// Whether both look the same to people who do not mind case.
+    pub fn matches(&self, other: &str) -> bool {
+        self.0.to_lowercase() == other.to_lowercase()
     }
 }
 
@@ -191,6 +235,21 @@ mod tests {
         }
         for good in ["staging", "prod-eu.1", "A", "x_y"] {
             assert_eq!(good.parse::<ClusterName>().unwrap().as_str(), good);
+        }
+    }
+
+    #[test]
+    fn immune_17_a_workspace_name_is_one_line_that_is_seen_whole() {
+        for bad in ["", "  ", "a\nb", "a\u{202E}b", "a\u{200B}b", "a\0", &"x".repeat(64)] {
+            assert!(bad.parse::<WorkspaceName>().is_err(), "{bad:?}");
+        }
+        let name: WorkspaceName = " Bücher & <Zeitschriften> ".parse().unwrap();
+        assert_eq!(name.as_str(), "Bücher & <Zeitschriften>");
+        assert!(name.matches("BÜCHER & <zeitschriften>"));
+        assert_eq!(WorkspaceName::of_clusters_of("alice@example.com").as_str(), "Clusters of alice@example.com");
+        for odd in ["", "\u{202E}\n", &"x".repeat(300)] {
+            let made = WorkspaceName::of_clusters_of(odd);
+            assert_eq!(made.as_str().parse::<WorkspaceName>().unwrap(), made);
         }
     }
 

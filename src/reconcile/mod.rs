@@ -63,6 +63,7 @@ impl Reconciler {
     async fn sweep(&self) -> Result<(), StoreError> {
         let now = self.clock.now();
         self.store.sweep_sessions(now).await?;
+        self.store.adopt_members().await?;
         self.upstreams.sweep(now).await.map(drop)
     }
 

@@ -34,6 +34,8 @@ pub(super) enum About {
     Cluster(ClusterId),
     /// A cluster that is gone by the time of writing.
     Gone(ClusterId, WorkspaceId),
+    /// A workspace, and no cluster in it.
+    Workspace(WorkspaceId),
 }
 
 impl AuditDraft {
@@ -55,6 +57,7 @@ impl AuditDraft {
             About::Nothing => (None, None),
             About::Cluster(id) => (Some(id.to_string()), None),
             About::Gone(id, workspace) => (Some(id.to_string()), Some(workspace.to_string())),
+            About::Workspace(workspace) => (None, Some(workspace.to_string())),
         };
         on!(tx, |db| sqlx::query(SQL)
             .bind(AuditEventId::new().to_string())
@@ -119,6 +122,25 @@ impl Store {
         let before = before.map_or_else(|| super::db::PAST_ALL_IDS.to_owned(), |id| id.to_string());
         let rows: Vec<EventRow> = read!(self, |db| sqlx::query_as(SQL)
             .bind(cluster.to_string())
+            .bind(before)
+            .bind(i64::from(limit))
+            .fetch_all(db)
+            .await)?;
+        rows.into_iter().map(EventRow::event).collect()
+    }
+
+    /// A workspace's events and those of its clusters, latest first: at most `limit`, those before `before`.
+    pub async fn audit_of_workspace(
+        &self,
+        workspace: WorkspaceId,
+        before: Option<AuditEventId>,
+        limit: u32,
+    ) -> Result<Vec<AuditEvent>, StoreError> {
+        const SQL: &str = "SELECT id, at, actor_id, actor_name, action, cluster_id, workspace_id, target, request_id \
+             FROM audit_events WHERE workspace_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3";
+        let before = before.map_or_else(|| super::db::PAST_ALL_IDS.to_owned(), |id| id.to_string());
+        let rows: Vec<EventRow> = read!(self, |db| sqlx::query_as(SQL)
+            .bind(workspace.to_string())
             .bind(before)
             .bind(i64::from(limit))
             .fetch_all(db)

@@ -1,26 +1,27 @@
-//! Clusters, the workspaces they live in, and their sealed credentials: adding one and reading them. Changing and removing one
+//! Clusters and their sealed credentials: adding one and reading them. Changing and removing one
 //! is in `changes`.
 
 mod changes;
 mod credential;
 
+pub(super) use changes::mark_removal;
 pub use credential::{HeldCredential, SealedCredential};
 
 use super::{
     AuditDraft, NewGrant, Store, StoreError,
     audit::About,
     db::{CHUNK, Tx, clash, parsed},
-    grants,
+    grants, workspaces,
 };
 use crate::model::{
     claim_mapping::{ClaimMapping, UsernameClaim},
     cluster::{Cluster, Endpoint, Removal},
     device::Format,
     id::{ClusterId, IdentityId, WorkspaceId},
+    identity::Identity,
     name::ClusterName,
     provider::ProviderId,
     time::Timestamp,
-    workspace::{MemberRole, Workspace},
 };
 
 const NAME_TAKEN: &str = "There is a cluster of that name already.";
@@ -30,6 +31,8 @@ const NAME_TAKEN: &str = "There is a cluster of that name already.";
 pub struct NewCluster {
     /// Its id, made beforehand, since its credential is sealed for it.
     pub id: ClusterId,
+    /// Its workspace; `None` for the one that its adder owns.
+    pub workspace: Option<WorkspaceId>,
     /// Its name.
     pub name: ClusterName,
     /// Where it is.
@@ -130,12 +133,17 @@ fn gather(rows: Vec<ClusterRow>) -> Result<Vec<Cluster>, StoreError> {
     Ok(clusters)
 }
 
-fn removal(text: &str) -> Result<Removal, StoreError> {
-    match text {
-        "purge" => Ok(Removal::Purge),
-        "leave" => Ok(Removal::Leave),
-        _ => Err(StoreError::Corrupt("removal of a cluster")),
+/// A removal as stored.
+pub(super) fn removal_text(how: Removal) -> &'static str {
+    match how {
+        Removal::Purge => "purge",
+        Removal::Leave => "leave",
     }
+}
+
+pub(super) fn removal(text: &str) -> Result<Removal, StoreError> {
+    let all = [Removal::Purge, Removal::Leave];
+    all.into_iter().find(|how| removal_text(*how) == text).ok_or(StoreError::Corrupt("removal"))
 }
 
 /// Locks a cluster's row until the transaction ends, so that nothing is given on it while its removal is asked for.
@@ -153,39 +161,6 @@ pub(super) async fn lock(tx: &mut Tx, id: ClusterId) -> Result<Option<Removal>, 
 /// `Stale` where the cluster is on its way out.
 pub(super) async fn lock_for_giving(tx: &mut Tx, id: ClusterId) -> Result<(), StoreError> {
     if lock(tx, id).await?.is_some() { Err(StoreError::Stale) } else { Ok(()) }
-}
-
-/// The workspace that somebody owns (the oldest, if several), made where there is none.
-async fn own_workspace(tx: &mut Tx, by: IdentityId, name: &str, now: Timestamp) -> Result<WorkspaceId, StoreError> {
-    // Two first clusters of one person at the same moment must not make two workspaces: one waits here for the other.
-    const LOCK: &str = "UPDATE identities SET last_sign_in = last_sign_in WHERE id = $1";
-    const FIND: &str = "SELECT workspace_id FROM workspace_members WHERE identity_id = $1 AND role = $2 \
-         ORDER BY workspace_id LIMIT 1";
-    on!(tx, |db| {
-        if sqlx::query(LOCK).bind(by.to_string()).execute(&mut *db).await?.rows_affected() == 0 {
-            return Err(StoreError::NotFound);
-        }
-        let owner = MemberRole::Owner.as_str();
-        let found: Option<(String,)> =
-            sqlx::query_as(FIND).bind(by.to_string()).bind(owner).fetch_optional(&mut *db).await?;
-        if let Some((id,)) = found {
-            return parsed(&id, "id of a workspace");
-        }
-        let id = WorkspaceId::new();
-        sqlx::query("INSERT INTO workspaces (id, name, created_at) VALUES ($1, $2, $3)")
-            .bind(id.to_string())
-            .bind(super::db::shown(name))
-            .bind(now.millis())
-            .execute(&mut *db)
-            .await?;
-        sqlx::query("INSERT INTO workspace_members (workspace_id, identity_id, role) VALUES ($1, $2, $3)")
-            .bind(id.to_string())
-            .bind(by.to_string())
-            .bind(owner)
-            .execute(&mut *db)
-            .await?;
-        Ok(id)
-    })
 }
 
 async fn insert(
@@ -220,11 +195,11 @@ async fn insert(
 }
 
 impl Store {
-    /// Adds a cluster to the workspace that `by` owns; makes that workspace (named `workspace_name`) where there is none, and
-    /// `by` its owner. Makes the owner's grant (state `Pending`, due at once). One transaction.
+    /// Adds a cluster to its workspace; where none is named, to the one that `by` owns. Makes that (named `workspace_name`) where
+    /// there is none, and `by` its owner. Makes the owner's grant (state `Pending`, due at once). One transaction.
     ///
     /// # Errors
-    /// `Duplicate` where a cluster of that name (ASCII case apart) stands in the workspace.
+    /// `Duplicate` where a cluster of that name (ASCII case apart) stands in the workspace; `Stale` where that is being deleted.
     pub async fn add_cluster(
         &self,
         new: &NewCluster,
@@ -234,7 +209,10 @@ impl Store {
         now: Timestamp,
     ) -> Result<Cluster, StoreError> {
         transact!(self, |tx| {
-            let workspace = own_workspace(tx, by, workspace_name, now).await?;
+            let workspace = match new.workspace {
+                Some(id) => workspaces::lock_for_giving(tx, id).await?.id,
+                None => workspaces::own(tx, by, workspace_name, now).await?,
+            };
             insert(tx, new, workspace, by, now).await?;
             if let Some(grant) = &new.owner_grant {
                 grants::insert(tx, grant, now).await?;
@@ -251,22 +229,26 @@ impl Store {
         gather(rows)?.pop().ok_or(StoreError::NotFound)
     }
 
-    /// The workspace.
-    pub async fn workspace(&self, id: WorkspaceId) -> Result<Workspace, StoreError> {
-        const SQL: &str = "SELECT name, created_at FROM workspaces WHERE id = $1";
-        let row: Option<(String, i64)> =
-            read!(self, |db| sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(db).await)?;
-        let (name, created_at) = row.ok_or(StoreError::NotFound)?;
-        Ok(Workspace { id, name, created_at: Timestamp::from_millis(created_at) })
+    /// Clusters that somebody may look at, by name: those of workspaces they are members of, or all.
+    pub async fn clusters_of(&self, person: &Identity, all: bool) -> Result<Vec<Cluster>, StoreError> {
+        const ALL: &str = select_clusters!("c.id <> ''");
+        if all {
+            return gather(read!(self, |db| sqlx::query_as(ALL).fetch_all(db).await)?);
+        }
+        let workspaces: Vec<WorkspaceId> = self.memberships_of(person).await?.into_keys().collect();
+        self.clusters_in(&workspaces).await
     }
 
-    /// Clusters that somebody may look at, by name: those of workspaces they are members of, or all.
-    pub async fn clusters_of(&self, member: IdentityId, all: bool) -> Result<Vec<Cluster>, StoreError> {
-        const SQL: &str = select_clusters!(
-            "$2 OR c.workspace_id IN (SELECT workspace_id FROM workspace_members WHERE identity_id = $1)"
-        );
-        let rows: Vec<ClusterRow> =
-            read!(self, |db| sqlx::query_as(SQL).bind(member.to_string()).bind(all).fetch_all(db).await)?;
+    /// The clusters of these workspaces, by name.
+    pub async fn clusters_in(&self, workspaces: &[WorkspaceId]) -> Result<Vec<Cluster>, StoreError> {
+        const SQL: &str = select_clusters!("c.workspace_id IN ", id_list!());
+        let mut rows: Vec<ClusterRow> = Vec::new();
+        for chunk in workspaces.chunks(CHUNK) {
+            let ids: Vec<String> = chunk.iter().map(ToString::to_string).collect();
+            let found: Vec<ClusterRow> = read!(self, |db| bind_ids!(sqlx::query_as(SQL), ids).fetch_all(db).await)?;
+            rows.extend(found);
+        }
+        rows.sort_by(|a, b| a.id.cmp(&b.id));
         gather(rows)
     }
 

@@ -13,10 +13,10 @@ mod work;
 
 pub(super) use changes::{end_all, forget_bindings, give_to_person, rename_person, rename_provider, retry_all};
 pub use page::{GrantFilter, GrantPage};
-pub(super) use rows::{namespaces_text, role_of, role_text, scope_of};
+pub(super) use rows::{email_key, key, keys_reaching, namespaces_text, role_of, role_text, scope_of};
 pub use work::{DueGrant, Outcome};
 
-use rows::{GrantRow, canonical, key, origin_text, search_text};
+use rows::{GrantRow, canonical, origin_text, search_text};
 
 use super::{
     AuditDraft, Store, StoreError,

@@ -8,16 +8,15 @@ use super::{
     AuditDraft, Store, StoreError,
     audit::About,
     db::{CHUNK, Tx, parsed, shown},
-    grants,
+    grants, workspaces,
 };
 use crate::model::{
     audit::Actor,
-    id::{IdentityId, WorkspaceId},
+    id::IdentityId,
     identity::{Identity, VerifiedClaims},
     name::Email,
     provider::ProviderId,
     time::Timestamp,
-    workspace::MemberRole,
 };
 
 /// What a sign-in changed.
@@ -219,9 +218,11 @@ async fn learn(
         let newcomer = remember_holder(tx, &identity, &email, now).await?;
         if identity.email_verified {
             grants_touched += grants::give_to_person(tx, &identity.provider, &email, identity.id, now).await?;
+            workspaces::give_to_person(tx, &identity.provider, &email, identity.id, now).await?;
         }
         // Verified or not: API servers accept tokens that do not say.
         grants_touched += grants::doubt_email(tx, &identity.provider, &email, newcomer, now).await?;
+        workspaces::doubt(tx, &identity.provider, &email, newcomer, now).await?;
     }
     Ok(SignInRecord { identity, grants_touched })
 }
@@ -237,6 +238,7 @@ impl Store {
     /// * live grants to this email at this provider become grants to the person, if the email is verified — but only if no
     ///   *other* identity ever held this email at this provider. Then they become `Pending` instead, each with an event, and
     ///   their bindings must go: the API server compares the email alone, and would let whoever has it now in;
+    /// * memberships of this email in workspaces become the person's on the same conditions, and are told of where it has others;
     /// * if this identity's email changed or came back, its live grants become `Pending`, so that bindings are rewritten.
     pub async fn record_sign_in(
         &self,
@@ -299,20 +301,5 @@ impl Store {
             }
         }
         Ok(found)
-    }
-
-    /// What somebody is in a workspace, if a member.
-    pub async fn membership(
-        &self,
-        workspace: WorkspaceId,
-        identity: IdentityId,
-    ) -> Result<Option<MemberRole>, StoreError> {
-        const SQL: &str = "SELECT role FROM workspace_members WHERE workspace_id = $1 AND identity_id = $2";
-        let row: Option<(String,)> = read!(self, |db| sqlx::query_as(SQL)
-            .bind(workspace.to_string())
-            .bind(identity.to_string())
-            .fetch_optional(db)
-            .await)?;
-        row.map(|(role,)| MemberRole::parse(&role).ok_or(StoreError::Corrupt("role of a member"))).transpose()
     }
 }

@@ -22,6 +22,7 @@ mod sessions;
 mod tokens;
 mod trials;
 mod upstream;
+mod workspaces;
 
 pub use audit::AuditDraft;
 pub use checks::StoredCheck;
@@ -31,6 +32,7 @@ pub use grants::{DueGrant, GrantFilter, GrantPage, NewGrant, Outcome};
 pub use identities::SignInRecord;
 pub use links::{Acceptance, Accepted, NewLink};
 pub use sessions::{SessionStore, session_keys};
+pub use workspaces::NewWorkspace;
 
 use db::Pool;
 
@@ -58,6 +60,9 @@ pub enum StoreError {
     /// There are too many already: how many of what is the most.
     #[error("there are too many already: {0} is the most")]
     Full(&'static str),
+    /// No person would own the workspace any more.
+    #[error("the last owner of a workspace stays")]
+    LastOwner,
     /// Somebody else changed it in between.
     #[error("it was changed in the meantime")]
     Stale,

@@ -285,6 +285,7 @@ impl From<StoreError> for PageError {
                 "Kubelend's database does not answer",
                 "It is the turn of whoever runs this Kubelend. Try again in a moment; what you sent may not have been done.",
             ),
+            StoreError::LastOwner => Forbidden::LastOwner.into(),
             StoreError::Migration(_) | StoreError::Corrupt(_) => Self::internal(&cause),
         }
         .with_cause(cause)

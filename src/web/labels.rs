@@ -240,6 +240,15 @@ pub fn deed(action: Action) -> &'static str {
         Action::SessionsEnded => "ended sessions elsewhere:",
         Action::UpstreamEnded => "was told by the provider that a sign-in has ended:",
         Action::KeyRingAccepted => "accepted another key ring:",
+        Action::WorkspaceCreated => "made the workspace",
+        Action::WorkspaceRenamed => "renamed the workspace:",
+        Action::WorkspaceRemovalAsked => "asked to delete the workspace",
+        Action::WorkspaceRemoved => "deleted the workspace",
+        Action::MemberAdded => "added a member:",
+        Action::MemberChanged => "changed a member's role:",
+        Action::MemberRemoved => "removed a member:",
+        Action::MemberDoubted => "suspended a membership of an address that changed hands:",
+        Action::ClusterMoved => "moved the cluster",
     }
 }
 

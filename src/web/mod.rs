@@ -48,7 +48,7 @@ use axum::{
 use url::Url;
 
 use crate::{
-    access::{Clusters, Devices, Diagnoser, Gate, Grants, Kubeconfigs, Links, Observer, Relay, SignIns},
+    access::{Clusters, Devices, Diagnoser, Gate, Grants, Kubeconfigs, Links, Observer, Relay, SignIns, Workspaces},
     clock::Clock,
     crypto::Keyring,
     model::network::Network,
@@ -72,6 +72,8 @@ pub struct Parts {
     pub grants: Grants,
     /// Kubeconfigs.
     pub kubeconfigs: Kubeconfigs,
+    /// Workspaces.
+    pub workspaces: Workspaces,
     /// The connection test.
     pub diagnoser: Diagnoser,
     /// The kubeconfigs that people hold.
@@ -128,6 +130,7 @@ parts! {
     kubeconfigs: Kubeconfigs,
     diagnoser: Diagnoser,
     devices: Devices,
+    workspaces: Workspaces,
     relay: Relay,
     store: Store,
     providers: Providers,

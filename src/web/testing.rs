@@ -19,7 +19,7 @@ use super::{
 use crate::{
     access::{
         Applier, Clusters, Devices, Diagnoser, Gate, Grants, Kubeconfigs, Links, Observer, Probe, Relay, RelaySettings,
-        SignIns, Upstreams,
+        SignIns, Upstreams, Workspaces,
     },
     clock::Clock,
     crypto::{self, Keyring},
@@ -214,6 +214,7 @@ fn parts(store: Store, clock: Clock, ids: &[&str]) -> Parts {
             providers.clone(),
             clock.clone(),
         ),
+        workspaces: Workspaces::new(store.clone(), clock.clone()),
         devices: Devices::new(store.clone(), clock.clone()),
         relay: relay.clone(),
         sign_ins: SignIns::new(store.clone(), keyring.clone(), upstreams.clone(), clock.clone()),

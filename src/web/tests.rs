@@ -35,6 +35,7 @@ pub(super) async fn cluster(app: &TestApp, owner: &Identity) -> Cluster {
     let id = ClusterId::new();
     let new = NewCluster {
         id,
+        workspace: None,
         name: "staging".parse().unwrap(),
         endpoint: Endpoint { server: "https://staging.invalid/".parse().unwrap(), ca_pem: None, tls_server_name: None },
         credential: SealedCredential {

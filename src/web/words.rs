@@ -60,6 +60,35 @@ pub fn forbidden(why: Forbidden) -> Words {
              find it under Shared with me."
                 .to_owned(),
         ),
+        Forbidden::NotYourWorkspace => (
+            "Only the people who manage this workspace can do that",
+            "An owner of the workspace or a platform admin can do it for you, or make you a member who may.".to_owned(),
+        ),
+        Forbidden::MakesNoWorkspaces => (
+            "Making workspaces is kept to a few people",
+            "Platform admins make workspaces, and the people they list. Whoever runs this Kubelend can put you on that list \
+             (“workspace_makers” in its configuration), or a platform admin makes one and you its owner."
+                .to_owned(),
+        ),
+        Forbidden::NoPlatformAdmin => (
+            "Only platform admins can do that",
+            "It reaches every cluster here. Whoever runs this Kubelend names them (“platform_admins” in its configuration)."
+                .to_owned(),
+        ),
+        Forbidden::RaisesThemselves => (
+            "Nobody gives themselves a stronger role",
+            "Another owner of the workspace or a platform admin can give it to you.".to_owned(),
+        ),
+        Forbidden::LastOwner => (
+            "This is the last person who owns the workspace",
+            "Nobody could manage it any more, and an address or a group may turn out to be nobody. Make another person an owner \
+             first."
+                .to_owned(),
+        ),
+        Forbidden::WorkspaceGoing => (
+            "This workspace is being deleted",
+            "It takes no new clusters and members. Choose another one.".to_owned(),
+        ),
         Forbidden::NothingLent => (
             "You have no access to this cluster",
             "Nobody has lent it to you, or the access has ended or was taken back. Whoever lent it can send you a new share \

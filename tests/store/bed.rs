@@ -245,6 +245,7 @@ pub(crate) fn draft(action: Action) -> AuditDraft {
 pub(crate) fn new_cluster(name: &str) -> NewCluster {
     NewCluster {
         id: ClusterId::new(),
+        workspace: None,
         name: name.parse().unwrap(),
         endpoint: Endpoint {
             server: "https://api.example.com:6443/".parse().unwrap(),

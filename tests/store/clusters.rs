@@ -49,9 +49,9 @@ async fn the_first_cluster_makes_the_workspace_and_the_next_ones_join_it(bed: Be
     assert_eq!(first.workspace, second.workspace);
     let workspace = bed.store.workspace(first.workspace).await.unwrap();
     assert_eq!((workspace.name.as_str(), workspace.created_at), ("Home", NOW));
-    assert_eq!(bed.store.membership(workspace.id, alice.id).await.unwrap(), Some(MemberRole::Owner));
+    assert_eq!(bed.store.membership(workspace.id, &alice).await.unwrap(), Some(MemberRole::Owner));
     let bob = bed.person("bob").await;
-    assert_eq!(bed.store.membership(workspace.id, bob.id).await.unwrap(), None);
+    assert_eq!(bed.store.membership(workspace.id, &bob).await.unwrap(), None);
     assert_ne!(bed.cluster_of(&bob, "one").await.workspace, workspace.id);
 }
 
@@ -129,11 +129,11 @@ async fn people_see_the_clusters_of_their_workspaces_by_name(bed: Bed) {
     let names = |clusters: Vec<kubelend::model::cluster::Cluster>| {
         clusters.iter().map(|c| c.name.to_string()).collect::<Vec<_>>().join(" ")
     };
-    let alices = bed.store.clusters_of(alice.id, false).await.unwrap();
+    let alices = bed.store.clusters_of(&alice, false).await.unwrap();
     let mut ids: Vec<ClusterId> = alices.iter().map(|c| c.id).collect();
     assert!(alices.iter().all(|c| c.trusts.len() == 2));
     assert_eq!(names(alices), "a b C");
-    assert_eq!(names(bed.store.clusters_of(bob.id, true).await.unwrap()), "a b bobs C");
+    assert_eq!(names(bed.store.clusters_of(&bob, true).await.unwrap()), "a b bobs C");
     ids.extend([bobs.id, ClusterId::new()]);
     ids.extend(std::iter::repeat_n(bobs.id, 40));
     let several = bed.store.clusters(&ids).await.unwrap();

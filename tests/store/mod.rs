@@ -32,3 +32,4 @@ mod sessions;
 mod tokens;
 mod upstream;
 mod work;
+mod workspaces;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{NAME_TAKEN, SealedCredential, credential, lock};
+use super::{NAME_TAKEN, SealedCredential, credential, lock, lock_for_giving, removal_text};
 use crate::{
     model::{
         audit::Action,
@@ -10,7 +10,7 @@ use crate::{
         cluster::{Endpoint, Removal},
         device::Format,
         grant::EndReason,
-        id::ClusterId,
+        id::{ClusterId, WorkspaceId},
         name::ClusterName,
         provider::ProviderId,
         time::Timestamp,
@@ -19,7 +19,7 @@ use crate::{
         AuditDraft, Store, StoreError,
         audit::About,
         db::{Tx, clash, parsed},
-        grants,
+        grants, workspaces,
     },
 };
 
@@ -45,6 +45,39 @@ pub(super) async fn put_trust(
         .await
         .map(drop))?;
     Ok(())
+}
+
+/// Marks a cluster for removal, revokes its links and ends its grants. Returns whether that changed something.
+pub(in crate::store) async fn mark_removal(
+    tx: &mut Tx,
+    id: ClusterId,
+    how: Removal,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    const MARK: &str = "UPDATE clusters SET removing = $2 WHERE id = $1";
+    const REVOKE: &str = "UPDATE share_links SET revoked_at = $2 WHERE cluster_id = $1 AND revoked_at IS NULL";
+    let before = lock(tx, id).await?;
+    if before == Some(how) || before == Some(Removal::Leave) {
+        return Ok(false);
+    }
+    on!(tx, |db| {
+        sqlx::query(MARK).bind(id.to_string()).bind(removal_text(how)).execute(&mut *db).await?;
+        sqlx::query(REVOKE).bind(id.to_string()).bind(now.millis()).execute(&mut *db).await?;
+        Ok::<_, StoreError>(())
+    })?;
+    grants::end_all(tx, id, EndReason::ClusterRemoved, now).await?;
+    if how == Removal::Leave {
+        grants::forget_bindings(tx, id, now).await?;
+    }
+    Ok(true)
+}
+
+/// The workspace of a cluster that stays, its row locked.
+async fn whereabouts(tx: &mut Tx, id: ClusterId) -> Result<WorkspaceId, StoreError> {
+    const SQL: &str = "SELECT workspace_id FROM clusters WHERE id = $1";
+    lock_for_giving(tx, id).await?;
+    let (workspace,): (String,) = on!(tx, |db| sqlx::query_as(SQL).bind(id.to_string()).fetch_one(db).await)?;
+    parsed(&workspace, "workspace of a cluster")
 }
 
 impl Store {
@@ -165,32 +198,39 @@ impl Store {
         audit: AuditDraft,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        const MARK: &str = "UPDATE clusters SET removing = $2 WHERE id = $1";
-        const REVOKE: &str = "UPDATE share_links SET revoked_at = $2 WHERE cluster_id = $1 AND revoked_at IS NULL";
         transact!(self, |tx| {
-            let before = lock(tx, id).await?;
-            if before == Some(how) || before == Some(Removal::Leave) {
+            if mark_removal(tx, id, how, now).await? { audit.append(tx, About::Cluster(id), now).await } else { Ok(()) }
+        })
+    }
+
+    /// Puts it into another workspace; grants, links and devices go along. Both workspaces and the cluster's trail get the event.
+    /// Repeating it changes nothing.
+    ///
+    /// # Errors
+    /// `Duplicate` where that workspace has a cluster of its name; `Stale` where that is being deleted, or the cluster removed.
+    pub async fn move_cluster(
+        &self,
+        id: ClusterId,
+        to: WorkspaceId,
+        audit: AuditDraft,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE clusters SET workspace_id = $2 WHERE id = $1";
+        transact!(self, |tx| {
+            workspaces::lock_for_giving(tx, to).await?;
+            let from = whereabouts(tx, id).await?;
+            if from == to {
                 return Ok(());
             }
-            let word = match how {
-                Removal::Purge => "purge",
-                Removal::Leave => "leave",
-            };
-            on!(tx, |db| {
-                sqlx::query(MARK).bind(id.to_string()).bind(word).execute(&mut *db).await?;
-                sqlx::query(REVOKE).bind(id.to_string()).bind(now.millis()).execute(&mut *db).await?;
-                Ok::<_, StoreError>(())
-            })?;
-            grants::end_all(tx, id, EndReason::ClusterRemoved, now).await?;
-            if how == Removal::Leave {
-                grants::forget_bindings(tx, id, now).await?;
-            }
+            on!(tx, |db| sqlx::query(SQL).bind(id.to_string()).bind(to.to_string()).execute(db).await.map(drop))
+                .map_err(|e| clash(e, NAME_TAKEN))?;
+            audit.append(tx, About::Workspace(from), now).await?;
             audit.append(tx, About::Cluster(id), now).await
         })
     }
 
     /// Deletes clusters whose removal was asked and whose grants are all `Removed`, with their links and checks; the audit
-    /// trail stays, and says `ClusterRemoved`. Returns how many.
+    /// trail stays, and says `ClusterRemoved`. Returns how many. Then deletes workspaces whose deletion was asked and that have none left.
     ///
     /// A purged one stays until nothing of it has changed for as long as `quiet`, longer than an attempt may take, and nobody
     /// holds a lease on one of its grants: an attempt that was begun before the removal may still post a binding, and its
@@ -203,7 +243,8 @@ impl Store {
              AND (removing = 'leave' OR NOT EXISTS (SELECT 1 FROM grants q WHERE q.cluster_id = clusters.id \
                                                     AND (q.state_since > $2 OR q.leased_until > $1))) \
              RETURNING id, workspace_id, name";
-        const WAITING: &str = "SELECT COUNT(*) FROM clusters WHERE removing IS NOT NULL";
+        const WAITING: &str = "SELECT (SELECT COUNT(*) FROM clusters WHERE removing IS NOT NULL) \
+             + (SELECT COUNT(*) FROM workspaces WHERE removing IS NOT NULL)";
         // Asked every second and hardly ever true: look before becoming a writer.
         let (waiting,): (i64,) = read!(self, |db| sqlx::query_as(WAITING).fetch_one(db).await)?;
         if waiting == 0 {
@@ -219,6 +260,7 @@ impl Store {
                 let about = About::Gone(parsed(id, "id of a cluster")?, parsed(workspace, "workspace of a cluster")?);
                 AuditDraft::by_kubelend(Action::ClusterRemoved, name.clone()).append(tx, about, now).await?;
             }
+            workspaces::finish(tx, now).await?;
             Ok(u64::try_from(gone.len()).unwrap_or(u64::MAX))
         })
     }

@@ -4,10 +4,7 @@
 //! one, at most [`WINDOW`] of the newest grants are looked at for one page: the next page goes on where that one stopped, so
 //! nothing is left out, and a page may have fewer rows than asked for (none, even) and still have a next one.
 
-use super::{
-    role_text,
-    rows::{GrantRow, group_key, person_key},
-};
+use super::{keys_reaching, role_text, rows::GrantRow};
 use crate::{
     model::{
         grant::Grant,
@@ -189,15 +186,9 @@ impl Store {
             id_list!(),
             " AND g.ended IS NULL AND (g.expires_at IS NULL OR g.expires_at > $33) AND ($34 = '' OR g.cluster_id = $34)"
         );
-        // PostgreSQL refuses NUL in a text, and no grant's group has one.
-        let groups = person.groups.iter().filter(|group| !group.contains('\0'));
-        let mut keys: Vec<String> = groups.map(|group| group_key(&person.provider, group)).collect();
-        keys.push(person_key(person.id));
-        keys.sort();
-        keys.dedup();
         let cluster = cluster.map(|id| id.to_string()).unwrap_or_default();
         let mut grants = Vec::new();
-        for chunk in keys.chunks(CHUNK) {
+        for chunk in keys_reaching(person).chunks(CHUNK) {
             let rows: Vec<GrantRow> = read!(self, |db| bind_ids!(sqlx::query_as(SQL), chunk)
                 .bind(now.millis())
                 .bind(&cluster)

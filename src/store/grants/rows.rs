@@ -119,7 +119,7 @@ impl GrantRow {
 }
 
 /// What grants are found by: one text for whom they are for. A provider's id holds no colon, so no two grantees share one.
-pub(super) fn key(grantee: &Grantee) -> String {
+pub(in crate::store) fn key(grantee: &Grantee) -> String {
     match grantee {
         Grantee::Person(id) => person_key(*id),
         Grantee::Email(provider, email) => email_key(provider, &email.normalised()),
@@ -132,12 +132,23 @@ pub(in crate::store) fn person_key(id: IdentityId) -> String {
 }
 
 /// `email` in ASCII lower case.
-pub(super) fn email_key(provider: &ProviderId, email: &str) -> String {
+pub(in crate::store) fn email_key(provider: &ProviderId, email: &str) -> String {
     format!("email:{provider}:{email}")
 }
 
 pub(super) fn group_key(provider: &ProviderId, group: &str) -> String {
     format!("group:{provider}:{group}")
+}
+
+/// The keys of all that reaches a person: themselves, and the groups of their provider that they are in. Sorted, each once.
+pub(in crate::store) fn keys_reaching(person: &Identity) -> Vec<String> {
+    // PostgreSQL refuses NUL in a text, and no group that is stored has one.
+    let groups = person.groups.iter().filter(|group| !group.contains('\0'));
+    let mut keys: Vec<String> = groups.map(|group| group_key(&person.provider, group)).collect();
+    keys.push(person_key(person.id));
+    keys.sort();
+    keys.dedup();
+    keys
 }
 
 /// What the text filter looks at; a person's email and name are looked up, since they change.

@@ -116,7 +116,7 @@ pub async fn get(
 /// The clusters that somebody was lent or looks after, by name.
 async fn reached(store: &Store, identity: &Identity, now: Timestamp) -> Result<Vec<Cluster>, PageError> {
     let grants = store.grants_reaching(identity, None, now).await?;
-    let own = store.clusters_of(identity.id, false).await?;
+    let own = store.clusters_of(identity, false).await?;
     let known: BTreeSet<ClusterId> = own.iter().map(|cluster| cluster.id).collect();
     let lent: BTreeSet<ClusterId> = grants.iter().map(|grant| grant.scope.cluster()).collect();
     let lent: Vec<ClusterId> = lent.difference(&known).copied().collect();

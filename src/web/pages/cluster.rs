@@ -57,7 +57,7 @@ impl FromRequestParts<Parts> for AtCluster {
 
 async fn load(who: SignedIn, id: ClusterId, state: &Parts) -> Result<AtCluster, PageError> {
     let seen = state.gate.view_cluster(&who.person, id).await?;
-    let member = state.store.membership(seen.cluster().workspace, who.person.identity().id).await?;
+    let member = state.store.membership(seen.cluster().workspace, who.person.identity()).await?;
     let check = state.store.checks(&[id]).await?.pop().map(|(_, stored)| stored.check);
     Ok(AtCluster { who, seen, check, now: state.clock.now(), member })
 }

@@ -60,7 +60,7 @@ pub async fn get(
     State(providers): State<Providers>,
     State(clock): State<Clock>,
 ) -> Result<Response, PageError> {
-    let clusters = store.clusters_of(who.person.identity().id, who.person.is_platform_admin()).await?;
+    let clusters = store.clusters_of(who.person.identity(), who.person.is_platform_admin()).await?;
     let counts = Counts::read(&store, &clusters, clock.now()).await?;
     let rows = clusters.iter().map(|c| row(c, &counts, &providers, clock.now())).collect();
     let frame = Frame::new(&who, Nav::Clusters);

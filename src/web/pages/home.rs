@@ -18,6 +18,6 @@ pub async fn get(State(store): State<Store>, MaybeSignedIn(who): MaybeSignedIn) 
     };
     let person = &who.person;
     let manages = person.may_add_clusters()
-        || !store.clusters_of(person.identity().id, person.is_platform_admin()).await?.is_empty();
+        || !store.clusters_of(person.identity(), person.is_platform_admin()).await?.is_empty();
     Ok(Redirect::to(if manages { paths::CLUSTERS } else { paths::SHARED }).into_response())
 }
