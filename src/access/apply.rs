@@ -5,12 +5,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{AccessError, audit, credential};
+use super::{AccessError, OwnClients, audit};
 use crate::{
     bindings::{self, ApplyError},
     clock::Clock,
-    crypto::{self, Keyring},
-    k8s::{BindingObject, ClusterClient, Connector, K8sError},
+    crypto,
+    k8s::{BindingObject, ClusterClient, K8sError},
     model::{
         audit::Action,
         claim_mapping::Unmappable,
@@ -35,16 +35,15 @@ const MAX_WAIT: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub struct Applier {
     store: Store,
-    keyring: Arc<Keyring>,
-    connector: Connector,
+    clients: OwnClients,
     instance: Arc<str>,
     clock: Clock,
 }
 
 impl Applier {
     /// With these parts; `instance` labels this installation's bindings.
-    pub fn new(store: Store, keyring: Arc<Keyring>, connector: Connector, instance: Arc<str>, clock: Clock) -> Self {
-        Self { store, keyring, connector, instance, clock }
+    pub fn new(store: Store, clients: OwnClients, instance: Arc<str>, clock: Clock) -> Self {
+        Self { store, clients, instance, clock }
     }
 
     /// Claims a grant and makes its cluster agree, once. Returns the state it is in afterwards; what failed is written down
@@ -61,7 +60,7 @@ impl Applier {
         let grant = self.end_if_expired(grant, person.as_ref()).await?;
         let wanted = grant.ended.is_none();
         let attempt = async {
-            let client = credential::own_client(&self.store, &self.keyring, &self.connector, &cluster, BOUND).await?;
+            let client = self.clients.client(cluster.id, BOUND).await?;
             if wanted {
                 self.bind(&client, &grant, person.as_ref(), &cluster).await
             } else {

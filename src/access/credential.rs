@@ -5,15 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     crypto::{CryptoError, Keyring},
-    k8s::{ClusterClient, Connector, K8sError, Shown},
-    model::{
-        cluster::{Cluster, ClusterCredential},
-        id::ClusterId,
-    },
-    store::{SealedCredential, Store},
+    model::{cluster::ClusterCredential, id::ClusterId},
+    store::SealedCredential,
 };
-
-use super::AccessError;
 
 /// The sealed text. Its field names are stored: they stay.
 #[derive(Serialize, Deserialize)]
@@ -44,23 +38,6 @@ pub(super) fn open(keyring: &Keyring, id: ClusterId, sealed: &[u8]) -> Result<Cl
             Ok(ClusterCredential::ClientCertificate { certificate, key: SecretString::from(key) })
         }
     }
-}
-
-/// A client that shows Kubelend's own credential for a cluster.
-pub(super) async fn own_client(
-    store: &Store,
-    keyring: &Keyring,
-    connector: &Connector,
-    cluster: &Cluster,
-    bound: std::time::Duration,
-) -> Result<ClusterClient, AccessError> {
-    let sealed = store.sealed_credential(cluster.id).await?;
-    let credential = open(keyring, cluster.id, &sealed).map_err(|_| {
-        K8sError::Unusable(
-            "its stored credential cannot be opened with this key ring: replace it on the Credentials page".into(),
-        )
-    })?;
-    Ok(connector.client(&cluster.endpoint, Shown::Own(credential), bound)?)
 }
 
 fn context(id: ClusterId) -> String {

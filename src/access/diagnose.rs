@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    AccessError, Upstreams, credential,
+    AccessError, OwnClients, Upstreams,
     own_tokens::{Held, OwnTokens},
 };
 use crate::{
@@ -66,8 +66,8 @@ impl ConnectionTest {
 #[derive(Clone, Debug)]
 pub struct Diagnoser {
     store: Store,
-    keyring: Arc<Keyring>,
     own: OwnTokens,
+    clients: OwnClients,
     connector: Connector,
     providers: Providers,
     clock: Clock,
@@ -94,12 +94,13 @@ impl Diagnoser {
         store: Store,
         keyring: Arc<Keyring>,
         upstreams: Upstreams,
-        connector: Connector,
+        clients: OwnClients,
         providers: Providers,
         clock: Clock,
     ) -> Self {
-        let own = OwnTokens::new(store.clone(), keyring.clone(), upstreams, clock.clone());
-        Self { store, keyring, own, connector, providers, clock }
+        let own = OwnTokens::new(store.clone(), keyring, upstreams, clock.clone());
+        let connector = clients.connector().clone();
+        Self { store, own, clients, connector, providers, clock }
     }
 
     /// Asks the cluster with the person's own token who they are and what they may do. At most about 2.5 s.
@@ -209,8 +210,7 @@ impl Diagnoser {
     /// What the API server counts when the token is shown to it once more; `None` where Kubelend may not read that, or where it
     /// says nothing: an old version, or one of several API servers behind an address that counted another time.
     async fn figures(&self, cluster: &Cluster, issuer: &str, theirs: &ClusterClient) -> Option<Figures> {
-        let own = credential::own_client(&self.store, &self.keyring, &self.connector, cluster, FIGURES_BOUND).await;
-        let own = own.ok()?;
+        let own = self.clients.client(cluster.id, FIGURES_BOUND).await.ok()?;
         let before = own.issuer_figures(issuer).await.ok()?;
         theirs.review().await.user.err()?;
         let after = own.issuer_figures(issuer).await.ok()?;

@@ -3,38 +3,38 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{AccessError, credential};
+use super::{AccessError, OwnClients};
 use crate::{
     bindings,
-    crypto::Keyring,
-    k8s::{Connector, FoundBinding, K8sError, ResourceQuestion, RoleRules, Rule},
+    k8s::{ClusterClient, FoundBinding, K8sError, ResourceQuestion, RoleRules, Rule},
     model::{cluster::Cluster, id::GrantId, role::Role},
     policy::{Authorized, ManageAccess, ViewCluster},
-    store::Store,
 };
 
 const BOUND: Duration = Duration::from_secs(2);
+/// What Kubernetes makes for itself bears it.
+const BOOTSTRAPPING: &str = "kubernetes.io/bootstrapping";
 
 /// Looks at clusters.
 #[derive(Clone, Debug)]
 pub struct Observer {
-    store: Store,
-    keyring: Arc<Keyring>,
-    connector: Connector,
+    clients: OwnClients,
     instance: Arc<str>,
 }
 
 impl Observer {
     /// With these parts.
-    pub fn new(store: Store, keyring: Arc<Keyring>, connector: Connector, instance: Arc<str>) -> Self {
-        Self { store, keyring, connector, instance }
+    pub fn new(clients: OwnClients, instance: Arc<str>) -> Self {
+        Self { clients, instance }
     }
 
     /// Bindings on the cluster that this Kubelend did not make. Those that Kubernetes makes for itself (label
     /// `kubernetes.io/bootstrapping`, or a name that begins with `system:`) are left out.
     pub async fn foreign_bindings(&self, permit: &Authorized<ViewCluster>) -> Result<Vec<FoundBinding>, AccessError> {
         let cluster = permit.cluster();
-        let all = bounded(async { Ok(self.client(cluster).await?.bindings(None).await?) }).await?;
+        // Most of what stands on a cluster is Kubernetes' own: it need not come here first.
+        let others = format!("!{BOOTSTRAPPING}");
+        let all = bounded(async { Ok(self.client(cluster).await?.bindings(Some(&others)).await?) }).await?;
         Ok(all.into_iter().filter(|b| !kubernetes_own(b) && !self.made(b)).collect())
     }
 
@@ -94,8 +94,8 @@ impl Observer {
         bounded(async { Ok(self.client(cluster).await?.cluster_role_rules(role.as_str()).await?) }).await
     }
 
-    async fn client(&self, cluster: &Cluster) -> Result<crate::k8s::ClusterClient, AccessError> {
-        credential::own_client(&self.store, &self.keyring, &self.connector, cluster, BOUND).await
+    async fn client(&self, cluster: &Cluster) -> Result<ClusterClient, AccessError> {
+        self.clients.client(cluster.id, BOUND).await
     }
 
     /// Labels can be forged, so the name must fit the grant that the label claims as well.
@@ -127,7 +127,7 @@ fn not_bindable(role: &Role, me: &str) -> String {
 }
 
 fn kubernetes_own(found: &FoundBinding) -> bool {
-    found.name.starts_with("system:") || found.labels.contains_key("kubernetes.io/bootstrapping")
+    found.name.starts_with("system:") || found.labels.contains_key(BOOTSTRAPPING)
 }
 
 async fn bounded<T>(look: impl Future<Output = Result<T, AccessError>>) -> Result<T, AccessError> {

@@ -2,13 +2,12 @@
 //!
 //! It asks for just what Kubelend needs there, one right at a time, and says a word where there is more than that.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use super::{AccessError, credential};
+use super::{AccessError, OwnClients};
 use crate::{
     clock::Clock,
-    crypto::Keyring,
-    k8s::{ClusterClient, Connector, K8sError, ResourceQuestion},
+    k8s::{ClusterClient, K8sError, ResourceQuestion},
     kubeconfig,
     model::{
         cluster::{CheckStep, Cluster, ConnectionCheck, StepOutcome},
@@ -28,8 +27,7 @@ const MORE: &str = "No more than needed";
 #[derive(Clone, Debug)]
 pub struct Probe {
     store: Store,
-    keyring: Arc<Keyring>,
-    connector: Connector,
+    clients: OwnClients,
     clock: Clock,
 }
 
@@ -41,8 +39,8 @@ struct Need {
 
 impl Probe {
     /// With these parts.
-    pub fn new(store: Store, keyring: Arc<Keyring>, connector: Connector, clock: Clock) -> Self {
-        Self { store, keyring, connector, clock }
+    pub fn new(store: Store, clients: OwnClients, clock: Clock) -> Self {
+        Self { store, clients, clock }
     }
 
     /// Puts an empty check in place of the last one, so that a page shows at once that one is coming.
@@ -103,8 +101,7 @@ impl Run<'_> {
     }
 
     async fn all(&mut self, cluster: &Cluster) -> Result<(), AccessError> {
-        let p = self.probe;
-        let client = match credential::own_client(&p.store, &p.keyring, &p.connector, cluster, BOUND).await {
+        let client = match self.probe.clients.fresh(cluster.id, BOUND).await {
             Ok(client) => client,
             Err(AccessError::Cluster(e)) => return self.step(0, StepOutcome::Failed, e.to_string(), 0).await,
             Err(e) => return Err(e),

@@ -14,8 +14,8 @@ use tokio::sync::watch;
 
 use crate::{
     access::{
-        Applier, Clusters, Devices, Diagnoser, Gate, Grants, Kubeconfigs, Links, Observer, Probe, Relay, RelaySettings,
-        SignIns, Upstreams, Workspaces,
+        Applier, Clusters, Devices, Diagnoser, Gate, Grants, Kubeconfigs, Links, Observer, OwnClients, Probe, Relay,
+        RelaySettings, SignIns, Upstreams, Workspaces,
     },
     clock::Clock,
     config::{self, Settings},
@@ -128,12 +128,13 @@ async fn build(settings: &Settings) -> Result<Built, AppError> {
     let instance: Arc<str> = store.instance_id().await?.into();
     let providers = providers(settings, &clock)?;
     let connector = Connector::new(Arc::new(DirectDialer::new(rules(settings))));
-    let applier = Applier::new(store.clone(), keyring.clone(), connector.clone(), instance.clone(), clock.clone());
-    let probe = Probe::new(store.clone(), keyring.clone(), connector.clone(), clock.clone());
+    let clients = OwnClients::new(store.clone(), keyring.clone(), connector);
+    let applier = Applier::new(store.clone(), clients.clone(), instance.clone(), clock.clone());
+    let probe = Probe::new(store.clone(), clients.clone(), clock.clone());
     let upstreams = Upstreams::new(store.clone(), keyring.clone(), providers.clone(), clock.clone());
     let gate = Gate::new(store.clone(), Arc::new(policy(settings)), clock.clone());
     let relay = Relay::new(store.clone(), upstreams.clone(), gate.clone(), relay_settings(settings), clock.clone());
-    let observer = Observer::new(store.clone(), keyring.clone(), connector.clone(), instance);
+    let observer = Observer::new(clients.clone(), instance);
     let parts = web::Parts {
         gate,
         sign_ins: SignIns::new(store.clone(), keyring.clone(), upstreams.clone(), clock.clone()),
@@ -145,7 +146,7 @@ async fn build(settings: &Settings) -> Result<Built, AppError> {
             store.clone(),
             keyring.clone(),
             upstreams.clone(),
-            connector,
+            clients,
             providers.clone(),
             clock.clone(),
         ),

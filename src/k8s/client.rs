@@ -1,10 +1,6 @@
 //! A client for one API server, showing one credential.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::{
     HeaderValue, Request, Uri,
@@ -28,6 +24,7 @@ use url::{Host, Url};
 
 use super::{
     Dialer, K8sError, answer,
+    idle::Idle,
     tls::{self, PlatformRoots},
     transport::{Answer, Transport},
 };
@@ -90,8 +87,7 @@ impl Connector {
             name: tls::server_name(endpoint, &host)?,
             tls: Arc::new(tls::config(endpoint, &shown, &self.roots)?).into(),
             own_ca: endpoint.ca_pem.is_some(),
-            connect_bound: bound / 2,
-            idle: Mutex::default(),
+            idle: Idle::default(),
             host,
             port,
         };
@@ -144,9 +140,26 @@ struct Version {
 }
 
 impl ClusterClient {
+    /// The same client, with the same connections, whose calls take at most `bound`.
+    #[must_use]
+    pub fn within(&self, bound: Duration) -> Self {
+        Self { bound, ..self.clone() }
+    }
+
+    /// Closes connections that have asked nothing for a minute. A client that is kept for long wants this from time to time.
+    pub fn close_idle(&self) {
+        self.transport.idle.close_old();
+    }
+
+    /// As if its connections had lain there so much longer.
+    #[cfg(test)]
+    pub(crate) fn age(&self, by: Duration) {
+        self.transport.idle.age(by);
+    }
+
     /// TCP and TLS only: tells an unreachable address from a wrong certificate. The connection is kept for the next call.
     pub async fn reach(&self) -> Result<(), K8sError> {
-        timeout(self.bound, self.transport.reach()).await.map_err(|_| K8sError::TimedOut)?
+        timeout(self.bound, self.transport.reach(self.bound)).await.map_err(|_| K8sError::TimedOut)?
     }
 
     /// `GET /version`: the gitVersion.
@@ -192,7 +205,7 @@ impl ClusterClient {
     /// Sends a request, whatever comes back.
     pub(super) async fn send(&self, request: Result<Request<Vec<u8>>, request::Error>) -> Result<Answer, K8sError> {
         let request = self.addressed(request.map_err(|e| K8sError::Unusable(e.to_string()))?)?;
-        timeout(self.bound, self.transport.exchange(&request)).await.map_err(|_| K8sError::TimedOut)?
+        timeout(self.bound, self.transport.exchange(&request, self.bound)).await.map_err(|_| K8sError::TimedOut)?
     }
 
     fn addressed(&self, request: Request<Vec<u8>>) -> Result<Request<Bytes>, K8sError> {
@@ -218,87 +231,21 @@ pub(super) fn body<T: Serialize>(object: &T) -> Result<Vec<u8>, K8sError> {
 
 #[cfg(test)]
 mod tests {
-    use std::{net::SocketAddr, sync::PoisonError};
+    use std::net::SocketAddr;
 
-    use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, IsCa, Issuer, KeyPair};
-    use rustls::{ServerConfig, crypto::ring};
-    use rustls_pki_types::PrivateKeyDer;
-    use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt},
-        net::TcpListener,
-        time::Instant,
-    };
-    use tokio_rustls::TlsAcceptor;
+    use tokio::{net::TcpListener, time::Instant};
 
     use super::*;
-    use crate::{k8s::DirectDialer, outbound::AddressRules};
+    use crate::{
+        k8s::{
+            DirectDialer,
+            testing::{Seen, Then, certificate, ended, http, serve, server},
+        },
+        outbound::AddressRules,
+    };
 
     const BOUND: Duration = Duration::from_secs(4);
     const TOKEN: &str = "t0ps3cret";
-
-    /// A CA, and a server certificate of it for a name.
-    fn certificate(name: &str) -> (String, TlsAcceptor) {
-        let ca_key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(rcgen::DnType::CommonName, "test CA");
-        let ca = params.self_signed(&ca_key).unwrap().pem();
-        let key = KeyPair::generate().unwrap();
-        let leaf = CertificateParams::new([name.to_owned()]).unwrap();
-        let leaf = leaf.signed_by(&key, &Issuer::new(params, ca_key)).unwrap();
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![leaf.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
-            .unwrap();
-        (ca, TlsAcceptor::from(Arc::new(config)))
-    }
-
-    type Seen = Arc<Mutex<Vec<String>>>;
-
-    /// A server that answers every request with these bytes, and what it was sent on which connection.
-    async fn server(acceptor: Option<TlsAcceptor>, answer: Vec<u8>, close: bool) -> (SocketAddr, Seen) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let seen = Seen::default();
-        let log = Arc::clone(&seen);
-        tokio::spawn(async move {
-            for n in 0.. {
-                let Ok((tcp, _)) = listener.accept().await else { return };
-                let (acceptor, answer, log) = (acceptor.clone(), answer.clone(), Arc::clone(&log));
-                tokio::spawn(async move {
-                    let Some(acceptor) = acceptor else { return talk(tcp, n, &answer, close, &log).await };
-                    if let Ok(tls) = acceptor.accept(tcp).await {
-                        talk(tls, n, &answer, close, &log).await;
-                    }
-                });
-            }
-        });
-        (address, seen)
-    }
-
-    async fn talk<S: crate::k8s::Stream>(mut stream: S, n: usize, answer: &[u8], close: bool, log: &Seen) {
-        let mut buffer = vec![0; 64 * 1024];
-        while let Ok(read @ 1..) = stream.read(&mut buffer).await {
-            let text = format!("connection {n}\r\n{}", String::from_utf8_lossy(&buffer[..read]));
-            log.lock().unwrap_or_else(PoisonError::into_inner).push(text);
-            if stream.write_all(answer).await.is_err() || stream.flush().await.is_err() {
-                return;
-            }
-            if close {
-                drop(stream.shutdown().await);
-                return;
-            }
-        }
-    }
-
-    fn http(status: &str, content_type: &str, body: &str) -> Vec<u8> {
-        let length = body.len();
-        format!("HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\nLocation: https://127.0.0.1:1/\r\n\r\n{body}")
-            .into_bytes()
-    }
 
     fn version() -> Vec<u8> {
         http("200 OK", "application/json", r#"{"major":"1","gitVersion":"v1.36.3"}"#)
@@ -315,10 +262,16 @@ mod tests {
         seen.lock().unwrap().clone()
     }
 
+    /// The connections that a path was asked for on.
+    fn connections(seen: &Seen, path: &str) -> Vec<String> {
+        let of = |text: String| text.contains(path).then(|| text.lines().next().unwrap().to_owned());
+        sent(seen).into_iter().filter_map(of).collect()
+    }
+
     #[tokio::test]
     async fn a_good_answer_is_read_and_the_connection_used_again() {
         let (ca, acceptor) = certificate("127.0.0.1");
-        let (address, seen) = server(Some(acceptor), version(), false).await;
+        let (address, seen) = server(Some(acceptor), version(), Then::GoOn).await;
         let client = client_of(address, Some(ca), BOUND);
         client.reach().await.unwrap();
         assert_eq!(client.version().await.as_deref(), Ok("v1.36.3"));
@@ -335,7 +288,7 @@ mod tests {
     #[tokio::test]
     async fn a_connection_that_was_closed_while_idle_is_opened_anew() {
         let (ca, acceptor) = certificate("127.0.0.1");
-        let (address, seen) = server(Some(acceptor), version(), true).await;
+        let (address, seen) = server(Some(acceptor), version(), Then::Close).await;
         let client = client_of(address, Some(ca), BOUND);
         for _ in 0..5 {
             assert_eq!(client.version().await.as_deref(), Ok("v1.36.3"));
@@ -344,9 +297,90 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_kept_connection_that_has_gone_dead_costs_a_reader_a_moment_and_nothing_is_changed_twice() {
+        let (ca, acceptor) = certificate("127.0.0.1");
+        let (address, seen) = server(Some(acceptor), version(), Then::FallSilent).await;
+        let client = client_of(address, Some(ca), BOUND);
+        for _ in 0..3 {
+            assert_eq!(client.version().await.as_deref(), Ok("v1.36.3"));
+        }
+        let asked = ["connection 0", "connection 0", "connection 1", "connection 1", "connection 2"];
+        assert_eq!(connections(&seen, "/version"), asked, "again over a new one, each time");
+        // One that answered just now is trusted with a change, which is not sent again whatever happens.
+        let quick = client.within(Duration::from_millis(300));
+        assert_eq!(quick.who_am_i().await, Err(K8sError::TimedOut));
+        assert_eq!(connections(&seen, "/selfsubjectreviews"), ["connection 2"]);
+        // One that has lain there is not.
+        assert_eq!(client.version().await.as_deref(), Ok("v1.36.3"));
+        client.age(Duration::from_secs(3));
+        assert!(matches!(quick.who_am_i().await, Err(K8sError::Nonsense(_))), "the version is no review");
+        assert_eq!(connections(&seen, "/selfsubjectreviews"), ["connection 2", "connection 4"]);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_only_slow_is_waited_for_on_the_connection_that_it_is_asked_on() {
+        let (ca, acceptor) = certificate("127.0.0.1");
+        let (address, seen) = server(Some(acceptor), version(), Then::Sleep(Duration::from_millis(1_500))).await;
+        let client = client_of(address, Some(ca), Duration::from_secs(4));
+        assert_eq!(client.version().await.as_deref(), Ok("v1.36.3"));
+        let begun = Instant::now();
+        assert_eq!(client.version().await.as_deref(), Ok("v1.36.3"));
+        assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
+        assert!(connections(&seen, "/version").len() <= 3);
+    }
+
+    #[tokio::test]
+    async fn immune_14_a_server_that_comes_back_with_another_certificate_is_verified_anew() {
+        let (ca, acceptor) = certificate("127.0.0.1");
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (first, _) = serve(listener, Some(acceptor.clone()), version(), Then::Close);
+        let client = client_of(address, Some(ca), BOUND);
+        assert_eq!(client.version().await.as_deref(), Ok("v1.36.3"));
+        first.abort();
+        assert!(first.await.unwrap_err().is_cancelled());
+
+        let (_, stranger) = certificate("127.0.0.1");
+        let listener = TcpListener::bind(address).await.unwrap();
+        let (second, seen) = serve(listener, Some(stranger), version(), Then::GoOn);
+        let error = client.version().await.unwrap_err();
+        assert!(matches!(&error, K8sError::Tls(why) if why.contains("not signed by")), "{error:?}");
+        assert_eq!(sent(&seen), Vec::<String>::new());
+        second.abort();
+        assert!(second.await.unwrap_err().is_cancelled());
+
+        let listener = TcpListener::bind(address).await.unwrap();
+        let (_, seen) = serve(listener, Some(acceptor), version(), Then::GoOn);
+        assert_eq!(client.version().await.as_deref(), Ok("v1.36.3"));
+        assert_eq!(connections(&seen, "/version"), ["connection 0"]);
+    }
+
+    #[tokio::test]
+    async fn connections_that_ask_nothing_are_closed_after_a_minute_and_all_of_them_in_the_end() {
+        let (ca, acceptor) = certificate("127.0.0.1");
+        let (address, seen) = server(Some(acceptor), version(), Then::GoOn).await;
+        let client = client_of(address, Some(ca), BOUND);
+        client.version().await.unwrap();
+        client.age(Duration::from_secs(50));
+        client.version().await.unwrap();
+        client.age(Duration::from_secs(61));
+        client.close_idle();
+        ended(&seen, 0).await;
+        for _ in 0..6 {
+            client.version().await.unwrap();
+            client.age(Duration::from_secs(55));
+        }
+        // The sixth time it was five minutes old.
+        let asked = ["connection 0"; 2].into_iter().chain(["connection 1"; 6]);
+        assert_eq!(connections(&seen, "/version"), asked.collect::<Vec<_>>());
+        client.version().await.unwrap();
+        assert_eq!(connections(&seen, "/version").last().unwrap(), "connection 2");
+    }
+
+    #[tokio::test]
     async fn a_path_in_the_servers_address_stays_before_every_path() {
         let (ca, acceptor) = certificate("127.0.0.1");
-        let (address, seen) = server(Some(acceptor), version(), false).await;
+        let (address, seen) = server(Some(acceptor), version(), Then::GoOn).await;
         let connector = Connector::new(Arc::new(DirectDialer::new(AddressRules { allow_loopback: true })));
         let server = format!("https://{address}/k8s/clusters/c-1/").parse().unwrap();
         let endpoint = Endpoint { server, ca_pem: Some(ca), tls_server_name: None };
@@ -360,7 +394,7 @@ mod tests {
     async fn immune_14_nothing_is_sent_to_a_server_whose_certificate_is_not_verified() {
         let (_, acceptor) = certificate("127.0.0.1");
         let (other_ca, _) = certificate("127.0.0.1");
-        let (address, seen) = server(Some(acceptor), version(), false).await;
+        let (address, seen) = server(Some(acceptor), version(), Then::GoOn).await;
         for ca in [Some(other_ca), None] {
             let client = client_of(address, ca, BOUND);
             for error in [client.reach().await.unwrap_err(), client.version().await.unwrap_err()] {
@@ -368,7 +402,7 @@ mod tests {
             }
         }
         let (ca, acceptor) = certificate("other.example.com");
-        let (address, seen_too) = server(Some(acceptor), version(), false).await;
+        let (address, seen_too) = server(Some(acceptor), version(), Then::GoOn).await;
         let error = client_of(address, Some(ca), BOUND).version().await.unwrap_err();
         let K8sError::Tls(why) = &error else { panic!("{error:?}") };
         assert_eq!(why, "its certificate is not for 127.0.0.1, but for other.example.com");
@@ -378,7 +412,7 @@ mod tests {
     #[tokio::test]
     async fn the_tls_server_name_is_the_one_that_is_verified() {
         let (ca, acceptor) = certificate("kubernetes.default");
-        let (address, _) = server(Some(acceptor), version(), false).await;
+        let (address, _) = server(Some(acceptor), version(), Then::GoOn).await;
         let connector = Connector::new(Arc::new(DirectDialer::new(AddressRules { allow_loopback: true })));
         let server = format!("https://{address}").parse().unwrap();
         let endpoint = Endpoint { server, ca_pem: Some(ca), tls_server_name: Some("kubernetes.default".into()) };
@@ -387,7 +421,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_plain_http_server_gets_no_token() {
-        let (address, seen) = server(None, version(), false).await;
+        let (address, seen) = server(None, version(), Then::GoOn).await;
         let error = client_of(address, None, BOUND).version().await.unwrap_err();
         assert_eq!(error, K8sError::Tls("what answers there does not speak TLS".into()));
         assert!(sent(&seen).iter().all(|r| !r.contains(TOKEN) && !r.contains("HTTP/1.1")));
@@ -408,7 +442,7 @@ mod tests {
             vec![0; 4096],
             format!("HTTP/1.1 200 OK\r\nX: {long}\r\n\r\n").into_bytes(),
         ] {
-            let (address, seen) = server(Some(acceptor.clone()), answer.clone(), true).await;
+            let (address, seen) = server(Some(acceptor.clone()), answer.clone(), Then::Close).await;
             let error = client_of(address, Some(ca.clone()), BOUND).version().await.unwrap_err();
             let start = String::from_utf8_lossy(&answer[..40.min(answer.len())]).into_owned();
             assert!(matches!(error, K8sError::Nonsense(_)), "{error:?} for {start:?}");
@@ -424,14 +458,14 @@ mod tests {
         let list = serde_json::json!({"kind": "NamespaceList", "apiVersion": "v1", "metadata": {},
             "items": names.map(item)});
         let (address, _) =
-            server(Some(acceptor.clone()), http("200 OK", "application/json", &list.to_string()), false).await;
+            server(Some(acceptor.clone()), http("200 OK", "application/json", &list.to_string()), Then::GoOn).await;
         let client = client_of(address, Some(ca.clone()), BOUND);
         assert_eq!(client.namespaces().await.unwrap(), ["kube-system", "shop"]);
 
         let review = serde_json::json!({"kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1",
             "metadata": {}, "status": {"userInfo": {"username": "x".repeat(1 << 20)}}});
         let (address, _) =
-            server(Some(acceptor), http("201 Created", "application/json", &review.to_string()), false).await;
+            server(Some(acceptor), http("201 Created", "application/json", &review.to_string()), Then::GoOn).await;
         let error = client_of(address, Some(ca), BOUND).who_am_i().await.unwrap_err();
         assert!(error.to_string().len() < 200 && matches!(error, K8sError::Nonsense(_)), "{error:?}");
     }
@@ -472,7 +506,7 @@ mod tests {
         // Silent after the request, and in the middle of the answer: all of it.
         let (ca, acceptor) = certificate("127.0.0.1");
         for answer in [Vec::new(), b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{".to_vec()] {
-            let (address, _) = server(Some(acceptor.clone()), answer, false).await;
+            let (address, _) = server(Some(acceptor.clone()), answer, Then::GoOn).await;
             let begin = Instant::now();
             let error = client_of(address, Some(ca.clone()), bound).version().await.unwrap_err();
             assert_eq!(error, K8sError::TimedOut);
@@ -484,7 +518,7 @@ mod tests {
     async fn an_answer_that_breaks_off_is_told_from_nonsense() {
         let (ca, acceptor) = certificate("127.0.0.1");
         for answer in [Vec::new(), b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{".to_vec()] {
-            let (address, _) = server(Some(acceptor.clone()), answer, true).await;
+            let (address, _) = server(Some(acceptor.clone()), answer, Then::Close).await;
             let error = client_of(address, Some(ca.clone()), BOUND).version().await.unwrap_err();
             assert!(matches!(error, K8sError::Unreachable(_)), "{error:?}");
         }

@@ -12,7 +12,10 @@ mod client;
 mod dial;
 mod error;
 mod figures;
+mod idle;
 mod reviews;
+#[cfg(test)]
+pub(crate) mod testing;
 mod tls;
 mod transport;
 

@@ -9,7 +9,7 @@ use std::{
 
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, ConfigBuilder, Error, RootCertStore, WantsVerifier,
-    client::WantsClientCert,
+    client::{Resumption, WantsClientCert},
     crypto::{CryptoProvider, ring},
     version::{TLS12, TLS13},
 };
@@ -47,6 +47,8 @@ pub(super) fn config(endpoint: &Endpoint, shown: &Shown, roots: &PlatformRoots) 
     let builder = with_roots(builder, endpoint, roots)?;
     let mut config = with_client(builder, shown)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // Connections are kept, so resumed sessions would save little; and each new one verifies the certificate.
+    config.resumption = Resumption::disabled();
     Ok(config)
 }
 

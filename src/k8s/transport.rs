@@ -2,32 +2,34 @@
 //!
 //! A connection that has answered is kept for the next request of the same client, never for another client: two
 //! credentials do not meet on one connection. Answers are bounded, since the server at the other end may be anybody's.
+//!
+//! A kept connection may be dead without anybody having said so (a machine that lost its power, a gateway that forgot). What
+//! only reads is asked again over a new one when the answer is late, and the first answer counts; what changes something is
+//! sent once, over a new connection or one that answered a moment ago.
 
-use std::{
-    fmt, io,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fmt, io, pin::pin, sync::Arc, time::Duration};
 
 use http::{Method, Request, Response, StatusCode, header::DATE};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{
     body::{Bytes, Incoming},
-    client::conn::http1::{self, SendRequest},
+    client::conn::http1,
 };
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 
-use super::{Dialer, K8sError, tls};
+use super::{
+    Dialer, K8sError,
+    idle::{Connection, Idle},
+    tls,
+};
 
 /// The largest answer that is read.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
 /// The largest head of an answer.
 const MAX_HEAD: usize = 64 * 1024;
-/// Connections that one client keeps while it asks nothing.
-const MAX_IDLE: usize = 4;
 
 /// A whole answer.
 #[derive(Debug)]
@@ -46,13 +48,11 @@ pub(super) struct Transport {
     pub(super) name: ServerName<'static>,
     pub(super) tls: TlsConnector,
     pub(super) own_ca: bool,
-    /// How long TCP and TLS may take together.
-    pub(super) connect_bound: Duration,
-    pub(super) idle: Mutex<Vec<Sender>>,
+    pub(super) idle: Idle,
 }
 
-/// A connection that takes requests.
-pub(super) type Sender = SendRequest<Full<Bytes>>;
+/// The head of an answer, and the connection that the rest of it comes by.
+type Answering = (Response<Incoming>, Connection);
 
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -61,47 +61,83 @@ impl fmt::Debug for Transport {
 }
 
 impl Transport {
-    /// Opens a connection and keeps it for the next request.
-    pub(super) async fn reach(&self) -> Result<(), K8sError> {
-        let sender = self.connect().await?;
-        self.keep(sender);
+    /// Opens a connection and keeps it for the next request. TCP and TLS together take at most half of `bound`.
+    pub(super) async fn reach(&self, bound: Duration) -> Result<(), K8sError> {
+        let connection = self.connect(bound / 2).await?;
+        self.idle.keep(connection);
         Ok(())
     }
 
-    /// Sends one request and reads the whole answer.
-    pub(super) async fn exchange(&self, request: &Request<Bytes>) -> Result<Answer, K8sError> {
-        let (response, sender) = self.send(request).await?;
+    /// Sends one request and reads the whole answer. Whoever calls waits no longer than `bound`: connecting takes at most half
+    /// of it, and a kept connection is waited for by itself for a quarter.
+    pub(super) async fn exchange(&self, request: &Request<Bytes>, bound: Duration) -> Result<Answer, K8sError> {
+        let (response, connection) = self.send(request, bound).await?;
         let status = response.status();
         let date = response.headers().get(DATE).and_then(|date| date.to_str().ok()).map(str::to_owned);
         let body = self.read(response).await?;
-        self.keep(sender);
+        self.idle.keep(connection);
         Ok(Answer { status, date, body })
     }
 
-    async fn send(&self, request: &Request<Bytes>) -> Result<(Response<Incoming>, Sender), K8sError> {
-        while let Some(mut sender) = self.take_idle() {
-            if sender.ready().await.is_err() {
-                continue;
-            }
-            match sender.try_send_request(whole(request)).await {
-                Ok(response) => return Ok((response, sender)),
-                // The server may have closed it while it lay idle. What was not sent, or only reads, is safe to send again.
-                Err(e) if e.message().is_some() || request.method() == Method::GET => {}
-                Err(e) => return Err(self.broken(e.error())),
+    async fn send(&self, request: &Request<Bytes>, bound: Duration) -> Result<Answering, K8sError> {
+        let reads = request.method() == Method::GET;
+        while let Some(kept) = self.idle.take(!reads) {
+            let answer = self.over_kept(kept, request);
+            let answer = if reads { self.or_anew(answer, request, bound).await? } else { answer.await? };
+            if let Some(answer) = answer {
+                return Ok(answer);
             }
         }
-        let mut sender = self.connect().await?;
-        match sender.send_request(whole(request)).await {
-            Ok(response) => Ok((response, sender)),
+        self.over_new(request, bound).await
+    }
+
+    /// `None`: the server had closed it while it lay idle, and what was not sent, or only reads, is safe to send again.
+    async fn over_kept(&self, mut kept: Connection, request: &Request<Bytes>) -> Result<Option<Answering>, K8sError> {
+        if kept.sender.ready().await.is_err() {
+            return Ok(None);
+        }
+        match kept.sender.try_send_request(whole(request)).await {
+            Ok(response) => Ok(Some((response, kept))),
+            Err(e) if e.message().is_some() || request.method() == Method::GET => Ok(None),
+            Err(e) => Err(self.broken(e.error())),
+        }
+    }
+
+    /// What comes over a kept connection or, when that is late, over a new one: whichever ends first.
+    async fn or_anew(
+        &self,
+        over_kept: impl Future<Output = Result<Option<Answering>, K8sError>>,
+        request: &Request<Bytes>,
+        bound: Duration,
+    ) -> Result<Option<Answering>, K8sError> {
+        let over_new = async {
+            sleep(bound / 4).await;
+            self.over_new(request, bound).await
+        };
+        tokio::select! {
+            biased;
+            answer = pin!(over_kept) => answer,
+            answer = pin!(over_new) => {
+                // What else is kept has lain there for as long, and would be as late.
+                self.idle.close();
+                answer.map(Some)
+            }
+        }
+    }
+
+    async fn over_new(&self, request: &Request<Bytes>, bound: Duration) -> Result<Answering, K8sError> {
+        let mut connection = self.connect(bound / 2).await?;
+        match connection.sender.send_request(whole(request)).await {
+            Ok(response) => Ok((response, connection)),
             Err(e) => Err(self.broken(&e)),
         }
     }
 
-    async fn connect(&self) -> Result<Sender, K8sError> {
-        timeout(self.connect_bound, self.connect_unbounded()).await.map_err(|_| K8sError::TimedOut)?
+    async fn connect(&self, bound: Duration) -> Result<Connection, K8sError> {
+        timeout(bound, self.connect_unbounded()).await.map_err(|_| K8sError::TimedOut)?
     }
 
-    async fn connect_unbounded(&self) -> Result<Sender, K8sError> {
+    async fn connect_unbounded(&self) -> Result<Connection, K8sError> {
         let stream = self.dialer.dial(&self.host, self.port).await.map_err(|e| self.unreachable(&e))?;
         let stream = self
             .tls
@@ -115,7 +151,7 @@ impl Transport {
             .map_err(|e| self.broken(&e))?;
         // Ends by itself once the sender is dropped; what goes wrong is told to whoever waits for an answer.
         tokio::spawn(connection);
-        Ok(sender)
+        Ok(Connection::new(sender))
     }
 
     async fn read(&self, response: Response<Incoming>) -> Result<Bytes, K8sError> {
@@ -129,17 +165,6 @@ impl Transport {
                 None => K8sError::Unreachable(format!("{} broke off in the middle of its answer", self.place())),
             }),
         }
-    }
-
-    fn keep(&self, sender: Sender) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < MAX_IDLE && !sender.is_closed() {
-            idle.push(sender);
-        }
-    }
-
-    fn take_idle(&self) -> Option<Sender> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
     fn place(&self) -> String {

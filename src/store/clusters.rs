@@ -5,7 +5,7 @@ mod changes;
 mod credential;
 
 pub(super) use changes::mark_removal;
-pub use credential::{HeldCredential, SealedCredential};
+pub use credential::{HeldCredential, SealedCredential, StoredCredential};
 
 use super::{
     AuditDraft, NewGrant, Store, StoreError,

@@ -26,7 +26,7 @@ mod workspaces;
 
 pub use audit::AuditDraft;
 pub use checks::StoredCheck;
-pub use clusters::{HeldCredential, NewCluster, SealedCredential};
+pub use clusters::{HeldCredential, NewCluster, SealedCredential, StoredCredential};
 pub use devices::{Devices, NewDevice};
 pub use grants::{DueGrant, GrantFilter, GrantPage, NewGrant, Outcome};
 pub use identities::SignInRecord;

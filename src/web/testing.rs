@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{
     access::{
-        Applier, Clusters, Devices, Diagnoser, Gate, Grants, Kubeconfigs, Links, Observer, Probe, Relay, RelaySettings,
-        SignIns, Upstreams, Workspaces,
+        Applier, Clusters, Devices, Diagnoser, Gate, Grants, Kubeconfigs, Links, Observer, OwnClients, Probe, Relay,
+        RelaySettings, SignIns, Upstreams, Workspaces,
     },
     clock::Clock,
     crypto::{self, Keyring},
@@ -193,8 +193,9 @@ fn parts(store: Store, clock: Clock, ids: &[&str]) -> Parts {
     let providers =
         Providers::new(ids.iter().map(|id| provider(id)).collect(), AddressRules::default(), &clock).unwrap();
     let connector = Connector::new(Arc::new(DirectDialer::new(AddressRules::default())));
-    let applier = Applier::new(store.clone(), keyring.clone(), connector.clone(), instance.clone(), clock.clone());
-    let probe = Probe::new(store.clone(), keyring.clone(), connector.clone(), clock.clone());
+    let clients = OwnClients::new(store.clone(), keyring.clone(), connector);
+    let applier = Applier::new(store.clone(), clients.clone(), instance.clone(), clock.clone());
+    let probe = Probe::new(store.clone(), clients.clone(), clock.clone());
     let upstreams = Upstreams::new(store.clone(), keyring.clone(), providers.clone(), clock.clone());
     let gate = Gate::new(store.clone(), Arc::new(Policy::default()), clock.clone());
     let relay_settings = RelaySettings {
@@ -203,14 +204,14 @@ fn parts(store: Store, clock: Clock, ids: &[&str]) -> Parts {
         limits: DeviceLimits::default(),
     };
     let relay = Relay::new(store.clone(), upstreams.clone(), gate.clone(), Arc::new(relay_settings), clock.clone());
-    let observer = Observer::new(store.clone(), keyring.clone(), connector.clone(), instance);
+    let observer = Observer::new(clients.clone(), instance);
     Parts {
         gate,
         diagnoser: Diagnoser::new(
             store.clone(),
             keyring.clone(),
             upstreams.clone(),
-            connector.clone(),
+            clients,
             providers.clone(),
             clock.clone(),
         ),

@@ -3,6 +3,7 @@
 mod account;
 mod addresses;
 mod crashes;
+mod credentials;
 mod diagnosis;
 mod forger;
 pub(crate) mod house;

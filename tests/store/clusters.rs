@@ -89,7 +89,7 @@ async fn a_cluster_comes_back_as_it_was_added(bed: Bed) {
     assert_eq!((added.name.as_str(), &added.endpoint, added.removing), ("Staging", &new.endpoint, None));
     assert_eq!(added.mapping(&provider("other")), Some(&new.trusts[0].1));
     assert_eq!(added.trusts[0].0, provider("dex"), "sorted");
-    assert_eq!(bed.store.sealed_credential(new.id).await.unwrap(), new.credential.sealed);
+    assert_eq!(bed.store.stored_credential(new.id).await.unwrap().sealed, new.credential.sealed);
     let held = HeldCredential { kind: Some(CredentialKind::Token), since: NOW };
     assert_eq!(bed.store.held_credential(new.id).await.unwrap(), held);
     let (held, person) = bed.store.grant(grant.id).await.unwrap();
@@ -105,7 +105,7 @@ async fn a_name_is_taken_whatever_its_case(bed: Bed) {
     let new = new_cluster("sTAGING");
     let clash = bed.store.add_cluster(&new, "Home", alice.id, draft(Action::ClusterAdded), NOW).await.unwrap_err();
     assert!(matches!(clash, StoreError::Duplicate(_)));
-    assert!(matches!(bed.store.sealed_credential(new.id).await.unwrap_err(), StoreError::NotFound));
+    assert!(matches!(bed.store.stored_credential(new.id).await.unwrap_err(), StoreError::NotFound));
     let two = bed.cluster_of(&alice, "two").await;
     let rename = |id, name: &str| {
         let name = name.parse().unwrap();
@@ -184,7 +184,8 @@ async fn a_new_credential_makes_all_grants_due_at_once(bed: Bed) {
     let unknown = HeldCredential { kind: None, since: NOW };
     assert_eq!(bed.store.held_credential(cluster.id).await.unwrap(), unknown);
     assert_eq!(bed.store.cluster(cluster.id).await.unwrap().endpoint, endpoint);
-    assert_eq!(bed.store.sealed_credential(cluster.id).await.unwrap(), b"new");
+    let stored = bed.store.stored_credential(cluster.id).await.unwrap();
+    assert_eq!((stored.sealed.as_slice(), stored.endpoint), (b"new".as_slice(), endpoint));
     // An attempt with the old one that ends now does not put it off.
     let late = work::failed(Some(later(100)));
     assert!(!bed.store.settle_grant(&due, true, &late, None, later(1)).await.unwrap());

@@ -1,7 +1,11 @@
 //! A cluster's credential: sealed, with what is known of it without opening it.
 
 use crate::{
-    model::{cluster::CredentialKind, id::ClusterId, time::Timestamp},
+    model::{
+        cluster::{CredentialKind, Endpoint},
+        id::ClusterId,
+        time::Timestamp,
+    },
     store::{Store, StoreError, db::Tx},
 };
 
@@ -12,6 +16,24 @@ pub struct SealedCredential {
     pub kind: CredentialKind,
     /// It, sealed.
     pub sealed: Vec<u8>,
+}
+
+/// A stored credential and the endpoint that it is for, as they stood at the same moment: a new one is not shown at an old
+/// address, nor an old one at a new address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredCredential {
+    /// It, sealed. Sealing the same twice gives two texts, so equal ones are the same row.
+    pub sealed: Vec<u8>,
+    /// Where it is shown.
+    pub endpoint: Endpoint,
+}
+
+#[derive(sqlx::FromRow)]
+struct StoredRow {
+    sealed: Vec<u8>,
+    server: String,
+    ca_pem: Option<String>,
+    tls_server_name: Option<String>,
 }
 
 /// What is known of a stored credential without opening it.
@@ -61,12 +83,15 @@ async fn write(
 }
 
 impl Store {
-    /// Its credential, sealed.
-    pub async fn sealed_credential(&self, id: ClusterId) -> Result<Vec<u8>, StoreError> {
-        const SQL: &str = "SELECT sealed FROM cluster_credentials WHERE cluster_id = $1";
-        let row: Option<(Vec<u8>,)> =
+    /// Its credential, sealed, with the endpoint.
+    pub async fn stored_credential(&self, id: ClusterId) -> Result<StoredCredential, StoreError> {
+        const SQL: &str = "SELECT k.sealed, c.server, c.ca_pem, c.tls_server_name FROM cluster_credentials k \
+             JOIN clusters c ON c.id = k.cluster_id WHERE k.cluster_id = $1";
+        let row: Option<StoredRow> =
             read!(self, |db| sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(db).await)?;
-        row.map(|(sealed,)| sealed).ok_or(StoreError::NotFound)
+        let StoredRow { sealed, server, ca_pem, tls_server_name } = row.ok_or(StoreError::NotFound)?;
+        let server = server.parse().map_err(|_| StoreError::Corrupt("address of a cluster"))?;
+        Ok(StoredCredential { sealed, endpoint: Endpoint { server, ca_pem, tls_server_name } })
     }
 
     /// What is known of its credential.
