@@ -151,10 +151,12 @@ impl ClusterClient {
         }
     }
 
-    /// All bindings, ClusterRoleBindings first, at most 2,000 of each kind; with `label` those that bear it only (`key=value`).
-    pub async fn bindings(&self, label: Option<&str>) -> Result<Vec<FoundBinding>, K8sError> {
-        let mut all = self.list::<ClusterRoleBinding>(label).await?;
-        all.extend(self.list::<RoleBinding>(label).await?);
+    /// All bindings, ClusterRoleBindings first, at most 2,000 of each kind; with a label selector (`key=value`, `!key`) those only
+    /// that fit it.
+    pub async fn bindings(&self, labels: Option<&str>) -> Result<Vec<FoundBinding>, K8sError> {
+        let (mut all, in_namespaces) =
+            tokio::try_join!(self.list::<ClusterRoleBinding>(labels), self.list::<RoleBinding>(labels))?;
+        all.extend(in_namespaces);
         Ok(all)
     }
 
@@ -208,10 +210,10 @@ impl ClusterClient {
         }
     }
 
-    async fn list<K: Kind>(&self, label: Option<&str>) -> Result<Vec<FoundBinding>, K8sError> {
+    async fn list<K: Kind>(&self, labels: Option<&str>) -> Result<Vec<FoundBinding>, K8sError> {
         let mut params = ListParams::default().limit(PAGE);
-        if let Some(label) = label {
-            params = params.labels(label);
+        if let Some(labels) = labels {
+            params = params.labels(labels);
         }
         let mut all = Vec::new();
         // Bounded by pages too: a server that hands out empty pages for ever is not followed.

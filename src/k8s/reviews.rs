@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::future::try_join_all;
 use k8s_openapi::{
     List,
     api::{
@@ -123,16 +124,16 @@ impl ClusterClient {
 
     /// The ClusterRoles that bear one of the labels of roles that are given to people, with their rules; by name, at most 100.
     pub async fn assignable_roles(&self) -> Result<Vec<(String, Vec<Rule>)>, K8sError> {
-        let mut found = BTreeMap::new();
-        for (label, value) in ASSIGNABLE_LABELS {
+        let lists = ASSIGNABLE_LABELS.iter().map(async |(label, value)| {
             let path = Request::new(ClusterRole::url_path(&(), None));
             let marked = ListParams::default().labels(&format!("{label}={value}")).limit(MAX_ROLES);
-            let list: List<ClusterRole> = self.ask(path.list(&marked)).await?;
-            for role in list.items {
-                let (rules, _) = bounds::first(role.rules.unwrap_or_default(), bounds::MANY);
-                let rules = rules.into_iter().map(Rule::from).collect();
-                found.extend(role.metadata.name.map(|name| (name, rules)));
-            }
+            self.ask::<List<ClusterRole>>(path.list(&marked)).await
+        });
+        let mut found = BTreeMap::new();
+        for role in try_join_all(lists).await?.into_iter().flat_map(|list| list.items) {
+            let (rules, _) = bounds::first(role.rules.unwrap_or_default(), bounds::MANY);
+            let rules = rules.into_iter().map(Rule::from).collect();
+            found.extend(role.metadata.name.map(|name| (name, rules)));
         }
         Ok(found.into_iter().take(MAX_ROLES as usize).collect())
     }
