@@ -26,6 +26,7 @@ CREATE TABLE members (
 );
 -- What somebody is a member of.
 CREATE INDEX members_reaching ON members (member_key, workspace_id);
+CREATE INDEX members_identity ON members (identity_id) WHERE identity_id IS NOT NULL;
 INSERT INTO members (workspace_id, member_key, identity_id, role, since, added_by)
     SELECT m.workspace_id, 'person:' || m.identity_id, m.identity_id, m.role, w.created_at, m.identity_id
     FROM workspace_members m JOIN workspaces w ON w.id = m.workspace_id;

@@ -73,7 +73,7 @@ impl Workspaces {
         Ok(self.store.ask_workspace_removal(workspace.id, how, event, of_cluster, now).await?)
     }
 
-    /// Adds a member. Somebody who is one already is `Invalid` (`who`). An email of somebody who has signed in with it, verified,
+    /// Adds a member. Somebody who is one already is `Invalid` (`name`). An email of somebody who has signed in with it, verified,
     /// becomes the person by itself.
     pub async fn add(
         &self,
@@ -88,7 +88,7 @@ impl Workspaces {
         self.store
             .add_member(permit.workspace().id, &member, event, self.clock.now())
             .await
-            .map_err(|e| refused(e, "who"))
+            .map_err(|e| refused(e, "name"))
     }
 
     /// Gives a member another role.
@@ -104,7 +104,7 @@ impl Workspaces {
         policy::set_member(permit, &who, Some(held.role), role)?;
         let event = by(permit, Action::MemberChanged, &who, person.as_ref(), role.as_str());
         let member = self.member(permit, who, role);
-        self.store.change_member(workspace, &member, event, self.clock.now()).await.map_err(|e| refused(e, "who"))
+        self.store.change_member(workspace, &member, event, self.clock.now()).await.map_err(|e| refused(e, "name"))
     }
 
     /// Removes a member. Repeating it is fine.
@@ -113,7 +113,7 @@ impl Workspaces {
         let members = self.store.members(workspace).await?;
         let Some((held, person)) = members.into_iter().find(|(m, _)| m.who == *who) else { return Ok(()) };
         let event = by(permit, Action::MemberRemoved, who, person.as_ref(), held.role.as_str());
-        self.store.remove_member(workspace, who, event, self.clock.now()).await.map_err(|e| refused(e, "who"))
+        self.store.remove_member(workspace, who, event, self.clock.now()).await.map_err(|e| refused(e, "name"))
     }
 
     /// Gives up what somebody is themselves in a workspace; what reaches them by a group stays. Repeating it is fine.
@@ -124,7 +124,7 @@ impl Workspaces {
         self.store
             .remove_member(permit.workspace().id, &who, event, self.clock.now())
             .await
-            .map_err(|e| refused(e, "who"))
+            .map_err(|e| refused(e, "name"))
     }
 
     /// Puts a cluster into another workspace; its grants, links and devices go along. A cluster of its name there is `Invalid`
@@ -167,7 +167,7 @@ impl Workspaces {
 fn check_group(group: &str) -> Result<(), AccessError> {
     if group.is_empty() || group.len() > 256 || group.trim() != group || group.chars().any(char::is_control) {
         let message = "Give the group's name as the provider has it.".to_owned();
-        return Err(AccessError::Invalid { field: "who", message });
+        return Err(AccessError::Invalid { field: "name", message });
     }
     Ok(())
 }

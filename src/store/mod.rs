@@ -32,7 +32,7 @@ pub use grants::{DueGrant, GrantFilter, GrantPage, NewGrant, Outcome};
 pub use identities::SignInRecord;
 pub use links::{Acceptance, Accepted, NewLink};
 pub use sessions::{SessionStore, session_keys};
-pub use workspaces::NewWorkspace;
+pub use workspaces::{NewWorkspace, WorkspaceCounts};
 
 use db::Pool;
 

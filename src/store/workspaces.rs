@@ -3,22 +3,36 @@
 //! Whatever changes a workspace or its members takes its row first, so that two changes follow one another: of two owners who
 //! leave at the same moment, one is the last and stays.
 
+/// The oldest workspace that somebody (`$1`) owns themselves.
+macro_rules! own_workspace {
+    () => {
+        "SELECT w.id FROM workspaces w JOIN members m ON m.workspace_id = w.id \
+         WHERE m.identity_id = $1 AND m.role = 'owner' AND w.removing IS NULL ORDER BY w.id LIMIT 1"
+    };
+}
+macro_rules! select_workspaces {
+    ($($rest:expr),+) => {
+        concat!("SELECT id, name, created_by, created_at, removing FROM workspaces WHERE ", $($rest),+)
+    };
+}
+
+mod lists;
 mod members;
 
+pub use lists::WorkspaceCounts;
 pub(super) use members::{doubt, give_to_person};
 
 use super::{
     AuditDraft, Store, StoreError,
     audit::About,
     clusters,
-    db::{CHUNK, Tx, parsed},
+    db::{Tx, parsed},
 };
 use crate::model::{
     audit::Action,
     cluster::Removal,
     grant::Grantee,
     id::{ClusterId, IdentityId, WorkspaceId},
-    identity::Identity,
     name::WorkspaceName,
     time::Timestamp,
     workspace::{Member, MemberRole, Workspace},
@@ -46,12 +60,6 @@ struct WorkspaceRow {
     created_by: Option<String>,
     created_at: i64,
     removing: Option<String>,
-}
-
-macro_rules! select_workspaces {
-    ($($rest:expr),+) => {
-        concat!("SELECT id, name, created_by, created_at, removing FROM workspaces WHERE ", $($rest),+)
-    };
 }
 
 impl WorkspaceRow {
@@ -93,8 +101,7 @@ async fn queue_for(tx: &mut Tx, person: IdentityId) -> Result<(), StoreError> {
 
 /// The workspace that somebody owns themselves (the oldest, if several), made where there is none.
 pub(super) async fn own(tx: &mut Tx, by: IdentityId, name: &str, now: Timestamp) -> Result<WorkspaceId, StoreError> {
-    const FIND: &str = "SELECT w.id FROM workspaces w JOIN members m ON m.workspace_id = w.id \
-         WHERE m.identity_id = $1 AND m.role = 'owner' AND w.removing IS NULL ORDER BY w.id LIMIT 1";
+    const FIND: &str = own_workspace!();
     queue_for(tx, by).await?;
     members::adopt(tx).await?;
     let found: Option<(String,)> = on!(tx, |db| sqlx::query_as(FIND).bind(by.to_string()).fetch_optional(db).await)?;
@@ -244,43 +251,4 @@ impl Store {
             read!(self, |db| sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(db).await)?;
         row.ok_or(StoreError::NotFound)?.workspace()
     }
-
-    /// Several workspaces, by name; unknown ids are left out.
-    pub async fn workspaces(&self, ids: &[WorkspaceId]) -> Result<Vec<Workspace>, StoreError> {
-        const SQL: &str = select_workspaces!("id IN ", id_list!());
-        let mut found = Vec::new();
-        for chunk in ids.chunks(CHUNK) {
-            let ids: Vec<String> = chunk.iter().map(ToString::to_string).collect();
-            let rows: Vec<WorkspaceRow> = read!(self, |db| bind_ids!(sqlx::query_as(SQL), ids).fetch_all(db).await)?;
-            found.extend(rows);
-        }
-        let mut found = found.into_iter().map(WorkspaceRow::workspace).collect::<Result<Vec<_>, _>>()?;
-        by_name(&mut found);
-        Ok(found)
-    }
-
-    /// Workspaces that somebody may look at, by name, each with what they are there: those that they are a member of, or all.
-    pub async fn workspaces_of(
-        &self,
-        person: &Identity,
-        all: bool,
-    ) -> Result<Vec<(Workspace, Option<MemberRole>)>, StoreError> {
-        const ALL: &str = select_workspaces!("id <> ''");
-        let roles = self.memberships_of(person).await?;
-        let found = if all {
-            let rows: Vec<WorkspaceRow> = read!(self, |db| sqlx::query_as(ALL).fetch_all(db).await)?;
-            let mut found = rows.into_iter().map(WorkspaceRow::workspace).collect::<Result<Vec<_>, _>>()?;
-            by_name(&mut found);
-            found
-        } else {
-            let ids: Vec<WorkspaceId> = roles.keys().copied().collect();
-            self.workspaces(&ids).await?
-        };
-        Ok(found.into_iter().map(|w| (roles.get(&w.id).copied(), w)).map(|(role, w)| (w, role)).collect())
-    }
-}
-
-/// Databases sort text by their own locale; pages and tests want one order.
-fn by_name(workspaces: &mut [Workspace]) {
-    workspaces.sort_by_key(|w| (w.name.to_lowercase(), w.id));
 }

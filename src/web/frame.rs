@@ -20,6 +20,8 @@ pub enum Nav {
     Clusters,
     /// “Shared with me”.
     Shared,
+    /// “Workspaces”.
+    Workspaces,
     /// “My devices”.
     Devices,
 }
@@ -37,7 +39,7 @@ pub struct Frame {
     pub person: Option<String>,
     /// For the forms on the page.
     pub csrf: String,
-    /// The current entry of the navigation: `clusters`, `shared`, `devices` or nothing.
+    /// The current entry of the navigation: `clusters`, `shared`, `workspaces`, `devices` or nothing.
     pub at: &'static str,
     /// Whether the person may add clusters.
     pub may_add_clusters: bool,
@@ -79,6 +81,7 @@ impl Frame {
             Nav::Nowhere => "",
             Nav::Clusters => "clusters",
             Nav::Shared => "shared",
+            Nav::Workspaces => "workspaces",
             Nav::Devices => "devices",
         };
         self

@@ -152,6 +152,7 @@ pub fn router_on<S: tower_sessions::SessionStore + Clone>(parts: Parts, sessions
     let sessions = session::session_layer(sessions, &parts.keyring, &parts.settings);
     let pages = visitor_pages()
         .merge(owner_pages())
+        .merge(workspace_pages())
         .fallback(pages::errors::not_found)
         .layer(DefaultBodyLimit::max(forms::MAX_BODY))
         .layer(sessions)
@@ -193,6 +194,25 @@ fn visitor_pages() -> Router<Parts> {
         .route(pattern::KUBECONFIG, get(kubeconfig::get))
         .route(pattern::KUBECONFIG_DOWNLOAD, get(kubeconfig::download))
         .route(pattern::KUBECONFIG_COMMANDS, get(kubeconfig::commands))
+}
+
+/// Sets of clusters, and the people who look after them.
+fn workspace_pages() -> Router<Parts> {
+    use pages::{
+        create_workspace, delete_workspace, members, move_cluster, workspace_activity, workspace_overview,
+        workspace_settings, workspaces,
+    };
+    use paths::pattern;
+
+    Router::new()
+        .route(paths::WORKSPACES, get(workspaces::get))
+        .route(paths::CREATE_WORKSPACE, get(create_workspace::get).post(create_workspace::post))
+        .route(pattern::WORKSPACE, get(workspace_overview::get))
+        .route(pattern::MEMBERS, get(members::get).post(members::post))
+        .route(pattern::WORKSPACE_ACTIVITY, get(workspace_activity::get))
+        .route(pattern::WORKSPACE_SETTINGS, get(workspace_settings::get).post(workspace_settings::post))
+        .route(pattern::DELETE_WORKSPACE, get(delete_workspace::get).post(delete_workspace::post))
+        .route(pattern::MOVE_CLUSTER, get(move_cluster::get).post(move_cluster::post))
 }
 
 /// What people see who lend.

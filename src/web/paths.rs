@@ -5,7 +5,7 @@ use url::form_urlencoded::byte_serialize;
 use crate::{
     model::{
         device::Format,
-        id::{ClusterId, DeviceId, GrantId, ShareLinkId},
+        id::{ClusterId, DeviceId, GrantId, ShareLinkId, WorkspaceId},
         provider::ProviderId,
     },
     oidc::Purpose,
@@ -39,6 +39,10 @@ pub const SHARED: &str = "/shared";
 pub const CLUSTERS: &str = "/clusters";
 /// The form that adds one.
 pub const ADD_CLUSTER: &str = "/clusters/add";
+/// The workspaces that the person is a member of.
+pub const WORKSPACES: &str = "/workspaces";
+/// The form that makes one.
+pub const CREATE_WORKSPACE: &str = "/workspaces/create";
 /// Is the process alive?
 pub const HEALTHZ: &str = "/healthz";
 /// Can it serve?
@@ -98,6 +102,18 @@ pub mod pattern {
     pub const KUBECONFIG_DOWNLOAD: &str = "/clusters/{cluster}/kubeconfig/download";
     /// The same as commands.
     pub const KUBECONFIG_COMMANDS: &str = "/clusters/{cluster}/kubeconfig/commands";
+    /// A workspace's overview.
+    pub const WORKSPACE: &str = "/workspaces/{workspace}";
+    /// Who is a member; POST adds, changes and removes.
+    pub const MEMBERS: &str = "/workspaces/{workspace}/members";
+    /// What happened in it.
+    pub const WORKSPACE_ACTIVITY: &str = "/workspaces/{workspace}/activity";
+    /// Its name and its end.
+    pub const WORKSPACE_SETTINGS: &str = "/workspaces/{workspace}/settings";
+    /// Deletes it (POST; GET asks first).
+    pub const DELETE_WORKSPACE: &str = "/workspaces/{workspace}/delete";
+    /// Puts a cluster into another workspace (POST; GET asks first).
+    pub const MOVE_CLUSTER: &str = "/clusters/{cluster}/move";
     /// Files that never change under their address.
     pub const STATIC: &str = "/static/{hash}/{file}";
 }
@@ -202,6 +218,33 @@ pub fn asset(hash: &str, file: &str) -> String {
     fill(pattern::STATIC, &[("hash", hash.to_owned()), ("file", file.to_owned())])
 }
 
+/// The form that adds a cluster to this workspace.
+pub fn add_cluster_to(workspace: WorkspaceId) -> String {
+    format!("{ADD_CLUSTER}?workspace={workspace}")
+}
+
+macro_rules! of_workspace {
+    ($($(#[$doc:meta])* $name:ident => $pattern:ident),+ $(,)?) => {$(
+        $(#[$doc])*
+        pub fn $name(workspace: WorkspaceId) -> String {
+            fill(pattern::$pattern, &[("workspace", workspace.to_string())])
+        }
+    )+};
+}
+
+of_workspace! {
+    /// A workspace's overview.
+    workspace => WORKSPACE,
+    /// Its members.
+    members => MEMBERS,
+    /// What happened in it.
+    workspace_activity => WORKSPACE_ACTIVITY,
+    /// Its name and its end.
+    workspace_settings => WORKSPACE_SETTINGS,
+    /// Deletes it.
+    delete_workspace => DELETE_WORKSPACE,
+}
+
 macro_rules! of_cluster {
     ($($(#[$doc:meta])* $name:ident => $pattern:ident),+ $(,)?) => {$(
         $(#[$doc])*
@@ -230,6 +273,8 @@ of_cluster! {
     activity => ACTIVITY,
     /// Its name, what it trusts, its removal.
     settings => SETTINGS,
+    /// Puts it into another workspace.
+    move_cluster => MOVE_CLUSTER,
     /// Gives a cluster back.
     leave => LEAVE,
     /// The person's own kubeconfig for it.

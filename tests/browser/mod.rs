@@ -5,6 +5,7 @@ mod kubelogin;
 mod main_job;
 mod pages;
 mod walk;
+mod workspaces;
 
 use anyhow::{Context, Result, bail};
 use testbed::{

@@ -10,9 +10,10 @@ use super::{grant, open_link, owner, pages::Studio, row, share, turn};
 use crate::flows::house::{Database, House, connect};
 
 /// An email that is nearly as long as they get.
-const LONG_EMAIL: &str = "wilhelmina.van-der-westhuizen+contractor@platform-engineering.subsidiary.acme.example";
+pub(super) const LONG_EMAIL: &str =
+    "wilhelmina.van-der-westhuizen+contractor@platform-engineering.subsidiary.acme.example";
 /// As long as a cluster's name may be.
-const LONG_NAME: &str = "payments-platform-production-europe-west-3-blue-standby-cluster";
+pub(super) const LONG_NAME: &str = "payments-platform-production-europe-west-3-blue-standby-cluster";
 
 /// So few openings of one link that a browser reaches them.
 const LIMITS: &str = "\n[limits]\nuses_per_link = 12\n";
@@ -30,7 +31,7 @@ struct Walk {
     link: String,
 }
 
-async fn person(name: &str, groups: &[&str]) -> Result<Person> {
+pub(super) async fn person(name: &str, groups: &[&str]) -> Result<Person> {
     let email = if name.contains('@') { name.to_owned() } else { format!("{name}@acme.example") };
     let person = Person::new(&email, name, groups);
     Testbed::shared().await?.directory().await?.put(person.clone())?;

@@ -17,3 +17,4 @@ mod relay_clients;
 pub(crate) mod scene;
 mod strict_provider;
 pub(crate) mod visitor;
+mod workspaces;

@@ -23,7 +23,8 @@ use crate::{
     },
 };
 
-const A_PAGE: u32 = 50;
+/// How many events a page lists.
+pub(super) const A_PAGE: u32 = 50;
 
 #[derive(Template)]
 #[template(path = "pages/activity.html")]
@@ -36,9 +37,10 @@ struct ActivityPage {
     next: Option<String>,
 }
 
-struct Day {
-    date: String,
-    events: Vec<Line>,
+/// The events of a day.
+pub(super) struct Day {
+    pub(super) date: String,
+    pub(super) events: Vec<Line>,
 }
 
 /// An event as a line: WHO did WHAT.
@@ -56,6 +58,8 @@ pub struct Line {
     pub request: Option<String>,
     /// Whether Kubelend did it, following what people had decided.
     pub by_itself: bool,
+    /// The cluster it happened on, where the page is about several.
+    pub on: Option<String>,
 }
 
 impl Line {
@@ -78,6 +82,7 @@ impl Line {
             request: event.request_id,
             by_itself: event.actor == Actor::Kubelend,
             actor: event.actor_name,
+            on: None,
         }
     }
 }
@@ -93,27 +98,32 @@ fn spoken(actor: &str, target: &str) -> String {
 /// Where a page begins.
 #[derive(Debug, serde::Deserialize)]
 pub struct From {
-    before: Option<AuditEventId>,
+    pub(super) before: Option<AuditEventId>,
 }
 
 /// The page.
 pub async fn get(at: AtCluster, Query(from): Query<From>, State(store): State<Store>) -> Result<Response, PageError> {
     let events = store.audit_of_cluster(at.id(), from.before, A_PAGE + 1).await?;
     let here = paths::activity(at.id());
-    let (days, next) = page(events, &here);
+    let (days, next) = page(events, &here, |_| None);
     let (frame, head) = (at.frame(), at.head(Tab::Activity));
     Ok(render(&ActivityPage { frame, head, here, days, newest: from.before.is_none(), next }))
 }
 
-/// Events by day, and where the next page is if there are more than one page holds.
-fn page(mut events: Vec<AuditEvent>, here: &str) -> (Vec<Day>, Option<String>) {
+/// Events by day, and where the next page is if there are more than one page holds. `on` names the cluster of an event.
+pub(super) fn page(
+    mut events: Vec<AuditEvent>,
+    here: &str,
+    on: impl Fn(&AuditEvent) -> Option<String>,
+) -> (Vec<Day>, Option<String>) {
     let more = events.len() > A_PAGE as usize;
     events.truncate(A_PAGE as usize);
     let next = events.last().filter(|_| more).map(|e| format!("{here}?before={}", e.id));
     let mut days: Vec<Day> = Vec::new();
     for event in events {
         let day = date(event.at);
-        let line = Line::on_its_day(event);
+        let on = on(&event);
+        let line = Line { on, ..Line::on_its_day(event) };
         match days.last_mut() {
             Some(last) if last.date == day => last.events.push(line),
             _ => days.push(Day { date: day, events: vec![line] }),
@@ -137,7 +147,7 @@ pub(super) mod tests {
     pub(in crate::web) fn samples() -> Vec<(&'static str, String)> {
         let staging = cluster("staging");
         let draw = |events| {
-            let (days, next) = page(events, "/a");
+            let (days, next) = page(events, "/a", |_| None);
             let head = head(&staging, Some(&check(true, true)), NOW, Tab::Activity);
             ActivityPage { frame: frame(), head, here: "/a".into(), days, newest: true, next }.render().unwrap()
         };
@@ -168,7 +178,7 @@ pub(super) mod tests {
 
     #[test]
     fn events_are_grouped_by_day_and_the_next_page_begins_after_the_last_shown() {
-        let (days, next) = page(vec![event(60), event(0), event(-60)], "/a");
+        let (days, next) = page(vec![event(60), event(0), event(-60)], "/a", |_| None);
         assert_eq!(
             days.iter().map(|d| (d.date.as_str(), d.events.len())).collect::<Vec<_>>(),
             [("23 Nov 2026", 2), ("22 Nov 2026", 1)]
@@ -176,6 +186,6 @@ pub(super) mod tests {
         assert_eq!(next, None);
         let many: Vec<_> = (0..=50).map(|n| event(-n)).collect();
         let last = many[49].id;
-        assert_eq!(page(many, "/a").1, Some(format!("/a?before={last}")));
+        assert_eq!(page(many, "/a", |_| None).1, Some(format!("/a?before={last}")));
     }
 }

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::{
-    extract::State,
+    extract::{Query, State},
     http::StatusCode,
     response::{IntoResponse, Redirect, Response},
 };
@@ -12,9 +12,11 @@ use crate::{
     kubeconfig::{self, Parsed},
     model::{claim_mapping::ClaimMapping, name::ClusterName, provider::ProviderId, role::Role},
     oidc::{Provider, Providers},
+    policy::{self, Person},
+    store::Store,
     web::{
         errors::PageError,
-        forms::{FieldErrors, ProtectedMultipart},
+        forms::{Choice, FieldErrors, ProtectedMultipart},
         frame::{Frame, Nav, render_with},
         paths,
         session::SignedIn,
@@ -31,6 +33,7 @@ struct AddClusterPage {
     name: String,
     kubeconfig: String,
     providers: Vec<ProviderBox>,
+    workspaces: Vec<Choice>,
     errors: FieldErrors,
 }
 
@@ -47,15 +50,25 @@ pub(super) fn bindable_roles() -> Vec<&'static str> {
     Role::NAMES.to_vec()
 }
 
+/// Which workspace the form begins with.
+#[derive(Debug, serde::Deserialize)]
+pub struct Into {
+    #[serde(default)]
+    workspace: String,
+}
+
 /// The form.
 pub async fn get(
     who: SignedIn,
+    Query(into): Query<Into>,
     State(gate): State<Gate>,
+    State(store): State<Store>,
     State(providers): State<Providers>,
 ) -> Result<Response, PageError> {
     gate.add_cluster(&who.person)?;
     let boxes = provider_boxes(&providers, |_| true);
-    Ok(page(&who, StatusCode::OK, Typed::default(), boxes, FieldErrors::default()))
+    let workspaces = workspaces(&who.person, &store, &into.workspace).await?;
+    Ok(page(&who, StatusCode::OK, Typed::default(), boxes, workspaces, FieldErrors::default()))
 }
 
 /// Adds it; what is wrong with the form is said at its fields.
@@ -63,10 +76,15 @@ pub async fn post(
     who: SignedIn,
     State(gate): State<Gate>,
     State(clusters): State<Clusters>,
+    State(store): State<Store>,
     State(providers): State<Providers>,
     form: ProtectedMultipart,
 ) -> Result<Response, PageError> {
-    let permit = gate.add_cluster(&who.person)?;
+    let chosen_workspace = form.get("workspace");
+    let permit = match chosen_workspace {
+        "" => gate.add_cluster(&who.person)?,
+        id => gate.add_cluster_to(&who.person, id.parse().map_err(|_| PageError::not_found())?).await?,
+    };
     let mut errors = FieldErrors::default();
     if let Some(request) = read(&form, &providers, &mut errors) {
         match clusters.add(&permit, request).await {
@@ -77,7 +95,24 @@ pub async fn post(
     }
     let typed = Typed { name: form.get("name").to_owned(), kubeconfig: pasted(&form).to_owned() };
     let boxes = provider_boxes(&providers, |p| chosen(&form, &providers, &p.settings().id));
-    Ok(page(&who, StatusCode::UNPROCESSABLE_ENTITY, typed, boxes, errors))
+    let workspaces = workspaces(&who.person, &store, chosen_workspace).await?;
+    Ok(page(&who, StatusCode::UNPROCESSABLE_ENTITY, typed, boxes, workspaces, errors))
+}
+
+/// Where a cluster of theirs can go; nothing where there is nothing to choose. Without a choice it goes to the one that they own
+/// themselves, which is made with their first cluster.
+async fn workspaces(person: &Person, store: &Store, chosen: &str) -> Result<Vec<Choice>, PageError> {
+    let own = store.own_workspace(person.identity()).await?.map(|id| id.to_string());
+    let all = store.workspaces_of(person.identity(), person.is_platform_admin()).await?;
+    let open = all
+        .into_iter()
+        .filter(|(w, role)| policy::add_cluster_to(person, w.clone(), *role).is_ok() && w.removing.is_none());
+    let chosen = if chosen.is_empty() { own.as_deref().unwrap_or_default() } else { chosen };
+    let mut choices: Vec<Choice> = open.map(|(w, _)| Choice::new(w.id.to_string(), w.name, chosen)).collect();
+    if own.is_none() && !choices.is_empty() {
+        choices.insert(0, Choice::new("", "a new one of my own", chosen));
+    }
+    Ok(if choices.len() > 1 { choices } else { Vec::new() })
 }
 
 /// What was typed. The kubeconfig is a secret: it goes back into the form it came from (the answer is `no-store`), and nowhere else.
@@ -92,6 +127,7 @@ fn page(
     status: StatusCode,
     typed: Typed,
     providers: Vec<ProviderBox>,
+    workspaces: Vec<Choice>,
     errors: FieldErrors,
 ) -> Response {
     let roles = bindable_roles();
@@ -103,6 +139,7 @@ fn page(
         name: typed.name,
         kubeconfig: typed.kubeconfig,
         providers,
+        workspaces,
         errors,
     };
     render_with(status, &page)
@@ -208,6 +245,10 @@ pub(super) mod tests {
                 manifest: "apiVersion: v1\nkind: Namespace\n".repeat(30),
                 name: name.into(),
                 kubeconfig: kubeconfig.into(),
+                workspaces: [("a", "Clusters of alice@example.com"), ("b", HOSTILE)]
+                    .into_iter()
+                    .map(|(id, name)| Choice::new(id, name, "b"))
+                    .collect(),
                 providers,
                 errors,
             }
@@ -229,6 +270,7 @@ pub(super) mod tests {
             name: name.into(),
             kubeconfig: kubeconfig.into(),
             providers: vec![],
+            workspaces: vec![],
             errors,
         }
         .render()

@@ -1,6 +1,6 @@
-//! `/clusters`: the owner's home, a sentence for each cluster.
+//! `/clusters`: the owner's home, a sentence for each cluster, by workspace where there are several.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use askama::Template;
 use axum::{extract::State, response::Response};
@@ -10,14 +10,15 @@ use crate::{
     clock::Clock,
     model::{
         cluster::{Cluster, ConnectionCheck},
-        id::ClusterId,
+        id::{ClusterId, WorkspaceId},
         time::Timestamp,
         trial::Trial,
+        workspace::Workspace,
     },
     oidc::Providers,
     store::Store,
     web::{
-        errors::PageError,
+        errors::{NextStep, PageError},
         frame::{Frame, Nav, render},
         labels::{Health, counted, outcome_class},
         paths,
@@ -32,23 +33,30 @@ const COUNTED_UP_TO: u32 = 1000;
 #[template(path = "pages/clusters.html")]
 struct ClustersPage {
     frame: Frame,
-    rows: Vec<Row>,
+    groups: Vec<Group>,
     add: &'static str,
     shared: &'static str,
 }
 
-struct Row {
-    href: String,
-    name: String,
-    facts: String,
+/// The clusters of one workspace; it is named where there are several.
+struct Group {
+    workspace: Option<NextStep>,
+    rows: Vec<Row>,
+}
+
+/// A cluster as a sentence.
+pub(super) struct Row {
+    pub(super) href: String,
+    pub(super) name: String,
+    pub(super) facts: String,
     health: Health,
-    state: String,
+    pub(super) state: String,
     /// Where it is said why it waits.
-    why: Option<String>,
+    pub(super) why: Option<String>,
 }
 
 impl Row {
-    fn class(&self) -> &'static str {
+    pub(super) fn class(&self) -> &'static str {
         outcome_class(self.health.outcome)
     }
 }
@@ -61,10 +69,44 @@ pub async fn get(
     State(clock): State<Clock>,
 ) -> Result<Response, PageError> {
     let clusters = store.clusters_of(who.person.identity(), who.person.is_platform_admin()).await?;
-    let counts = Counts::read(&store, &clusters, clock.now()).await?;
-    let rows = clusters.iter().map(|c| row(c, &counts, &providers, clock.now())).collect();
+    let rows = rows(&store, &providers, &clusters, clock.now()).await?;
+    let within: Vec<WorkspaceId> = clusters.iter().map(|c| c.workspace).collect();
+    let several = within.windows(2).any(|two| two[0] != two[1]);
+    let workspaces = if several { store.workspaces(&distinct(&within)).await? } else { Vec::new() };
+    let groups = grouped(within.into_iter().zip(rows).collect(), &workspaces);
     let frame = Frame::new(&who, Nav::Clusters);
-    Ok(render(&ClustersPage { frame, rows, add: paths::ADD_CLUSTER, shared: paths::SHARED }))
+    Ok(render(&ClustersPage { frame, groups, add: paths::ADD_CLUSTER, shared: paths::SHARED }))
+}
+
+fn distinct(ids: &[WorkspaceId]) -> Vec<WorkspaceId> {
+    let all: BTreeSet<WorkspaceId> = ids.iter().copied().collect();
+    all.into_iter().collect()
+}
+
+/// Rows under their workspaces, which come in their own order; without any, in one nameless group.
+fn grouped(mut rows: Vec<(WorkspaceId, Row)>, workspaces: &[Workspace]) -> Vec<Group> {
+    let mut groups = Vec::new();
+    for workspace in workspaces {
+        let (inside, others) = rows.into_iter().partition::<Vec<_>, _>(|(id, _)| *id == workspace.id);
+        rows = others;
+        let name = NextStep::new(workspace.name.as_str(), paths::workspace(workspace.id));
+        groups.push(Group { workspace: Some(name), rows: inside.into_iter().map(|(_, row)| row).collect() });
+    }
+    if !rows.is_empty() {
+        groups.push(Group { workspace: None, rows: rows.into_iter().map(|(_, row)| row).collect() });
+    }
+    groups
+}
+
+/// A sentence for each of these clusters.
+pub(super) async fn rows(
+    store: &Store,
+    providers: &Providers,
+    clusters: &[Cluster],
+    now: Timestamp,
+) -> Result<Vec<Row>, PageError> {
+    let counts = Counts::read(store, clusters, now).await?;
+    Ok(clusters.iter().map(|c| row(c, &counts, providers, now)).collect())
 }
 
 #[derive(Default)]
@@ -145,22 +187,26 @@ pub(super) mod tests {
     use super::*;
     use crate::{
         model::cluster::StepOutcome,
-        web::pages::samples::{LONG_NAME, frame},
+        web::pages::{
+            samples::{HOSTILE, LONG_NAME, frame},
+            workspace::tests::workspace,
+        },
     };
 
-    pub(in crate::web) fn samples() -> Vec<(&'static str, String)> {
-        let row = |name: &str, outcome, words: &str, facts: String| Row {
+    fn row(name: &str, outcome: StepOutcome, words: &str, facts: String) -> Row {
+        Row {
             href: "/clusters/x".into(),
             name: name.into(),
             facts,
             state: words.into(),
             why: words.starts_with("waits").then(|| "/clusters/x#connection".into()),
             health: Health { outcome, words: words.into() },
-        };
-        let draw = |frame, rows| {
-            ClustersPage { frame, rows, add: paths::ADD_CLUSTER, shared: paths::SHARED }.render().unwrap()
-        };
-        let rows = vec![
+        }
+    }
+
+    /// Rows to draw.
+    pub(in crate::web) fn sample_rows() -> Vec<Row> {
+        vec![
             row(
                 "staging",
                 StepOutcome::Passed,
@@ -180,10 +226,20 @@ pub(super) mod tests {
                 facts(None, &["Dex"], (0, 0), 0),
             ),
             row(LONG_NAME, StepOutcome::Waiting, "checking …", facts(None, &["Dex"], (1, 0), 1)),
-        ];
+        ]
+    }
+
+    pub(in crate::web) fn samples() -> Vec<(&'static str, String)> {
+        let draw = |frame, groups| {
+            ClustersPage { frame, groups, add: paths::ADD_CLUSTER, shared: paths::SHARED }.render().unwrap()
+        };
+        let (mine, hostile) = (workspace("Clusters of alice@example.com"), workspace(HOSTILE));
+        let within = |id| sample_rows().into_iter().map(move |row| (id, row));
+        let several = grouped(within(mine.id).chain(within(hostile.id)).collect(), &[mine.clone(), hostile]);
         let stranger = Frame { may_add_clusters: false, ..frame() };
         vec![
-            ("clusters", draw(frame(), rows)),
+            ("clusters", draw(frame(), grouped(within(mine.id).collect(), &[]))),
+            ("clusters-workspaces", draw(frame(), several)),
             ("clusters-empty", draw(frame(), vec![])),
             ("clusters-stranger", draw(stranger, vec![])),
         ]

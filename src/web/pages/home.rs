@@ -11,7 +11,8 @@ use crate::{
     web::{errors::PageError, paths, session::MaybeSignedIn},
 };
 
-/// To the clusters, for those who have or may add some; to what is shared with them, for others; to signing in, for strangers.
+/// To the clusters, for those who have or may add some; to their workspaces, for those whose workspaces have none; to what is shared
+/// with them, for others; to signing in, for strangers.
 pub async fn get(State(store): State<Store>, MaybeSignedIn(who): MaybeSignedIn) -> Result<Response, PageError> {
     let Some(who) = who else {
         return Ok(Redirect::to(&paths::sign_in(paths::HOME, Purpose::Pages)).into_response());
@@ -19,5 +20,12 @@ pub async fn get(State(store): State<Store>, MaybeSignedIn(who): MaybeSignedIn) 
     let person = &who.person;
     let manages = person.may_add_clusters()
         || !store.clusters_of(person.identity(), person.is_platform_admin()).await?.is_empty();
-    Ok(Redirect::to(if manages { paths::CLUSTERS } else { paths::SHARED }).into_response())
+    let there = if manages {
+        paths::CLUSTERS
+    } else if store.memberships_of(person.identity()).await?.is_empty() {
+        paths::SHARED
+    } else {
+        paths::WORKSPACES
+    };
+    Ok(Redirect::to(there).into_response())
 }

@@ -108,6 +108,14 @@ fn all() -> Vec<(&'static str, String)> {
     pages.extend(credentials::tests::samples());
     pages.extend(activity::tests::samples());
     pages.extend(settings::tests::samples());
+    pages.extend(super::workspaces::tests::samples());
+    pages.extend(super::create_workspace::tests::samples());
+    pages.extend(super::workspace_overview::tests::samples());
+    pages.extend(super::members::tests::samples());
+    pages.extend(super::workspace_activity::tests::samples());
+    pages.extend(super::workspace_settings::tests::samples());
+    pages.extend(super::delete_workspace::tests::samples());
+    pages.extend(super::move_cluster::tests::samples());
     pages.extend(super::devices::tests::samples());
     pages.extend(super::kubeconfig::tests::samples());
     pages.extend(super::claims::tests::samples());

@@ -10,6 +10,7 @@ use axum::{
 use super::{
     add_cluster::names_people,
     cluster::{AtCluster, Head, Tab},
+    move_cluster::{Place, place},
     settings_form::SettingsForm,
 };
 use crate::{
@@ -46,6 +47,7 @@ struct SettingsPage {
     formats: Vec<Offered>,
     losers: String,
     purge_means: String,
+    place: Place,
 }
 
 /// A format that can be offered.
@@ -185,6 +187,7 @@ async fn page(
         formats: offered(at.cluster(), providers, form),
         losers: losers(people, groups),
         purge_means: purge_means(people, groups),
+        place: place(at, store).await?,
     };
     let status = if wrong { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     Ok(render_with(status, &page))
@@ -276,9 +279,12 @@ fn purge_means(people: u32, groups: u32) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::web::pages::{
-        cluster::tests::{cluster, head},
-        samples::{HOSTILE, LONG_NAME, NOW, check, frame},
+    use crate::web::{
+        errors::NextStep,
+        pages::{
+            cluster::tests::{cluster, head},
+            samples::{HOSTILE, LONG_NAME, NOW, check, frame},
+        },
     };
 
     pub(in crate::web) fn samples() -> Vec<(&'static str, String)> {
@@ -306,6 +312,11 @@ pub(super) mod tests {
                         mapping: mapping.clone(),
                     })
                     .collect(),
+                place: Place {
+                    workspace: NextStep::new(HOSTILE, "/workspaces/x"),
+                    targets: (1..count).map(|n| Choice::new(n.to_string(), HOSTILE, "")).collect(),
+                    action: "/m".into(),
+                },
                 losers: losers(14, 2),
                 purge_means: purge_means(14, 2),
             }

@@ -1,0 +1,131 @@
+//! The forms of the members page: whom to make what, read field by field.
+
+use crate::{
+    model::{grant::Grantee, name::Email, provider::ProviderId, workspace::MemberRole},
+    oidc::Providers,
+    web::forms::{Choice, FieldErrors},
+};
+
+/// The forms, as they are typed; `change` says which.
+#[derive(Debug, serde::Deserialize)]
+#[serde(default)]
+pub struct MemberForm {
+    /// `add`, `role`, `remove` or `leave`.
+    pub change: String,
+    /// `user` or `group`.
+    pub kind: String,
+    /// Email or group.
+    pub name: String,
+    /// Where there are several.
+    pub provider: String,
+    /// The role.
+    pub role: String,
+    /// In place of kind, name and provider: a member that there is.
+    pub member: String,
+}
+
+impl Default for MemberForm {
+    fn default() -> Self {
+        Self {
+            change: String::new(),
+            kind: "user".into(),
+            name: String::new(),
+            provider: String::new(),
+            role: MemberRole::Viewer.as_str().into(),
+            member: String::new(),
+        }
+    }
+}
+
+/// What a member is called in a form.
+pub(super) fn key(who: &Grantee) -> String {
+    match who {
+        Grantee::Person(id) => format!("person:{id}"),
+        Grantee::Email(provider, email) => format!("email:{provider}:{email}"),
+        Grantee::Group(provider, group) => format!("group:{provider}:{group}"),
+    }
+}
+
+/// The roles as choices.
+pub(super) fn roles(chosen: &str) -> Vec<Choice> {
+    MemberRole::ALL.into_iter().map(|role| Choice::new(role.as_str(), role.as_str(), chosen)).collect()
+}
+
+impl MemberForm {
+    pub(super) fn kinds(&self) -> Vec<Choice> {
+        [("user", "Person"), ("group", "Group")]
+            .into_iter()
+            .map(|(value, label)| Choice::new(value, label, &self.kind))
+            .collect()
+    }
+
+    pub(super) fn roles(&self) -> Vec<Choice> {
+        roles(&self.role)
+    }
+
+    /// The providers as choices.
+    pub(super) fn providers(&self, providers: &Providers) -> Vec<Choice> {
+        let choice = |id: &ProviderId, name: &str| Choice::new(id.to_string(), name.to_owned(), &self.provider);
+        providers.iter().map(|p| p.settings()).map(|s| choice(&s.id, &s.name)).collect()
+    }
+
+    pub(super) fn role(&self, errors: &mut FieldErrors) -> Option<MemberRole> {
+        errors.keep("role", MemberRole::parse(&self.role).ok_or("Choose what they may do."))
+    }
+
+    /// Whom to add, and as what.
+    pub(super) fn read(&self, providers: &Providers, errors: &mut FieldErrors) -> Option<(Grantee, MemberRole)> {
+        let known: Vec<ProviderId> = providers.iter().map(|p| p.settings().id.clone()).collect();
+        let who = self.who(&known, errors);
+        Some((who?, self.role(errors)?))
+    }
+
+    fn who(&self, known: &[ProviderId], errors: &mut FieldErrors) -> Option<Grantee> {
+        let provider = match known {
+            [only] => Some(only),
+            several => several.iter().find(|id| id.as_str() == self.provider),
+        };
+        let provider = errors.keep("provider", provider.cloned().ok_or("Choose where they sign in."))?;
+        let name = self.name.trim();
+        match self.kind.as_str() {
+            "user" => errors.keep("name", name.parse::<Email>()).map(|email| Grantee::Email(provider, email)),
+            "group" if name.is_empty() => {
+                errors.add("name", "Name a group as your sign-in provider does.");
+                None
+            }
+            "group" => Some(Grantee::Group(provider, name.to_owned())),
+            _ => {
+                errors.add("kind", "Choose person or group.");
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(kind: &str, name: &str, provider: &str, known: &[&str]) -> Result<String, Vec<&'static str>> {
+        let form =
+            MemberForm { kind: kind.into(), name: name.into(), provider: provider.into(), ..MemberForm::default() };
+        let known: Vec<ProviderId> = known.iter().map(|id| id.parse().unwrap()).collect();
+        let mut errors = FieldErrors::default();
+        form.who(&known, &mut errors).map(|who| key(&who)).ok_or_else(|| errors.0.iter().map(|(f, _)| *f).collect())
+    }
+
+    #[test]
+    fn a_member_is_named_by_email_or_group_at_a_provider() {
+        assert_eq!(read("user", " Bob@example.com ", "", &["dex"]).unwrap(), "email:dex:Bob@example.com");
+        assert_eq!(read("group", " devs", "corp", &["dex", "corp"]).unwrap(), "group:corp:devs");
+        for (kind, name, provider, field) in [
+            ("user", "bob", "dex", "name"),
+            ("user", "a@evil.com@good.com", "dex", "name"),
+            ("group", " ", "dex", "name"),
+            ("robot", "x", "dex", "kind"),
+            ("user", "bob@example.com", "other", "provider"),
+        ] {
+            assert_eq!(read(kind, name, provider, &["dex", "corp"]).unwrap_err(), [field], "{kind} {name}");
+        }
+    }
+}
