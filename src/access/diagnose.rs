@@ -15,11 +15,13 @@ use super::{
 use crate::{
     clock::Clock,
     crypto::Keyring,
-    k8s::{ClusterClient, Connector, IssuerFigures, K8sError, Shown, UserInfo},
+    k8s::{ClusterClient, Connector, K8sError, Shown, UserInfo},
     model::{
+        client_trial::{ClientTrial, Standing},
         cluster::Cluster,
-        diagnosis::{Answer, Clocks, Facts, Figures, Finding, Keys, Reach, TokenState, WaitingGrant, diagnose},
-        grant::{Grant, GrantState, Grantee},
+        device::Format,
+        diagnosis::{Answer, Clocks, Facts, Figures, Finding, Keys, TokenState, diagnose},
+        grant::Grant,
         provider::ProviderId,
         token_claims::TokenClaims,
         trial::Trial,
@@ -30,8 +32,10 @@ use crate::{
 };
 
 mod rights;
+mod seen;
 
 pub use rights::TestedRight;
+use seen::{reach, total, trouble, waiting};
 
 /// How long a test may take in all, a page waits for it.
 const TEST_BOUND: Duration = Duration::from_millis(2_300);
@@ -103,20 +107,24 @@ impl Diagnoser {
         Self { store, own, clients, connector, providers, clock }
     }
 
-    /// Asks the cluster with the person's own token who they are and what they may do. At most about 2.5 s.
+    /// Asks the cluster with the person's own token who they are and what they may do. At most about 2.5 s. Where there are
+    /// tokens of several clients, with one of the client of this format; what the cluster makes of that client is kept.
     pub async fn test(
         &self,
         permit: &Authorized<HoldKubeconfig>,
         grants: &[Grant],
         token_key: &str,
+        format: Format,
     ) -> Result<ConnectionTest, AccessError> {
         let (begun, until) = (self.clock.now(), Instant::now() + TEST_BOUND);
         let (cluster, identity) = (permit.cluster(), permit.person().identity());
         let provider = self.providers.get(&identity.provider).ok_or(Forbidden::ProviderNotTrusted)?;
         let mapping = cluster.mapping(&identity.provider).ok_or(Forbidden::ProviderNotTrusted)?;
-        let trusted_before = self.last_trial(cluster, &identity.provider).await?.is_some_and(|t| t.username.is_some());
-        let (token, seen) = match self.own.held(permit, token_key).await? {
-            Held::Living(token) => match TokenClaims::read(token.expose_secret()) {
+        let trials = self.store.client_trials(cluster.id).await?;
+        let held = self.own.held(permit, token_key, !format.is_relayed()).await?;
+        let client = held.client(provider.settings());
+        let (token, seen) = match held {
+            Held::Living { token, .. } => match TokenClaims::read(token.expose_secret()) {
                 Some(claims) => (TokenState::Shown(claims), self.look(cluster, provider, token, grants, until).await),
                 None => (TokenState::Missing, Seen::only(Answer::NotAsked)),
             },
@@ -124,20 +132,29 @@ impl Diagnoser {
             Held::Missing => (TokenState::Missing, Seen::only(Answer::NotAsked)),
             Held::ProviderDown => (TokenState::ProviderDown, Seen::only(Answer::NotAsked)),
         };
+        let clients = provider.settings().clients();
+        let accepted = |client: &str| Standing::of(&trials, &identity.provider, client).is_accepted();
         let findings = diagnose(&Facts {
             token,
             mapping,
-            clients: provider.settings().clients().into_iter().map(str::to_owned).collect(),
+            clients: clients.iter().copied().map(str::to_owned).collect(),
             private_ca: provider.settings().ca_pem.is_some(),
             answer: seen.answer,
             clocks: seen.clocks,
             figures: seen.figures,
-            trusted_before,
+            trusted_before: client.is_some_and(&accepted),
+            other_client_trusted: clients.iter().any(|other| Some(*other) != client && accepted(other)),
             waiting: grants.iter().filter_map(waiting).collect(),
             reach: reach(grants),
         });
-        let millis = u64::try_from(self.clock.now().since(begun).as_millis()).unwrap_or(u64::MAX);
-        Ok(ConnectionTest { user: seen.user, rights: seen.rights, findings, millis })
+        let test = ConnectionTest {
+            user: seen.user,
+            rights: seen.rights,
+            findings,
+            millis: u64::try_from(self.clock.now().since(begun).as_millis()).unwrap_or(u64::MAX),
+        };
+        self.keep_client_trial(permit, client, &test, &trials).await?;
+        Ok(test)
     }
 
     /// The same for the people who look after a cluster, without the question what they may do; what came out is kept, so that
@@ -148,7 +165,7 @@ impl Diagnoser {
         permit: &Authorized<HoldKubeconfig>,
         token_key: &str,
     ) -> Result<Option<Trial>, AccessError> {
-        let test = self.test(permit, &[], token_key).await?;
+        let test = self.test(permit, &[], token_key, Format::Relay).await?;
         let identity = permit.person().identity();
         let Some(trial) = Trial::of(
             identity.provider.clone(),
@@ -174,6 +191,28 @@ impl Diagnoser {
     ) -> Result<Option<TokenClaims>, AccessError> {
         let newest = self.own.newest(permit.person().identity(), token_key).await?;
         Ok(newest.and_then(|tokens| TokenClaims::read(tokens.id_token.expose_secret())))
+    }
+
+    /// Keeps what a cluster makes of a client, where it counts and is news.
+    async fn keep_client_trial(
+        &self,
+        permit: &Authorized<HoldKubeconfig>,
+        client: Option<&str>,
+        test: &ConnectionTest,
+        all: &[ClientTrial],
+    ) -> Result<(), AccessError> {
+        let (identity, now) = (permit.person().identity(), self.clock.now());
+        let trial = client.and_then(|client| {
+            let (provider, known) = (identity.provider.clone(), test.user.is_some());
+            ClientTrial::of(provider, client.to_owned(), identity.id, now, known, &test.findings)
+        });
+        let Some(trial) = trial else { return Ok(()) };
+        let last = all.iter().find(|last| last.provider == trial.provider && last.client == trial.client);
+        let is_news = last.is_none_or(|last| !trial.says_the_same(last) || trial.at.since(last.at) >= FRESH);
+        if is_news && trial.counts_after(last) {
+            self.store.keep_client_trial(permit.cluster().id, &trial).await?;
+        }
+        Ok(())
     }
 
     async fn last_trial(&self, cluster: &Cluster, provider: &ProviderId) -> Result<Option<Trial>, AccessError> {
@@ -246,43 +285,4 @@ async fn known(client: &ClusterClient, user: UserInfo, grants: &[Grant], until: 
     let all_groups = user.more_groups == 0;
     let answer = Answer::Known { username: user.username.clone(), groups: user.groups.clone(), all_groups, denied };
     Seen { user: Some(user), rights, ..Seen::only(answer) }
-}
-
-fn total(figures: &IssuerFigures) -> f64 {
-    figures.accepted + figures.refused
-}
-
-fn trouble(error: K8sError) -> Answer {
-    match error {
-        K8sError::Unauthorized => Answer::Unauthorized,
-        K8sError::Unreachable(why) => Answer::Unreachable(why),
-        K8sError::TimedOut => Answer::Silent,
-        K8sError::Tls(why) => Answer::Certificate(why),
-        K8sError::Nonsense(why) => Answer::NotKubernetes(why),
-        K8sError::NotFound => Answer::NotKubernetes("it does not know the API that says who somebody is".into()),
-        K8sError::Forbidden(why) | K8sError::Conflict(why) | K8sError::Unusable(why) => Answer::Refused(why),
-        K8sError::Refused(status, why) => Answer::Refused(format!("{status}: {why}")),
-    }
-}
-
-fn reach(grants: &[Grant]) -> Reach {
-    let by_group: Vec<bool> = grants
-        .iter()
-        .filter(|grant| grant.role.is_some())
-        .map(|grant| matches!(grant.grantee, Grantee::Group(..)))
-        .collect();
-    match by_group.as_slice() {
-        [] => Reach::None,
-        some if some.contains(&true) => Reach::ByGroup,
-        _ => Reach::ByName,
-    }
-}
-
-fn waiting(grant: &Grant) -> Option<WaitingGrant> {
-    match grant.state {
-        GrantState::Applied | GrantState::Removing | GrantState::Removed => return None,
-        GrantState::Pending | GrantState::Conflict | GrantState::Failed => {}
-    }
-    let what = format!("{} on {}", grant.role.as_ref()?, grant.scope.in_words());
-    Some(WaitingGrant { what, state: grant.state, detail: grant.state_detail.clone() })
 }

@@ -10,7 +10,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use secrecy::SecretString;
 
-use super::{AccessError, Relay, Upstreams, audit, own_tokens::OwnTokens, upstream::UpstreamError};
+use super::{AccessError, Formats, Relay, Upstreams, audit, own_tokens::OwnTokens, upstream::UpstreamError};
 use crate::{
     clock::Clock,
     crypto::{DEVICE_PREFIX, Keyring, PlainToken},
@@ -116,10 +116,12 @@ impl Kubeconfigs {
         Self { store, own, upstreams, relay, providers, clock }
     }
 
-    /// The formats that this person can have for this cluster, the usual one first.
-    pub fn formats(&self, permit: &Authorized<HoldKubeconfig>) -> Vec<Format> {
-        let all = self.provider(permit).map(|provider| provider.settings().formats()).unwrap_or_default();
-        all.into_iter().filter(|format| permit.cluster().offers(*format)).collect()
+    /// The formats that this person's provider and the cluster's owners offer, the usual one first, each with what the cluster
+    /// last made of its client.
+    pub async fn formats(&self, permit: &Authorized<HoldKubeconfig>) -> Result<Formats, AccessError> {
+        let trials = self.store.client_trials(permit.cluster().id).await?;
+        let Ok(provider) = self.provider(permit) else { return Ok(Formats::default()) };
+        Ok(Formats::of(permit.cluster(), provider.settings(), &trials))
     }
 
     /// Whether [`issue`](Self::issue) would succeed now, without asking the provider; if not, a sign-in comes first.
@@ -166,7 +168,7 @@ impl Kubeconfigs {
         token_key: &str,
         request: &IssueRequest,
     ) -> Result<Issued, AccessError> {
-        if !self.formats(permit).contains(&request.format) {
+        if !self.formats(permit).await?.offers(request.format) {
             return Err(AccessError::NotFound);
         }
         Ok(self.way(permit, token_key, request).await?.issued())
@@ -186,7 +188,7 @@ impl Kubeconfigs {
     ) -> Result<SecretString, AccessError> {
         let mut ways = Vec::new();
         for permit in permits {
-            let format = *self.formats(permit).first().ok_or(AccessError::NotFound)?;
+            let format = self.formats(permit).await?.usual().ok_or(AccessError::NotFound)?;
             let request = IssueRequest { format, device: device.to_owned(), from };
             let mut way = self.way(permit, token_key, &request).await?;
             way.cluster.name = free_name(&way.cluster.name, &ways);

@@ -9,10 +9,12 @@ use crate::{
     clock::Clock,
     crypto::Keyring,
     model::{
+        device::Format,
         identity::Identity,
         time::Timestamp,
         token_set::{TokenSet, Tokens},
     },
+    oidc::ProviderSettings,
     policy::{Authorized, HoldKubeconfig},
     store::{Store, StoreError},
 };
@@ -33,13 +35,29 @@ pub(super) struct OwnTokens {
 #[derive(Debug)]
 pub(super) enum Held {
     /// A living token.
-    Living(SecretString),
+    Living {
+        /// The token.
+        token: SecretString,
+        /// Whether it is one of the client of kubeconfigs that talk to the provider by themselves.
+        direct: bool,
+    },
     /// The last one has ended, then.
     Over(Timestamp),
     /// None.
     Missing,
     /// The provider would have to renew it and does not answer.
     ProviderDown,
+}
+
+impl Held {
+    /// The client that a living token was given to.
+    pub(super) fn client<'a>(&self, provider: &'a ProviderSettings) -> Option<&'a str> {
+        match self {
+            Self::Living { direct: true, .. } => provider.client_of(Format::Provider),
+            Self::Living { direct: false, .. } => provider.client_of(Format::Relay),
+            Self::Over(_) | Self::Missing | Self::ProviderDown => None,
+        }
+    }
 }
 
 impl OwnTokens {
@@ -68,17 +86,34 @@ impl OwnTokens {
         }
     }
 
-    /// A living ID token of this person for this cluster, renewed where that is possible, or what there is instead.
-    pub(super) async fn held(&self, permit: &Authorized<HoldKubeconfig>, token_key: &str) -> Result<Held, AccessError> {
-        if let Some(set) = self.session(permit, token_key).await? {
-            return Ok(Held::Living(set.tokens.id_token));
+    /// A living ID token of this person for this cluster, renewed where that is possible, or what there is instead. Where there
+    /// are tokens of both clients, it is one of that which is wanted.
+    pub(super) async fn held(
+        &self,
+        permit: &Authorized<HoldKubeconfig>,
+        token_key: &str,
+        wants_direct: bool,
+    ) -> Result<Held, AccessError> {
+        let session = self.session(permit, token_key).await?;
+        let living = |set: TokenSet| Held::Living { token: set.tokens.id_token, direct: set.direct };
+        match session {
+            Some(set) if wants_direct || !set.direct => Ok(living(set)),
+            session => match (self.renewed(permit, token_key).await, session) {
+                (Ok(Held::Living { token, direct }), _) => Ok(Held::Living { token, direct }),
+                (_, Some(set)) => Ok(living(set)),
+                (other, None) => other,
+            },
         }
+    }
+
+    /// A token of the relay's client.
+    async fn renewed(&self, permit: &Authorized<HoldKubeconfig>, token_key: &str) -> Result<Held, AccessError> {
         let identity = permit.person().identity();
         if permit.cluster().mapping(&identity.provider).is_none() {
             return Ok(Held::Missing);
         }
         match tokio::time::timeout(RENEWAL, self.upstreams.living(identity)).await {
-            Ok(Ok(tokens)) => Ok(Held::Living(tokens.id_token)),
+            Ok(Ok(tokens)) => Ok(Held::Living { token: tokens.id_token, direct: false }),
             Ok(Err(UpstreamError::Missing | UpstreamError::Ended)) => {
                 let last = self.newest(identity, token_key).await?;
                 Ok(last.map_or(Held::Missing, |tokens| Held::Over(tokens.expires_at)))

@@ -6,6 +6,7 @@
 pub mod audience;
 pub mod audit;
 pub mod claim_mapping;
+pub mod client_trial;
 pub mod cluster;
 pub mod device;
 pub mod diagnosis;

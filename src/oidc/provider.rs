@@ -58,6 +58,11 @@ impl ProviderSettings {
         Format::ALL.into_iter().filter(offered).collect()
     }
 
+    /// The client whose tokens a format carries; `None` where there is none.
+    pub fn client_of(&self, format: Format) -> Option<&str> {
+        if format.is_relayed() { Some(self.client_id.as_str()) } else { self.direct_client() }
+    }
+
     /// The client that somebody signs in with.
     pub(super) fn client_for(&self, purpose: Purpose) -> &str {
         let direct = self.direct_client().filter(|_| purpose == Purpose::Direct);

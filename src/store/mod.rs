@@ -11,6 +11,7 @@ mod db;
 
 mod audit;
 mod checks;
+mod client_trials;
 mod clusters;
 mod devices;
 mod grants;

@@ -6,6 +6,7 @@ mod crashes;
 mod credentials;
 mod diagnosis;
 mod forger;
+mod formats;
 pub(crate) mod house;
 mod keys;
 mod links;

@@ -6,10 +6,11 @@ use kubelend::{
     model::{
         audit::{Action, Actor},
         claim_mapping::{ClaimMapping, UsernameClaim},
+        client_trial::ClientTrial,
         cluster::{CheckStep, ConnectionCheck, CredentialKind, Endpoint, Removal, StepOutcome},
         diagnosis::{Cause, Certainty, Finding},
         grant::{EndReason, GrantState, Grantee, Origin},
-        id::{CheckId, ClusterId},
+        id::{CheckId, ClusterId, IdentityId},
         time::Timestamp,
         trial::Trial,
         workspace::MemberRole,
@@ -40,6 +41,7 @@ both!(
     nothing_of_a_removed_cluster_stays_but_its_trail,
     a_check_is_kept_until_another_begins,
     the_last_trial_of_each_provider_is_kept,
+    the_last_trial_of_each_client_is_kept,
     clusters_that_want_checking_are_named,
 );
 
@@ -419,6 +421,30 @@ async fn the_last_trial_of_each_provider_is_kept(bed: Bed) {
     assert_eq!(bed.store.trials(&[cluster.id]).await.unwrap(), [(cluster.id, other)]);
     let gone = bed.store.keep_trial(ClusterId::new(), &first).await;
     assert!(matches!(gone, Err(StoreError::NotFound)), "{gone:?}");
+}
+
+async fn the_last_trial_of_each_client_is_kept(bed: Bed) {
+    let cluster = bed.cluster().await;
+    let why = Finding { cause: Cause::IssuerUnknown { counted: true }, certainty: Certainty::Certain, trouble: true };
+    let trial = |client: &str, at: u64, refused: Option<Vec<Finding>>| ClientTrial {
+        provider: "dex".parse().unwrap(),
+        client: client.into(),
+        by: IdentityId::new(),
+        at: later(at),
+        refused,
+    };
+    let (first, second) = (trial("kubelend", 1, None), trial("kubelend", 2, Some(vec![why])));
+    let other = trial("direct", 3, None);
+    for trial in [&first, &second, &other] {
+        bed.store.keep_client_trial(cluster.id, trial).await.unwrap();
+    }
+    assert_eq!(bed.store.client_trials(cluster.id).await.unwrap(), [other.clone(), second]);
+    // What another version wrote counts as not made.
+    bed.run("UPDATE client_trials SET refused = '{\"new\":1}' WHERE client = 'kubelend'").await;
+    assert_eq!(bed.store.client_trials(cluster.id).await.unwrap(), [other]);
+    let gone = bed.store.keep_client_trial(ClusterId::new(), &first).await;
+    assert!(matches!(gone, Err(StoreError::NotFound)), "{gone:?}");
+    assert!(bed.store.client_trials(ClusterId::new()).await.unwrap().is_empty());
 }
 
 async fn clusters_that_want_checking_are_named(bed: Bed) {

@@ -104,8 +104,10 @@ pub struct Facts<'a> {
     pub clocks: Option<Clocks>,
     /// The API server's figures, where Kubelend may read them and it counts.
     pub figures: Option<Figures>,
-    /// Whether this API server took a token of this provider before.
+    /// Whether this API server took a token of this client before.
     pub trusted_before: bool,
+    /// Whether it took one of another client of this provider.
+    pub other_client_trusted: bool,
     /// Grants that the cluster has not followed.
     pub waiting: Vec<WaitingGrant>,
     /// How grants reach them.

@@ -126,6 +126,8 @@ fn by_likelihood(facts: &Facts<'_>, claims: &TokenClaims) -> Vec<Finding> {
     let not_reached = Cause::IssuerNotReached { counted: false };
     let mut causes = if facts.trusted_before {
         vec![Cause::Claims, audience, not_reached, unknown]
+    } else if facts.other_client_trusted {
+        vec![audience, Cause::Claims, not_reached, unknown]
     } else if facts.private_ca {
         vec![unknown, not_reached, audience, Cause::Claims]
     } else {

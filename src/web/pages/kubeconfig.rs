@@ -9,9 +9,12 @@ use axum::{
 };
 use secrecy::ExposeSecret;
 
-use super::connection_test::TestView;
+use super::{
+    connection_test::TestView,
+    format_choice::{Choice, Facts, choices},
+};
 use crate::{
-    access::{AccessError, Diagnoser, Gate, IssueRequest, Issued, Kubeconfigs, Relay},
+    access::{AccessError, Diagnoser, Formats, Gate, IssueRequest, Issued, Kubeconfigs, Relay},
     clock::Clock,
     model::{
         device::Format,
@@ -20,7 +23,7 @@ use crate::{
         provider::ProviderId,
         time::Timestamp,
     },
-    oidc::{Providers, Purpose, RefreshError},
+    oidc::{ProviderSettings, Providers, Purpose, RefreshError},
     policy::{Authorized, HoldKubeconfig},
     store::Store,
     web::{
@@ -31,7 +34,6 @@ use crate::{
         diagnosis::About,
         errors::{NextStep, PageError},
         frame::{Frame, Nav, render},
-        labels::length,
         paths,
         session::SignedIn,
         when::When,
@@ -86,19 +88,16 @@ struct Page {
     claims: &'static str,
 }
 
-/// A format to choose.
-struct Choice {
-    value: &'static str,
-    chosen: bool,
-    name: &'static str,
-    /// Whom it is for, when it ends, and how it is taken back.
-    hint: String,
-}
-
 /// Which format is looked at.
 #[derive(Clone, Debug, Default, serde::Deserialize)]
 pub struct Wish {
     format: Option<String>,
+}
+
+impl Wish {
+    fn wanted(&self) -> Option<Format> {
+        self.format.as_deref().and_then(Format::parse)
+    }
 }
 
 /// How long it is theirs, and who can end it.
@@ -127,14 +126,14 @@ pub async fn get(
     Query(wish): Query<Wish>,
 ) -> Result<Response, PageError> {
     let (permit, grants) = desk.gate.hold_kubeconfig(&who.person, cluster).await?;
-    let format = desk.chosen(&permit, &wish)?;
-    let yaml = desk.kubeconfigs.preview(&permit, format);
     let lent = desk.lent(&grants, who.person.identity().id).await?;
-    let (test, can_issue) = tokio::join!(
-        desk.test(&permit, &grants, &who, lent.by.clone()),
-        desk.kubeconfigs.can_issue(&permit, &who.token_key, format),
-    );
-    let (can_issue, name) = (can_issue?, permit.cluster().name.to_string());
+    let tried = Desk::tried(&desk.kubeconfigs.formats(&permit).await?, &wish)?;
+    let test = desk.test(&permit, &grants, &who, lent.by.clone(), tried).await?;
+    // What the test found decides what is offered.
+    let formats = desk.kubeconfigs.formats(&permit).await?;
+    let format = Desk::chosen(&formats, &wish)?;
+    let can_issue = desk.kubeconfigs.can_issue(&permit, &who.token_key, format).await?;
+    let name = permit.cluster().name.to_string();
     let provider = &who.person.identity().provider;
     let there = |path: &str| {
         if can_issue { paths::with_format(path, format) } else { sign_in_for(cluster, provider, format) }
@@ -144,14 +143,14 @@ pub async fn get(
         provider: desk.name_of(provider),
         here: paths::kubeconfig(cluster),
         manage: paths::cluster(cluster),
-        test: test?,
-        formats: desk.choices(&permit, format).await?,
+        test,
+        formats: desk.choices(&permit, &who, &formats, format, lent.by.clone()).await?,
         download: there(&paths::kubeconfig_download(cluster)),
         signs_in_first: !can_issue,
         commands: there(&paths::kubeconfig_commands(cluster)),
         file_name: format!("kubeconfig-{name}.yaml"),
         example: example(&grants),
-        yaml: yaml?,
+        yaml: desk.kubeconfigs.preview(&permit, format)?,
         lent,
         devices: paths::OWN_DEVICES,
         claims: paths::CLAIMS,
@@ -202,49 +201,40 @@ pub async fn commands(
 }
 
 impl Desk {
-    /// The format that was asked for, or the usual one.
-    fn chosen(&self, permit: &Authorized<HoldKubeconfig>, wish: &Wish) -> Result<Format, PageError> {
-        let formats = self.kubeconfigs.formats(permit);
-        let wanted = wish.format.as_deref().and_then(Format::parse).filter(|format| formats.contains(format));
-        wanted.or(formats.first().copied()).ok_or_else(none_offered)
+    /// What to test the cluster with: the format that was asked for, also where it is not offered now, or the usual one.
+    fn tried(formats: &Formats, wish: &Wish) -> Result<Format, PageError> {
+        let wanted = wish.wanted().filter(|wanted| formats.all().iter().any(|(format, _)| format == wanted));
+        wanted.or(formats.usual()).ok_or_else(none_offered)
     }
 
-    /// The formats to choose from, each with whom it is for, when it ends and how it is taken back.
-    async fn choices(&self, permit: &Authorized<HoldKubeconfig>, chosen: Format) -> Result<Vec<Choice>, PageError> {
-        let id = &permit.person().identity().provider;
-        let (provider, life) = (self.name_of(id), self.store.token_life(id).await?);
-        let limits = self.relay.settings().limits;
-        let within =
-            life.map_or_else(|| "when its last token ends".to_owned(), |life| format!("within {}", length(life)));
-        let choice = |format: Format| {
-            let (name, hint) = match format {
-                Format::Relay => (
-                    "kubectl, nothing to install",
-                    format!(
-                        "For any kubectl. Renews itself through Kubelend for {}, or until it was not used for {}. You and \
-                         the owners can take this one file back; it ends {within}.",
-                        length(limits.longest),
-                        length(limits.unused),
-                    ),
-                ),
-                Format::Provider => (
-                    "provider directly",
-                    format!(
-                        "For any kubectl, and for when Kubelend may be away. Renews itself with {provider} for as long as \
-                         that lets it; only there can it be ended."
-                    ),
-                ),
-                Format::Kubelogin => (
-                    "kubelogin plugin",
-                    format!(
-                        "For people who have the plugin. No token in the file: it signs you in with {provider} in your \
-                         browser whenever that is needed; only there can it be ended."
-                    ),
-                ),
-            };
-            Choice { value: format.as_str(), chosen: format == chosen, name, hint }
-        };
-        Ok(self.kubeconfigs.formats(permit).into_iter().map(choice).collect())
+    /// The format that was asked for, or the usual one.
+    fn chosen(formats: &Formats, wish: &Wish) -> Result<Format, PageError> {
+        let wanted = wish.wanted().filter(|wanted| formats.offers(*wanted));
+        wanted.or(formats.usual()).ok_or_else(none_offered)
+    }
+
+    /// The formats to choose from.
+    async fn choices(
+        &self,
+        permit: &Authorized<HoldKubeconfig>,
+        who: &SignedIn,
+        formats: &Formats,
+        chosen: Format,
+        lender: Option<String>,
+    ) -> Result<Vec<Choice>, PageError> {
+        let provider = &permit.person().identity().provider;
+        let about = About::new(permit.cluster(), self.settings(provider)?, lender);
+        let facts =
+            Facts { about: &about, life: self.store.token_life(provider).await?, limits: self.relay.settings().limits };
+        let here = paths::kubeconfig(permit.cluster().id);
+        // What is tested is a token of the format's client: where there is none, a sign-in gives one and leads back.
+        let mut again = Vec::new();
+        for format in [Format::Relay, Format::Provider] {
+            let has_token = self.kubeconfigs.can_issue(permit, &who.token_key, format).await?;
+            let sign_in = || sign_in_for(permit.cluster().id, provider, format);
+            again.push(if has_token { paths::with_format(&here, format) } else { sign_in() });
+        }
+        Ok(choices(formats, chosen, &facts, |format| again[usize::from(!format.is_relayed())].clone()))
     }
 
     /// Makes the file, or says where to go instead.
@@ -261,7 +251,7 @@ impl Desk {
             return Ok(Err(Redirect::to(&paths::kubeconfig(cluster)).into_response()));
         }
         let (permit, _) = self.gate.hold_kubeconfig(&who.person, cluster).await?;
-        let format = self.chosen(&permit, wish)?;
+        let format = Self::chosen(&self.kubeconfigs.formats(&permit).await?, wish)?;
         let request = IssueRequest { format, device: browser_name(headers), from };
         match self.kubeconfigs.issue(&permit, &who.token_key, &request).await {
             Ok(issued) => Ok(Ok(issued)),
@@ -283,10 +273,11 @@ impl Desk {
         grants: &[Grant],
         who: &SignedIn,
         lender: Option<String>,
+        format: Format,
     ) -> Result<TestView, PageError> {
-        let test = self.diagnoser.test(permit, grants, &who.token_key).await?;
+        let test = self.diagnoser.test(permit, grants, &who.token_key, format).await?;
         let (cluster, identity) = (permit.cluster(), permit.person().identity());
-        let provider = self.providers.get(&identity.provider).ok_or_else(PageError::not_found)?.settings();
+        let provider = self.settings(&identity.provider)?;
         let checks = self.store.checks(&[cluster.id]).await?;
         let version = checks.first().and_then(|(_, stored)| stored.check.version.as_deref());
         let about = About::new(cluster, provider, lender);
@@ -302,6 +293,10 @@ impl Desk {
         let by = self.store.identity(grant.created_by).await?.display().to_owned();
         let now = self.clock.now();
         Ok(Lent { by: Some(by), until: last_end(grants).map(|at| When::new(at, now)) })
+    }
+
+    fn settings(&self, id: &ProviderId) -> Result<&ProviderSettings, PageError> {
+        Ok(self.providers.get(id).ok_or_else(PageError::not_found)?.settings())
     }
 
     fn name_of(&self, id: &ProviderId) -> String {
@@ -428,7 +423,16 @@ pub(super) mod tests {
             },
             devices: paths::OWN_DEVICES,
             claims: paths::CLAIMS,
-            formats: vec![Choice { value: "relay", chosen: true, name: "kubectl", hint: "For any kubectl.".into() }],
+            formats: vec![
+                Choice { value: "relay", chosen: true, name: "kubectl", hint: "For any kubectl.".into(), again: None },
+                Choice {
+                    value: "provider",
+                    chosen: false,
+                    name: "provider directly",
+                    hint: EVIL.into(),
+                    again: Some("/again".into()),
+                },
+            ],
         };
         page.render().unwrap()
     }

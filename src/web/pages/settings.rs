@@ -12,13 +12,13 @@ use super::{
     cluster::{AtCluster, Head, Tab},
     move_cluster::{Place, place},
     settings_form::SettingsForm,
+    settings_formats::{Offered, offered},
 };
 use crate::{
     access::{AccessError, Clusters},
     model::{
         claim_mapping::{ClaimMapping, UsernameClaim},
         cluster::{Cluster, Removal},
-        device::Format,
         name::ClusterName,
         provider::ProviderId,
     },
@@ -48,15 +48,6 @@ struct SettingsPage {
     losers: String,
     purge_means: String,
     place: Place,
-}
-
-/// A format that can be offered.
-struct Offered {
-    field: &'static str,
-    words: &'static str,
-    ticked: bool,
-    /// Why it is offered to nobody all the same.
-    missing: bool,
 }
 
 /// How one provider's people are named, as a form.
@@ -184,34 +175,13 @@ async fn page(
         name: if form.change == "name" { form.name.clone() } else { at.cluster().name.to_string() },
         errors: page_errors,
         providers: provider_forms(at.cluster(), providers, form, &trust_errors),
-        formats: offered(at.cluster(), providers, form),
+        formats: offered(at.cluster(), providers, form, &store.client_trials(at.id()).await?, at.now),
         losers: losers(people, groups),
         purge_means: purge_means(people, groups),
         place: place(at, store).await?,
     };
     let status = if wrong { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     Ok(render_with(status, &page))
-}
-
-/// The formats, as the cluster offers them or as they were just ticked.
-fn offered(cluster: &Cluster, providers: &Providers, form: &SettingsForm) -> Vec<Offered> {
-    let trusted = || cluster.trusts.iter().filter_map(|(id, _)| providers.get(id));
-    let typed = form.formats();
-    let one = |format: Format| Offered {
-        field: match format {
-            Format::Relay => "relay",
-            Format::Provider => "format_provider",
-            Format::Kubelogin => "kubelogin",
-        },
-        words: match format {
-            Format::Relay => "kubectl, nothing to install: renews through Kubelend, and each file can be taken back",
-            Format::Provider => "provider directly: goes on without Kubelend, and can be ended at the provider alone",
-            Format::Kubelogin => "kubelogin plugin: signs people in by itself, and can be ended at the provider alone",
-        },
-        ticked: if form.change == "formats" { typed.contains(&format) } else { cluster.offers(format) },
-        missing: !trusted().any(|provider| provider.settings().formats().contains(&format)),
-    };
-    Format::ALL.into_iter().map(one).collect()
 }
 
 fn provider_forms(
@@ -284,7 +254,9 @@ pub(super) mod tests {
         pages::{
             cluster::tests::{cluster, head},
             samples::{HOSTILE, LONG_NAME, NOW, check, frame},
+            settings_formats::Stand,
         },
+        when::When,
     };
 
     pub(in crate::web) fn samples() -> Vec<(&'static str, String)> {
@@ -297,7 +269,13 @@ pub(super) mod tests {
                 name: name.into(),
                 errors: errors.clone(),
                 formats: [("relay", true), ("kubelogin", false)]
-                    .map(|(field, ticked)| Offered { field, words: "kubectl", ticked, missing: !ticked })
+                    .map(|(field, ticked)| Offered {
+                        field,
+                        words: "kubectl",
+                        ticked,
+                        missing: !ticked,
+                        stands: vec![Stand { words: HOSTILE.into(), at: Some(When::new(NOW, NOW)) }],
+                    })
                     .into(),
                 providers: (0..count)
                     .map(|n| ProviderForm {

@@ -46,6 +46,7 @@ impl Case {
             clocks: Some(Clocks { ours: at(0), theirs: at(1) }),
             figures: None,
             trusted_before: false,
+            other_client_trusted: false,
             waiting: vec![],
             reach: Reach::ByName,
         };
@@ -83,7 +84,8 @@ fn without_figures_a_refusal_is_one_of_these() {
     let table = [
         (Case::new(|_| {}), vec![unknown.clone(), audience(), not_reached.clone(), Cause::Claims]),
         (Case::new(|f| f.private_ca = true), vec![unknown.clone(), not_reached.clone(), audience(), Cause::Claims]),
-        (Case::new(|f| f.trusted_before = true), vec![Cause::Claims, audience(), not_reached, unknown]),
+        (Case::new(|f| f.trusted_before = true), vec![Cause::Claims, audience(), not_reached.clone(), unknown.clone()]),
+        (Case::new(|f| f.other_client_trusted = true), vec![audience(), Cause::Claims, not_reached, unknown]),
     ];
     for (case, wanted) in table {
         assert_eq!(case.causes(), wanted);
