@@ -24,5 +24,6 @@ COPY --from=build /etc/kubelend /etc/kubelend
 USER 65532:65532
 VOLUME /var/lib/kubelend
 EXPOSE 8080
+HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 CMD ["/usr/local/bin/kubelend", "health", "--config", "/etc/kubelend/kubelend.toml"]
 ENTRYPOINT ["/usr/local/bin/kubelend"]
 CMD ["serve", "--config", "/etc/kubelend/kubelend.toml"]

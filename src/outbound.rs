@@ -3,10 +3,12 @@
 //! differently the second time can point it at an internal address.
 
 mod https;
+mod own;
 
 use std::net::{IpAddr, SocketAddr};
 
 pub use https::{HttpsClient, HttpsError};
+pub use own::ask_own_server;
 
 /// Chooses ring as this process' TLS provider, unless one was chosen: rustls has no default of its own here.
 pub fn install_crypto() {

@@ -2,6 +2,7 @@
 //! to standard output, what went wrong to standard error together with the next step, and the exit code says which it was.
 
 mod check;
+mod health;
 mod keys;
 mod serve;
 
@@ -45,6 +46,17 @@ enum Command {
         /// The form of the answer.
         #[arg(short, long, value_enum, default_value_t = Output::Table)]
         output: Output,
+    },
+    /// Ask the Kubelend that runs with this configuration whether it is ready (exit code 0) or not (1).
+    #[command(
+        after_help = "For health checks inside a container. From outside, ask /readyz.\n\nExample:\n  kubelend health --config /etc/kubelend/kubelend.toml"
+    )]
+    Health {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// It listens here, whatever the configuration says.
+        #[arg(long, value_name = "IP:PORT")]
+        listen: Option<SocketAddr>,
     },
     /// Decide about the key ring.
     #[command(after_help = "Example:\n  kubelend keys accept --config /etc/kubelend/kubelend.toml")]
@@ -98,6 +110,7 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Version => say(concat!("kubelend ", env!("CARGO_PKG_VERSION"))),
         Command::Serve { config, listen } => serve::run(&config, listen),
+        Command::Health { config, listen } => health::run(&config, listen),
         Command::Check { config, output } => check::run(&config, output),
         Command::Keys { command: Keys::Accept { config } } => keys::accept(&config),
     }

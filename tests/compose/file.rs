@@ -131,8 +131,10 @@ fn every_container_is_locked_up_and_what_can_be_asked_is() {
         let image = service["image"].as_str().unwrap();
         assert!(image == "kubelend" || image.contains(':') && !image.ends_with(":latest"), "{image}");
     }
-    for name in ["dex", "postgres"] {
+    for name in ["kubelend", "dex", "postgres"] {
         assert_eq!(trial.service(name)["healthcheck"]["test"][0], "CMD", "{name}");
+    }
+    for name in ["dex", "postgres"] {
         assert_eq!(trial.service("kubelend")["depends_on"][name]["condition"], "service_healthy");
     }
     // The database is nobody's business but theirs.

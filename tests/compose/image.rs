@@ -175,6 +175,10 @@ fn the_image_holds_what_was_built_and_runs_as_a_user_who_owns_its_volume() {
     let trial = Trial::set_up().unwrap();
     let kubelend = trial.service("kubelend");
     let command: Vec<String> = serde_json::from_str(all(image, "CMD")[0]).unwrap();
+    let (_, health) = all(image, "HEALTHCHECK")[0].split_once("CMD ").unwrap();
+    let health: Vec<String> = serde_json::from_str(health).unwrap();
+    assert_eq!(health, [entry[0].as_str(), "health", "--config", &command[2]]);
+    assert_eq!(kubelend["healthcheck"]["test"], serde_json::json!([["CMD".to_owned()].as_slice(), &health].concat()));
     assert_eq!(command[..2], ["serve", "--config"]);
     assert_eq!(kubelend["configs"][0]["target"], command[2].as_str());
     assert!(command[2].starts_with(to[2]));

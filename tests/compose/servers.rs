@@ -138,6 +138,11 @@ async fn the_trial_passes_its_check_and_alice_signs_in() {
         })
         .await
         .unwrap();
+    // What the container's health check runs.
+    let health = running.kubelend("health").unwrap().spawn("kubelend-health").unwrap();
+    let exit = health.wait(Duration::from_secs(30)).await.unwrap();
+    assert_eq!(exit, Exit::Code(0), "{}", health.log_tail(20));
+
     let password = running.trial.secret("alice_password").unwrap();
     let who = Credentials { password, ..Credentials::of("alice@example.com") };
     let base = alice.base.clone();

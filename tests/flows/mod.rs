@@ -7,6 +7,7 @@ mod credentials;
 mod diagnosis;
 mod forger;
 mod formats;
+mod health;
 pub(crate) mod house;
 mod keys;
 mod links;
