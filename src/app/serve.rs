@@ -8,7 +8,7 @@ use std::{
 };
 
 use axum::{Router, http::header, routing::get};
-use axum_server::{Handle, tls_rustls::RustlsConfig};
+use axum_server::{Handle, accept::NoDelayAcceptor, tls_rustls::RustlsConfig};
 use hyper_util::rt::TokioTimer;
 use tokio::sync::watch;
 
@@ -76,13 +76,16 @@ async fn answer(
         let _ = stopped.wait_for(|stopped| *stopped).await;
         ending.graceful_shutdown(Some(GRACE));
     });
+    // An answer of several TLS records must not wait for the browser to acknowledge the first (40 ms, where it does so late).
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let served = if let Some(tls) = tls {
-        let mut server = axum_server::from_tcp_rustls(listener, tls).map_err(AppError::Serve)?.handle(handle);
+        let server = axum_server::from_tcp_rustls(listener, tls).map_err(AppError::Serve)?.handle(handle);
+        let mut server = server.map(|tls| tls.acceptor(NoDelayAcceptor));
         server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
         server.serve(service).await
     } else {
-        let mut server = axum_server::from_tcp(listener).map_err(AppError::Serve)?.handle(handle);
+        let server = axum_server::from_tcp(listener).map_err(AppError::Serve)?.handle(handle);
+        let mut server = server.acceptor(NoDelayAcceptor);
         server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
         server.serve(service).await
     };
