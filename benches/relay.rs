@@ -188,7 +188,7 @@ async fn kept() -> Result<()> {
     for held in &devices {
         first.push(ask(&client, &house, held).await?);
     }
-    let used = (cpu(pid)? - begun) / u32::try_from(devices.len())?;
+    let used = cpu(pid)?.saturating_sub(begun) / u32::try_from(devices.len())?;
     for held in devices.iter().step_by(devices.len() / QUESTIONS) {
         again.push(ask(&client, &house, held).await?);
         idle.push(nothing(&client, &house).await?);
