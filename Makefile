@@ -38,7 +38,7 @@ fmt: ## Format the sources
 	gofmt -w testbed/compose testbed/directory testbed/keeper
 
 screenshots: programs ## Take the pictures of all pages for docs/screenshots again
-	KUBELEND_SCREENSHOTS=1 cargo test --locked --test kubelend browser::walk -- --nocapture
+	KUBELEND_SCREENSHOTS=1 cargo test --locked --test kubelend -- --nocapture browser::walk browser::diagnoses
 
 setup:
 	@scripts/setup.sh

@@ -2,11 +2,11 @@
 //! carry tokens of different clients, so this decides which of them are of use there.
 //!
 //! One person's trouble must not take a format from all the others. So a refusal counts only where its likeliest reason lies in
-//! what the API server trusts, and, once somebody's token was taken, only if the token of that same person is refused. An
-//! acceptance counts whoever's it is.
+//! what the API server trusts, and, once somebody's token was taken, only if that is certain or the token of that same person is
+//! refused. An acceptance counts whoever's it is.
 
 use super::{
-    diagnosis::{Cause, Finding},
+    diagnosis::{Cause, Certainty, Finding},
     id::IdentityId,
     provider::ProviderId,
     time::Timestamp,
@@ -51,12 +51,14 @@ impl ClientTrial {
 
     /// Whether it counts after the one before it.
     pub fn counts_after(&self, last: Option<&Self>) -> bool {
-        self.refused.is_none() || last.is_none_or(|last| last.refused.is_some() || last.by == self.by)
+        let first = self.refused.iter().flatten().next();
+        first.is_none_or(|first| first.certainty == Certainty::Certain)
+            || last.is_none_or(|last| last.refused.is_some() || last.by == self.by)
     }
 
-    /// Whether it found what another one found.
+    /// Whether it found what another one found, with the same person's token.
     pub fn says_the_same(&self, other: &Self) -> bool {
-        self == &Self { at: self.at, by: self.by, ..other.clone() }
+        self == &Self { at: self.at, ..other.clone() }
     }
 }
 
@@ -136,6 +138,9 @@ mod tests {
         let refused = |by| trial("a", by, false, &[audience()]).unwrap();
         assert!(refused(bob).counts_after(None) && refused(alice).counts_after(Some(&accepted)));
         assert!(!refused(bob).counts_after(Some(&accepted)));
+        let unknown = Finding::certain(Cause::IssuerUnknown { counted: true });
+        let certain = ClientTrial { refused: Some(vec![unknown]), ..refused(bob) };
+        assert!(certain.counts_after(Some(&accepted)));
         assert!(refused(bob).counts_after(Some(&refused(alice))));
         assert!(accepted.counts_after(Some(&refused(bob))));
     }

@@ -369,7 +369,9 @@ fn quoted(prefix: &str) -> String {
 pub fn shown(text: &str) -> String {
     let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     let hidden = |c: &char| matches!(c, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}');
-    plain.filter(|c| !hidden(c)).take(LONGEST).collect()
+    let mut plain = plain.filter(|c| !hidden(c));
+    let line: String = plain.by_ref().take(LONGEST).collect();
+    if plain.next().is_some() { format!("{}…", line.trim_end()) } else { line }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Flows and pages in a real browser: what people see, press and download, with scripts and without.
 
+mod diagnoses;
 mod keyboard;
 mod kubelogin;
 mod main_job;

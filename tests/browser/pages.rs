@@ -18,19 +18,30 @@ const SCHEMES: [(ColorScheme, &str); 2] = [(ColorScheme::Light, "light"), (Color
 /// Looks at pages, and remembers what is wrong with them.
 pub(super) struct Studio {
     pictures: Option<PathBuf>,
+    /// Which pictures are taken of each page.
+    taken: fn(u32, &str) -> bool,
     problems: Vec<String>,
     seen: Vec<String>,
 }
 
 impl Studio {
     pub(super) fn new() -> Result<Self> {
+        Self::at("docs/screenshots", |_, _| true)
+    }
+
+    /// For pages that differ in their words alone.
+    pub(super) fn of_words(folder: &str) -> Result<Self> {
+        Self::at(folder, |width, scheme| width == 1440 && scheme == "light")
+    }
+
+    fn at(folder: &str, taken: fn(u32, &str) -> bool) -> Result<Self> {
         #[expect(clippy::disallowed_methods, reason = "a switch of the tests, not a setting of Kubelend")]
         let wanted = std::env::var_os("KUBELEND_SCREENSHOTS").is_some();
-        let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/screenshots"));
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(folder);
         if wanted {
             fs::create_dir_all(&folder)?;
         }
-        Ok(Self { pictures: wanted.then_some(folder), problems: Vec::new(), seen: Vec::new() })
+        Ok(Self { pictures: wanted.then_some(folder), taken, problems: Vec::new(), seen: Vec::new() })
     }
 
     /// Judges the page that the browser shows.
@@ -54,7 +65,7 @@ impl Studio {
             for (width, tallest) in WIDTHS {
                 browser.set_viewport(width, 800).await?;
                 self.narrow(browser, name, width).await?;
-                if let Some(folder) = &self.pictures {
+                if let Some(folder) = self.pictures.as_ref().filter(|_| (self.taken)(width, word)) {
                     let file = folder.join(format!("{name}-{width}-{word}.png"));
                     fs::write(file, picture(browser, width, tallest).await?)?;
                 }

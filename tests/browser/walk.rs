@@ -219,6 +219,9 @@ impl Walk {
         self.studio.look(&self.alice, "overview-waits").await?;
         self.bob.click("link", "Shared with me").await?;
         self.studio.look(&self.bob, "shared").await?;
+        self.bob.click("link", "Leave production").await?;
+        self.bob.find("heading", "Leave production?").await?;
+        self.studio.look(&self.bob, "leave").await?;
         self.bob.goto(&self.address("/clusters/add")).await?;
         self.studio.look(&self.bob, "forbidden").await?;
         self.bob.goto(&self.address("/s/klsl_mistyped")).await?;

@@ -67,7 +67,12 @@ impl Forger {
         let base = visitor.base.clone();
         visitor.open(base.as_str()).await?;
         visitor.follow("Sign in with Dex").await?;
-        let asked = visitor.page.url.clone();
+        let back = self.answer(&visitor.page.url, claims)?;
+        visitor.open(back.as_str()).await
+    }
+
+    /// Where the provider sends a browser that has asked there, to find a token that says this.
+    pub fn answer(&self, asked: &Url, claims: &Value) -> Result<Url> {
         let of = |name: &str| asked.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
         let token = self.token(&of("nonce").context("a nonce")?, claims)?;
         self.publish();
@@ -75,7 +80,7 @@ impl Forger {
         self.proxy.answer(None, "/forger/token", 200, "application/json", &answer.to_string());
         let mut back = Url::parse(&of("redirect_uri").context("a redirect URI")?)?;
         back.query_pairs_mut().append_pair("code", "c").append_pair("state", &of("state").context("a state")?);
-        visitor.open(back.as_str()).await
+        Ok(back)
     }
 
     fn token(&self, nonce: &str, claims: &Value) -> Result<String> {

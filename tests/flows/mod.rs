@@ -5,7 +5,7 @@ mod addresses;
 mod crashes;
 mod credentials;
 mod diagnosis;
-mod forger;
+pub(crate) mod forger;
 mod formats;
 mod health;
 pub(crate) mod house;

@@ -54,7 +54,7 @@ pub(super) fn choices(
         Choice {
             value: format.as_str(),
             chosen: *format == chosen,
-            name: name(*format),
+            name: name_of(*format),
             hint,
             again: (!offered).then(|| again(*format)),
         }
@@ -67,7 +67,8 @@ fn withdrawn(why: Option<crate::web::diagnosis::Told>) -> String {
     format!("Not offered now: the cluster refused it when it was last tried.{why}")
 }
 
-fn name(format: Format) -> &'static str {
+/// What a format is called.
+pub(super) fn name_of(format: Format) -> &'static str {
     match format {
         Format::Relay => "kubectl, nothing to install",
         Format::Provider => "provider directly",

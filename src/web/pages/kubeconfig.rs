@@ -11,7 +11,7 @@ use secrecy::ExposeSecret;
 
 use super::{
     connection_test::TestView,
-    format_choice::{Choice, Facts, choices},
+    format_choice::{Choice, Facts, choices, name_of},
 };
 use crate::{
     access::{AccessError, Diagnoser, Formats, Gate, IssueRequest, Issued, Kubeconfigs, Relay},
@@ -75,6 +75,8 @@ struct Page {
     here: String,
     manage: String,
     test: TestView,
+    /// What was tested, where that is not what is offered.
+    tried: Option<&'static str>,
     formats: Vec<Choice>,
     download: String,
     /// Whether the way to the file leads through the provider first.
@@ -144,6 +146,7 @@ pub async fn get(
         here: paths::kubeconfig(cluster),
         manage: paths::cluster(cluster),
         test,
+        tried: (tried != format).then(|| name_of(tried)),
         formats: desk.choices(&permit, &who, &formats, format, lent.by.clone()).await?,
         download: there(&paths::kubeconfig_download(cluster)),
         signs_in_first: !can_issue,
@@ -411,6 +414,7 @@ pub(super) mod tests {
             here: "/clusters/x/kubeconfig".into(),
             manage: "/clusters/x".into(),
             test,
+            tried: None,
             download: "/clusters/x/kubeconfig/download".into(),
             signs_in_first: false,
             commands: "/clusters/x/kubeconfig/commands".into(),
@@ -488,7 +492,7 @@ pub(super) mod tests {
     fn what_stays_open_is_said_as_one_of_these() {
         let (_, html) = samples().swap_remove(1);
         assert!(
-            html.contains("It is one of these, the likeliest first") && html.contains("<ol class=\"why\">"),
+            html.contains("It is one of these, the likeliest first") && html.contains("<ol class=\"why wraps\">"),
             "{html}"
         );
     }
