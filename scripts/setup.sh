@@ -59,3 +59,12 @@ if ! command -v cargo >/dev/null; then
     echo "set-up: please install Rust with rustup: https://rustup.rs" >&2
     exit 1
 fi
+
+# A full disk fails tests in ways that do not look like one: say it beforehand.
+free_megabytes() { df --output=avail -m "$1" 2>/dev/null | tail -n 1 | tr -d ' '; }
+for place in . "${TMPDIR:-/tmp}"; do
+    free=$(free_megabytes "$place")
+    if [ -n "$free" ] && [ "$free" -lt 4000 ]; then
+        echo "set-up: $free MB are free in $place; a build and all tests want 4000 MB there" >&2
+    fi
+done

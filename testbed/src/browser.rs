@@ -24,7 +24,8 @@ pub use element::Element;
 
 use crate::{
     process::{Child, Command},
-    run, system,
+    run::{self, Passing},
+    system,
 };
 
 /// How long to wait for something on a page.
@@ -69,6 +70,8 @@ pub struct Browser {
     driver: Driver,
     downloads: PathBuf,
     _child: Child,
+    // After the child: a profile takes tens of MB, and there are many browsers.
+    _folders: [Passing; 2],
 }
 
 impl Browser {
@@ -79,19 +82,20 @@ impl Browser {
 
     /// Starts a browser.
     pub async fn with(options: BrowserOptions) -> Result<Self> {
-        let folder = run::folder("browser")?;
+        let folders = [run::passing_folder("browser")?, run::passing_folder("t")?];
+        let [folder, temporary] = folders.each_ref().map(Passing::path);
         let downloads = folder.join("downloads");
         fs::create_dir(&downloads)?;
         let child = Command::new(system::chromedriver()?)
             .arg("--port=0")
-            .env("HOME", &folder)
-            .env("TMPDIR", run::folder("t")?)
-            .dir(&folder)
+            .env("HOME", folder)
+            .env("TMPDIR", temporary)
+            .dir(folder)
             .spawn("chromedriver")?;
         let port = child.until_ready(Duration::from_secs(20), || async { announced_port(&child) }).await?;
-        let capabilities = capabilities(&options, &folder, &downloads)?;
+        let capabilities = capabilities(&options, folder, &downloads)?;
         let driver = Driver::new_session(port, capabilities).await.map_err(|error| child.explain(error))?;
-        let browser = Self { driver, downloads, _child: child };
+        let browser = Self { driver, downloads, _child: child, _folders: folders };
         browser.set_viewport(options.viewport.0, options.viewport.1).await?;
         browser.set_color_scheme(options.color_scheme).await?;
         Ok(browser)
@@ -235,6 +239,7 @@ fn capabilities(options: &BrowserOptions, folder: &Path, downloads: &Path) -> Re
         "--disable-component-update",
         "--disable-sync",
         "--disable-extensions",
+        "--disk-cache-size=1048576",
         "--hide-scrollbars",
         "--force-color-profile=srgb",
         "--lang=en-GB",

@@ -8,7 +8,10 @@ use std::{
     fs,
     os::unix::fs::chown,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc, Mutex as StdMutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -36,6 +39,20 @@ pub struct Postgres {
     child: Mutex<Option<Child>>,
     user: &'static str,
     port: Port,
+    spent: Arc<StdMutex<Vec<String>>>,
+}
+
+/// Held while a database is in use. An empty one takes 8 MB and there is one for each test, so they go one after the other.
+#[derive(Debug)]
+pub struct InUse {
+    url: String,
+    spent: Arc<StdMutex<Vec<String>>>,
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner).push(std::mem::take(&mut self.url));
+    }
 }
 
 impl Postgres {
@@ -62,6 +79,7 @@ impl Postgres {
         };
         let initdb = as_account(Command::new(bin.join("initdb")).dir(&folder))
             .args(["--username", user, "--auth=scram-sha-256", "--encoding=UTF8", "--no-locale", "--no-sync"])
+            .arg("--wal-segsize=4")
             .arg("--pwfile")
             .arg(&password)
             .arg("--pgdata")
@@ -83,20 +101,35 @@ impl Postgres {
             "max_connections=300",
             "shared_buffers=32MB",
             "dynamic_shared_memory_type=mmap",
+            // Its log is read by nobody: little of it is kept.
+            "wal_level=minimal",
+            "max_wal_senders=0",
+            "min_wal_size=8MB",
+            "max_wal_size=32MB",
         ] {
             server = server.arg("-c").arg(setting);
         }
-        let postgres = Self { bin, server, child: Mutex::default(), user, port };
+        let postgres = Self { bin, server, child: Mutex::default(), user, port, spent: Arc::default() };
         postgres.resume().await?;
         Ok(postgres)
     }
 
-    /// Makes an empty database and returns its URL.
+    /// Makes an empty database and returns its URL. Those that nobody uses any more ([`Self::in_use`]) are dropped before.
     pub async fn create_database(&self) -> Result<String> {
         static NEXT: AtomicU32 = AtomicU32::new(1);
+        let spent = std::mem::take(&mut *self.spent.lock().unwrap_or_else(PoisonError::into_inner));
+        for url in spent {
+            let name = url.rsplit('/').next().context("a database URL has a name")?;
+            self.sql("postgres", &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await?;
+        }
         let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
         self.sql("postgres", &format!("CREATE DATABASE {name}")).await?;
         Ok(self.url(&name))
+    }
+
+    /// The database of this URL is in use until what comes back is dropped; then it goes.
+    pub fn in_use(&self, url: &str) -> InUse {
+        InUse { url: url.to_owned(), spent: Arc::clone(&self.spent) }
     }
 
     /// The URL of a database.

@@ -73,6 +73,16 @@ impl Programs {
 
     fn ensure() -> Result<Self> {
         let cache = cache()?;
+        let all = Self::built(&cache);
+        // 3 GB that nobody needs again: what is built is kept, and what it was built from is fetched again if need be.
+        let spent = go_cache(&cache);
+        if spent.exists() {
+            fs::remove_dir_all(&spent).with_context(|| format!("remove {}", spent.display()))?;
+        }
+        all
+    }
+
+    fn built(cache: &Path) -> Result<Self> {
         let tools = Build {
             name: "tools",
             what: "etcd, Kubernetes, Dex and kubelogin (8 minutes on two cores the first time)",
@@ -114,11 +124,11 @@ impl Programs {
             run: pip_install,
         };
         Ok(Self {
-            tools: tools.ensure(&cache)?,
-            ours: ours.ensure(&cache)?,
-            compose: compose.ensure(&cache)?,
-            node: node.ensure(&cache)?,
-            python: python.ensure(&cache)?,
+            tools: tools.ensure(cache)?,
+            ours: ours.ensure(cache)?,
+            compose: compose.ensure(cache)?,
+            node: node.ensure(cache)?,
+            python: python.ensure(cache)?,
         })
     }
 }
@@ -178,7 +188,13 @@ fn go_install(folder: &Path, module: &str, packages: &[&str]) -> Result<()> {
     command.args(["install", "-trimpath", "-ldflags", &flags]).args(packages);
     command.current_dir(Path::new(SOURCES).join(module));
     command.env("GOBIN", folder).env("CGO_ENABLED", "0").env("GOFLAGS", "-buildvcs=false").env("GOWORK", "off");
+    command.env("GOCACHE", go_cache(&cache()?));
     run(&mut command)
+}
+
+/// Where Go keeps what it compiles while this process builds.
+fn go_cache(cache: &Path) -> PathBuf {
+    cache.join(format!("go-build-{}", std::process::id()))
 }
 
 fn npm_install(folder: &Path) -> Result<()> {

@@ -45,6 +45,29 @@ pub fn folder(name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// A folder that goes earlier than the process: when this is dropped.
+#[derive(Debug)]
+pub struct Passing(PathBuf);
+
+/// A new empty folder that goes when what comes back is dropped.
+pub fn passing_folder(name: &str) -> Result<Passing> {
+    folder(name).map(Passing)
+}
+
+impl Passing {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        // Somebody may still write into it as they are being killed: then it goes with the process.
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
+
 /// A new log file's path.
 pub fn log_file(name: &str) -> Result<PathBuf> {
     Ok(current()?.logs.join(format!("{name}-{}.log", next())))

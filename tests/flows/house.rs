@@ -4,7 +4,7 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::{Context, Result};
-use testbed::{ControlPlane, Dex, Kubectl, Kubelend, Person, Testbed, eventually, kubelend::Place};
+use testbed::{ControlPlane, Dex, Kubectl, Kubelend, Person, Testbed, eventually, kubelend::Place, postgres::InUse};
 
 use super::visitor::Visitor;
 
@@ -26,6 +26,8 @@ pub struct House {
     pub kubelend: Kubelend,
     pub alice: Person,
     pub database_url: String,
+    /// Keeps its PostgreSQL database.
+    pub in_use: Option<InUse>,
 }
 
 impl House {
@@ -46,13 +48,18 @@ impl House {
         let bed = Testbed::shared().await?;
         let place = Place::new(bed.ca())?;
         dex.add_redirect_uri(&place.callback("dex")).await?;
-        let database_url = match database {
-            Database::Sqlite => place.sqlite(),
-            Database::Postgres => bed.postgres().await?.create_database().await?,
+        let (database_url, in_use) = match database {
+            Database::Sqlite => (place.sqlite(), None),
+            Database::Postgres => {
+                let postgres = bed.postgres().await?;
+                let url = postgres.create_database().await?;
+                let in_use = postgres.in_use(&url);
+                (url, Some(in_use))
+            }
         };
         let configuration = configuration(&place, &database_url, dex, &alice.email) + more;
         let kubelend = Kubelend::start(binary(), place, &configuration).await?;
-        Ok(Self { bed, kubelend, alice, database_url })
+        Ok(Self { bed, kubelend, alice, database_url, in_use })
     }
 
     /// Runs SQL on the house's own PostgreSQL database.

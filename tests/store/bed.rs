@@ -21,7 +21,7 @@ use kubelend::{
     store::{AuditDraft, NewCluster, NewGrant, NewLink, SealedCredential, Store},
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
-use testbed::Testbed;
+use testbed::{Postgres, Testbed, postgres::InUse};
 
 /// When tests happen.
 pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -37,6 +37,7 @@ pub(crate) struct Bed {
     pub(crate) store: Store,
     pub(crate) url: String,
     folder: Option<PathBuf>,
+    _in_use: Option<InUse>,
 }
 
 impl Drop for Bed {
@@ -47,9 +48,8 @@ impl Drop for Bed {
     }
 }
 
-/// An empty PostgreSQL database.
-async fn postgres_url() -> String {
-    Testbed::shared().await.unwrap().postgres().await.unwrap().create_database().await.unwrap()
+async fn server() -> &'static Postgres {
+    Testbed::shared().await.unwrap().postgres().await.unwrap()
 }
 
 /// A folder that is not there yet, and the URL of a SQLite database in it.
@@ -63,7 +63,7 @@ fn sqlite_url() -> (PathBuf, String) {
 /// A database that nobody has opened yet: its URL, and the folder to delete afterwards.
 pub(crate) async fn unopened(postgres: bool) -> (String, Option<PathBuf>) {
     if postgres {
-        (postgres_url().await, None)
+        (server().await.create_database().await.unwrap(), None)
     } else {
         let (folder, url) = sqlite_url();
         (url, Some(folder))
@@ -83,7 +83,8 @@ impl Bed {
 
     async fn on(postgres: bool) -> Self {
         let (url, folder) = unopened(postgres).await;
-        Self { store: Store::open(&url).await.unwrap(), url, folder }
+        let in_use = if postgres { Some(server().await.in_use(&url)) } else { None };
+        Self { store: Store::open(&url).await.unwrap(), url, folder, _in_use: in_use }
     }
 
     pub(crate) fn is_sqlite(&self) -> bool {
