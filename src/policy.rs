@@ -4,11 +4,13 @@
 //! It decides on facts that are handed in (who the person is, their membership), so that each rule is a line that can be
 //! read and tested without a database.
 
+mod federation;
 mod workspaces;
 
+pub use federation::{ManageReach, Reach, ViewReach, manage_reach, view_reach};
 pub use workspaces::{
-    CreateWorkspace, ManageGlobalAccess, ManageMembers, ManageWorkspace, ManageWorkspaceAccess, MoveCluster,
-    ViewWorkspace, create_workspace, manage_global_access, manage_members, manage_workspace, manage_workspace_access,
+    CreateWorkspace, ManageMembers, ManageWorkspace, ManageWorkspaceAccess, MoveCluster,
+    ViewWorkspace, create_workspace, manage_members, manage_workspace, manage_workspace_access,
     move_cluster, set_member, view_workspace,
 };
 
@@ -191,6 +193,9 @@ pub enum Forbidden {
     /// The workspace is on its way out.
     #[error("this workspace is being deleted")]
     WorkspaceGoing,
+    /// It comes from a grant that reaches further, and is taken back there.
+    #[error("this comes from a grant that reaches further than this cluster, and is taken back there")]
+    TakenBackElsewhere,
     /// Nothing was lent to them there.
     #[error("nobody has lent you this cluster, or it has ended")]
     NothingLent,
@@ -410,6 +415,7 @@ mod tests {
             created_by: IdentityId::new(),
             created_at: Timestamp::from_secs(0),
             formats: Vec::new(),
+            labels: crate::model::project::Labels::default(),
             removing: None,
         }
     }

@@ -5,6 +5,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::Instant;
+
 use super::{AccessError, OwnClients, audit};
 use crate::{
     bindings::{self, ApplyError},
@@ -16,7 +18,7 @@ use crate::{
         claim_mapping::Unmappable,
         cluster::Cluster,
         grant::{EndReason, Grant, GrantState, Grantee},
-        id::GrantId,
+        id::{ClusterId, GrantId},
         identity::Identity,
         time::Timestamp,
     },
@@ -28,6 +30,8 @@ const BOUND: Duration = Duration::from_millis(2_200);
 /// How long others leave a grant alone that is being worked on: a few times what an attempt may take. After a crash it is
 /// also how long the grant waits.
 const LEASE: Duration = Duration::from_secs(6);
+/// How long one cluster may take with all that is claimed for it: less than a claim of the loop's.
+const BATCH: Duration = Duration::from_secs(15);
 /// The longest wait between two attempts.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
@@ -54,30 +58,65 @@ impl Applier {
     }
 
     /// The same for one that is claimed already.
-    pub async fn apply_claimed(&self, due: &DueGrant) -> Result<GrantState, AccessError> {
+    async fn apply_claimed(&self, due: &DueGrant) -> Result<GrantState, AccessError> {
+        let cluster = self.store.cluster(due.cluster).await?;
+        Ok(self.attempt(due, &cluster, None).await?.0)
+    }
+
+    /// The same for several of one cluster that are claimed already, one after the other. A cluster that does not answer the
+    /// first of them is not asked for the others: they wait as that one does, and keep no other cluster waiting.
+    pub async fn apply_to_cluster(&self, cluster: ClusterId, due: &[DueGrant]) -> Result<(), AccessError> {
+        let cluster = self.store.cluster(cluster).await?;
+        let until = Instant::now() + BATCH;
+        let mut away = None;
+        // Whatever a slow cluster leaves no time for is due again when its claim runs out.
+        for due in due.iter().take_while(|_| Instant::now() < until) {
+            let (_, error) = self.attempt(due, &cluster, away.take()).await?;
+            away = error.filter(K8sError::is_silence);
+        }
+        Ok(())
+    }
+
+    /// Tries once and writes down how it went; `away` is what the cluster has just failed with, where asking again is no use.
+    async fn attempt(
+        &self,
+        due: &DueGrant,
+        cluster: &Cluster,
+        away: Option<K8sError>,
+    ) -> Result<(GrantState, Option<K8sError>), AccessError> {
         let (grant, person) = self.store.grant(due.id).await?;
-        let cluster = self.store.cluster(grant.scope.cluster()).await?;
         let grant = self.end_if_expired(grant, person.as_ref()).await?;
         let wanted = grant.ended.is_none();
-        let attempt = async {
-            let client = self.clients.client(cluster.id, BOUND).await?;
-            if wanted {
-                self.bind(&client, &grant, person.as_ref(), &cluster).await
-            } else {
-                self.unbind(&client, &grant).await
-            }
-        };
-        let went = match tokio::time::timeout(BOUND, attempt).await {
-            Ok(Err(AccessError::Cluster(e))) => Went::Cluster(e),
-            Ok(Err(other)) => return Err(other),
-            Ok(Ok(went)) => went,
-            Err(_) => Went::Cluster(K8sError::TimedOut),
+        let went = match away {
+            Some(error) => Went::Cluster(error),
+            None => self.bring(&grant, person.as_ref(), cluster, wanted).await?,
         };
         let now = self.clock.now();
         let outcome = outcome(&went, wanted, due.attempts, now);
         let event = event(&outcome, &grant, person.as_ref());
         self.store.settle_grant(due, wanted, &outcome, event, now).await?;
-        Ok(outcome.state)
+        let error = if let Went::Cluster(error) = went { Some(error) } else { None };
+        Ok((outcome.state, error))
+    }
+
+    /// Makes the cluster agree with the grant.
+    async fn bring(
+        &self,
+        grant: &Grant,
+        person: Option<&Identity>,
+        cluster: &Cluster,
+        wanted: bool,
+    ) -> Result<Went, AccessError> {
+        let attempt = async {
+            let client = self.clients.client(cluster.id, BOUND).await?;
+            if wanted { self.bind(&client, grant, person, cluster).await } else { self.unbind(&client, grant).await }
+        };
+        match tokio::time::timeout(BOUND, attempt).await {
+            Ok(Err(AccessError::Cluster(e))) => Ok(Went::Cluster(e)),
+            Ok(Err(other)) => Err(other),
+            Ok(Ok(went)) => Ok(went),
+            Err(_) => Ok(Went::Cluster(K8sError::TimedOut)),
+        }
     }
 
     async fn end_if_expired(&self, grant: Grant, person: Option<&Identity>) -> Result<Grant, AccessError> {

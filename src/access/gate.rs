@@ -8,6 +8,7 @@ use crate::{
     crypto::PlainToken,
     model::{
         cluster::Cluster,
+        federation::WideScope,
         grant::Grant,
         id::{ClusterId, IdentityId, WorkspaceId},
         share_link::ShareLink,
@@ -15,7 +16,8 @@ use crate::{
     },
     policy::{
         self, AcceptLink, AddCluster, Authorized, Forbidden, HoldKubeconfig, ManageAccess, ManageCluster,
-        ManageMembers, ManageWorkspace, ManageWorkspaceAccess, MoveCluster, Person, Policy, ViewCluster, ViewWorkspace,
+        ManageMembers, ManageReach, ManageWorkspace, ManageWorkspaceAccess, MoveCluster, Person, Policy, Reach, ViewCluster,
+        ViewReach, ViewWorkspace,
     },
     store::Store,
 };
@@ -122,6 +124,37 @@ impl Gate {
     ) -> Result<Authorized<ManageWorkspace>, AccessError> {
         let (workspace, member) = self.workspace(person, id).await?;
         Ok(policy::manage_workspace(person, workspace, member)?)
+    }
+
+    /// May they look at access that reaches so far?
+    pub async fn view_reach(&self, person: &Person, scope: WideScope) -> Result<Authorized<ViewReach>, AccessError> {
+        let (reach, member) = self.reach(person, scope).await?;
+        Ok(policy::view_reach(person, reach, member)?)
+    }
+
+    /// May they give and take access that reaches so far?
+    pub async fn manage_reach(
+        &self,
+        person: &Person,
+        scope: WideScope,
+    ) -> Result<Authorized<ManageReach>, AccessError> {
+        let (reach, member) = self.reach(person, scope).await?;
+        Ok(policy::manage_reach(person, reach, member)?)
+    }
+
+    async fn reach(&self, person: &Person, scope: WideScope) -> Result<(Reach, Option<MemberRole>), AccessError> {
+        Ok(match scope {
+            WideScope::Global => (Reach::Global, None),
+            WideScope::Workspace(id) => {
+                let (workspace, member) = self.workspace(person, id).await?;
+                (Reach::Workspace(workspace), member)
+            }
+            WideScope::Project(id) => {
+                let project = self.store.project(id).await?;
+                let (workspace, member) = self.workspace(person, project.workspace).await?;
+                (Reach::Project(workspace, project), member)
+            }
+        })
     }
 
     /// May they put this cluster into that workspace?

@@ -95,6 +95,9 @@ impl Grants {
         if grant.scope.cluster() != permit.cluster().id {
             return Err(AccessError::NotFound);
         }
+        if matches!(grant.origin, Origin::Federated(_)) {
+            return Err(Forbidden::TakenBackElsewhere.into());
+        }
         let who = audit::grantee(&grant.grantee, person.as_ref());
         let what = audit::rights(grant.role.as_ref(), &grant.scope, grant.expires_at);
         let event = audit::by(permit.person(), Action::GrantRevoked, format!("{who}: {what}"));
@@ -110,7 +113,10 @@ impl Grants {
     /// stays. Repeating it is fine.
     pub async fn leave(&self, permit: &Authorized<HoldKubeconfig>, grants: &[Grant]) -> Result<(), AccessError> {
         let (identity, cluster) = (permit.person().identity(), permit.cluster());
-        for grant in grants.iter().filter(|grant| grant.grantee == Grantee::Person(identity.id)) {
+        let own = |grant: &&Grant| {
+            grant.grantee == Grantee::Person(identity.id) && !matches!(grant.origin, Origin::Federated(_))
+        };
+        for grant in grants.iter().filter(own) {
             let what = audit::rights(grant.role.as_ref(), &grant.scope, grant.expires_at);
             let event = audit::by(permit.person(), Action::GrantRevoked, format!("{}: {what}", identity.display()));
             self.store.end_grant(grant.id, EndReason::Revoked, event, self.clock.now()).await?;

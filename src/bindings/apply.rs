@@ -44,9 +44,7 @@ pub async fn ensure(
     for binding in wanted.iter().filter(|w| !standing.iter().any(|s| stands(s, w))) {
         match ensure_one(client, grant, binding, instance).await {
             // Nobody is there: the other places would only wait for the same.
-            Err(ApplyError::Cluster(error @ (K8sError::Unreachable(_) | K8sError::TimedOut | K8sError::Tls(_)))) => {
-                return Err(error.into());
-            }
+            Err(ApplyError::Cluster(error)) if error.is_silence() => return Err(error.into()),
             Err(error) => drop(failed.get_or_insert(error)),
             Ok(()) => {}
         }

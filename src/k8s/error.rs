@@ -35,3 +35,10 @@ pub enum K8sError {
     #[error("{0}")]
     Unusable(String),
 }
+
+impl K8sError {
+    /// Whether nobody answered, so that asking something else at once would only wait for the same.
+    pub fn is_silence(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::TimedOut | Self::Tls(_))
+    }
+}

@@ -55,11 +55,15 @@ pub enum Action {
     MemberRemoved,
     MemberDoubted,
     ClusterMoved,
+    ClusterLabelled,
+    ProjectAdded,
+    ProjectChanged,
+    ProjectRemoved,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 41] = [
         Self::SignedIn,
         Self::SignedOut,
         Self::ClusterAdded,
@@ -97,6 +101,10 @@ impl Action {
         Self::MemberRemoved,
         Self::MemberDoubted,
         Self::ClusterMoved,
+        Self::ClusterLabelled,
+        Self::ProjectAdded,
+        Self::ProjectChanged,
+        Self::ProjectRemoved,
     ];
 
     /// As stored: `noun.verb`.
@@ -139,6 +147,10 @@ impl Action {
             Self::MemberRemoved => "member.removed",
             Self::MemberDoubted => "member.doubted",
             Self::ClusterMoved => "cluster.moved",
+            Self::ClusterLabelled => "cluster.labelled",
+            Self::ProjectAdded => "project.added",
+            Self::ProjectChanged => "project.changed",
+            Self::ProjectRemoved => "project.removed",
         }
     }
 

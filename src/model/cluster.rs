@@ -8,6 +8,7 @@ use super::{
     device::Format,
     id::{ClusterId, IdentityId, WorkspaceId},
     name::ClusterName,
+    project::Labels,
     provider::ProviderId,
     time::Timestamp,
 };
@@ -90,6 +91,8 @@ pub struct Cluster {
     pub created_at: Timestamp,
     /// Which formats of kubeconfig its owners offer; none for all that there are.
     pub formats: Vec<Format>,
+    /// What its owners say of it; projects select by these.
+    pub labels: Labels,
     /// Set once somebody has asked to remove it: nothing new is granted on it.
     pub removing: Option<Removal>,
 }

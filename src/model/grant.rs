@@ -4,7 +4,7 @@
 
 use super::{
     claim_mapping::{ClaimMapping, Unmappable},
-    id::{GrantId, IdentityId, ShareLinkId},
+    id::{FederatedGrantId, GrantId, IdentityId, ShareLinkId},
     identity::Identity,
     name::Email,
     provider::ProviderId,
@@ -34,6 +34,8 @@ pub enum Origin {
     Link(ShareLinkId),
     /// The cluster's owner got it when the cluster was added.
     Owner,
+    /// A federated grant reaches this cluster. It is taken back there, never here.
+    Federated(FederatedGrantId),
 }
 
 /// How far the cluster has followed.
@@ -83,6 +85,8 @@ pub enum EndReason {
     Expired,
     /// Its cluster is being removed.
     ClusterRemoved,
+    /// Its cluster is no longer in the scope of the federated grant that it came from.
+    OutOfScope,
 }
 
 impl EndReason {
@@ -92,12 +96,13 @@ impl EndReason {
             Self::Revoked => "revoked",
             Self::Expired => "expired",
             Self::ClusterRemoved => "cluster_removed",
+            Self::OutOfScope => "out_of_scope",
         }
     }
 
     /// As stored.
     pub fn parse(s: &str) -> Option<Self> {
-        [Self::Revoked, Self::Expired, Self::ClusterRemoved].into_iter().find(|x| x.as_str() == s)
+        [Self::Revoked, Self::Expired, Self::ClusterRemoved, Self::OutOfScope].into_iter().find(|x| x.as_str() == s)
     }
 }
 

@@ -41,6 +41,10 @@ id_types! {
     IdentityId,
     /// Names a [`Grant`](super::grant::Grant); its bindings carry it as a label.
     GrantId,
+    /// Names a [`Project`](super::project::Project).
+    ProjectId,
+    /// Names a [`FederatedGrant`](super::federation::FederatedGrant).
+    FederatedGrantId,
     /// Names a [`ShareLink`](super::share_link::ShareLink).
     ShareLinkId,
     /// Names a [`Device`](super::device::Device); its relay's address holds it.

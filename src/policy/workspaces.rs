@@ -26,9 +26,6 @@ pub struct ManageMembers(Workspace);
 /// May rename and delete a workspace.
 #[derive(Clone, Debug)]
 pub struct ManageWorkspace(Workspace);
-/// May give and take access that reaches every cluster.
-#[derive(Clone, Copy, Debug)]
-pub struct ManageGlobalAccess;
 /// May put a cluster into another workspace.
 #[derive(Clone, Debug)]
 pub struct MoveCluster {
@@ -150,14 +147,6 @@ pub fn move_cluster(
     Ok(authorized(person, MoveCluster { cluster, from: from.0, to: to.0 }))
 }
 
-/// May they give and take access to every cluster? Platform admins may.
-///
-/// # Errors
-/// [`Forbidden::NoPlatformAdmin`].
-pub fn manage_global_access(person: &Person) -> Result<Authorized<ManageGlobalAccess>, Forbidden> {
-    if person.platform_admin { Ok(authorized(person, ManageGlobalAccess)) } else { Err(Forbidden::NoPlatformAdmin) }
-}
-
 /// May they make this member of a workspace that? Nobody raises themselves: who owns it by a group would own it beyond that group.
 ///
 /// # Errors
@@ -173,7 +162,7 @@ pub fn set_member(
     if themselves && !person.platform_admin && held < Some(to) { Err(Forbidden::RaisesThemselves) } else { Ok(()) }
 }
 
-fn in_workspace(person: &Person, member: Option<MemberRole>, wanted: MemberRole) -> Result<(), Forbidden> {
+pub(super) fn in_workspace(person: &Person, member: Option<MemberRole>, wanted: MemberRole) -> Result<(), Forbidden> {
     at_least(person, member, wanted).map_err(|_| Forbidden::NotYourWorkspace)
 }
 
@@ -244,8 +233,6 @@ mod tests {
         }
         assert!(manage_members(&admin(), workspace(), None).is_ok());
         assert!(add_cluster_to(&admin(), workspace(), None).is_ok());
-        assert!(manage_global_access(&admin()).is_ok());
-        assert_eq!(manage_global_access(&bob).unwrap_err(), Forbidden::NoPlatformAdmin);
     }
 
     #[test]

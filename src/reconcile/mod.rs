@@ -4,7 +4,7 @@
 //! A small loop that asks the database what is due. Replicas share the work by claims that run out, so one that dies only
 //! delays what it had claimed.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use tokio::sync::watch;
@@ -12,8 +12,8 @@ use tokio::sync::watch;
 use crate::{
     access::{AccessError, Applier, Probe, Upstreams},
     clock::Clock,
-    model::{grant::GrantState, time::Timestamp},
-    store::{Store, StoreError},
+    model::{grant::GrantState, id::ClusterId, time::Timestamp},
+    store::{DueGrant, Store, StoreError},
 };
 
 /// Between two looks at what is due: an expiry is acted on within a second or so.
@@ -24,8 +24,12 @@ const CHECKS: Duration = Duration::from_secs(5);
 const SWEEP: Duration = Duration::from_mins(10);
 /// How long a claim keeps other replicas away.
 const CLAIM: Duration = Duration::from_secs(20);
-/// How many grants or clusters are worked on at once.
-const AT_ONCE: usize = 8;
+/// How many clusters are worked on at once.
+const AT_ONCE: usize = 16;
+/// How many grants are claimed at a time: as many as can be seen to within the claim, all of one cluster among them.
+const CLAIMED: u32 = 64;
+/// How often in one round, so that an expiry that comes meanwhile does not wait for all that is due.
+const MOST_CLAIMS: usize = 4;
 /// How long a purged cluster is kept after its last grant changed: a few times what an attempt on a cluster may take, so that
 /// one which was under way all the while is still answered for.
 const QUIET: Duration = Duration::from_secs(10);
@@ -69,21 +73,35 @@ impl Reconciler {
 
     async fn tick(&self) -> Result<(), StoreError> {
         let now = self.clock.now();
+        self.store.expire_federated_grants(now, 100).await?;
         self.store.expire_grants(now, 500).await?;
         self.grants(now).await?;
         self.store.finish_removals(now, QUIET).await?;
         Ok(())
     }
 
+    /// Works until nothing is due, cluster by cluster, so that one that does not answer costs the others nothing.
     async fn grants(&self, now: Timestamp) -> Result<(), StoreError> {
-        let due = self.store.claim_due_grants(now, CLAIM, 32).await?;
-        stream::iter(due)
-            .for_each_concurrent(AT_ONCE, async |due| match self.applier.apply_claimed(&due).await {
-                // Its cluster went while it was claimed.
-                Ok(_) | Err(AccessError::NotFound) => {}
-                Err(error) => tracing::warn!(grant = %due.id, %error, "a grant could not be brought to its cluster"),
-            })
-            .await;
+        for _ in 0..MOST_CLAIMS {
+            let due = self.store.claim_due_grants(now, CLAIM, CLAIMED).await?;
+            let last = due.len() < CLAIMED as usize;
+            let mut of: HashMap<ClusterId, Vec<DueGrant>> = HashMap::new();
+            for due in due {
+                of.entry(due.cluster).or_default().push(due);
+            }
+            stream::iter(of)
+                .for_each_concurrent(AT_ONCE, async |(cluster, due)| {
+                    match self.applier.apply_to_cluster(cluster, &due).await {
+                        // It went while they were claimed.
+                        Ok(()) | Err(AccessError::NotFound) => {}
+                        Err(error) => tracing::warn!(%cluster, %error, "grants could not be brought to their cluster"),
+                    }
+                })
+                .await;
+            if last {
+                break;
+            }
+        }
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use super::{
     AuditDraft, NewGrant, Store, StoreError,
     audit::About,
     db::{CHUNK, Tx, clash, parsed},
-    grants, workspaces,
+    federation, grants, workspaces,
 };
 use crate::model::{
     claim_mapping::{ClaimMapping, UsernameClaim},
@@ -58,6 +58,7 @@ struct ClusterRow {
     created_at: i64,
     removing: Option<String>,
     formats: Option<String>,
+    labels: String,
     provider: Option<String>,
     username_claim: Option<String>,
     username_prefix: Option<String>,
@@ -69,7 +70,7 @@ macro_rules! select_clusters {
     ($($rest:expr),+) => {
         concat!(
             "SELECT c.id, c.workspace_id, c.name, c.server, c.ca_pem, c.tls_server_name, c.created_by, c.created_at, \
-             c.removing, c.formats, t.provider, t.username_claim, t.username_prefix, t.groups_claim, t.groups_prefix \
+             c.removing, c.formats, c.labels, t.provider, t.username_claim, t.username_prefix, t.groups_claim, t.groups_prefix \
              FROM clusters c LEFT JOIN cluster_trusts t ON t.cluster_id = c.id WHERE ",
             $($rest),+,
             " ORDER BY c.id, t.provider"
@@ -102,6 +103,7 @@ impl ClusterRow {
             created_by: parsed(&self.created_by, "maker of a cluster")?,
             created_at: Timestamp::from_millis(self.created_at),
             formats: formats(self.formats.as_deref())?,
+            labels: parsed(&self.labels, "labels of a cluster")?,
             removing: self.removing.as_deref().map(removal).transpose()?,
         })
     }
@@ -144,6 +146,21 @@ pub(super) fn removal_text(how: Removal) -> &'static str {
 pub(super) fn removal(text: &str) -> Result<Removal, StoreError> {
     let all = [Removal::Purge, Removal::Leave];
     all.into_iter().find(|how| removal_text(*how) == text).ok_or(StoreError::Corrupt("removal"))
+}
+
+/// One cluster inside a transaction.
+pub(super) async fn one(tx: &mut Tx, id: ClusterId) -> Result<Cluster, StoreError> {
+    let rows: Vec<ClusterRow> =
+        on!(tx, |db| sqlx::query_as(select_clusters!("c.id = $1")).bind(id.to_string()).fetch_all(db).await)?;
+    gather(rows)?.pop().ok_or(StoreError::NotFound)
+}
+
+/// All clusters of a workspace, or of all, that nobody has asked to remove, inside a transaction.
+pub(super) async fn living(tx: &mut Tx, workspace: Option<WorkspaceId>) -> Result<Vec<Cluster>, StoreError> {
+    const SQL: &str = select_clusters!("c.removing IS NULL AND ($1 = '' OR c.workspace_id = $1)");
+    let workspace = workspace.map(|id| id.to_string()).unwrap_or_default();
+    let rows: Vec<ClusterRow> = on!(tx, |db| sqlx::query_as(SQL).bind(workspace).fetch_all(db).await)?;
+    gather(rows)
 }
 
 /// Locks a cluster's row until the transaction ends, so that nothing is given on it while its removal is asked for.
@@ -209,6 +226,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Cluster, StoreError> {
         transact!(self, |tx| {
+            federation::lock(tx).await?;
             let workspace = match new.workspace {
                 Some(id) => workspaces::lock_for_giving(tx, id).await?.id,
                 None => workspaces::own(tx, by, workspace_name, now).await?,
@@ -217,6 +235,7 @@ impl Store {
             if let Some(grant) = &new.owner_grant {
                 grants::insert(tx, grant, now).await?;
             }
+            federation::place_cluster(tx, new.id, now).await?;
             audit.append(tx, About::Cluster(new.id), now).await
         })?;
         self.cluster(new.id).await

@@ -11,12 +11,14 @@ mod changes;
 mod page;
 mod work;
 
-pub(super) use changes::{end_all, forget_bindings, give_to_person, rename_person, rename_provider, retry_all};
+pub(super) use changes::{end, end_all, forget_bindings, give_to_person, rename_person, rename_provider, retry_all};
 pub use page::{GrantFilter, GrantPage};
-pub(super) use rows::{email_key, key, keys_reaching, namespaces_text, role_of, role_text, scope_of};
+pub(super) use rows::{
+    GrantRow, GranteeColumns, email_key, key, keys_reaching, namespaces_text, person_key, role_of, role_text, scope_of,
+};
 pub use work::{DueGrant, Outcome};
 
-use rows::{GrantRow, canonical, origin_text, search_text};
+use rows::{canonical, origin_text, search_text};
 
 use super::{
     AuditDraft, Store, StoreError,
@@ -61,26 +63,22 @@ pub struct NewGrant {
 pub(super) async fn insert(tx: &mut Tx, new: &NewGrant, now: Timestamp) -> Result<Grant, StoreError> {
     const SQL: &str = "INSERT INTO grants (id, cluster_id, namespaces, role, grantee_key, to_group, identity_id, \
          provider, grantee_name, grantee_search, origin, expires_at, created_by, created_at, state, state_since, \
-         attempts, next_attempt, revision) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $14, 0, $16, 0) \
+         attempts, next_attempt, revision, federated_id) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $14, 0, $16, 0, $17) \
          ON CONFLICT DO NOTHING";
     let grant = pending(new, now);
     expire_same(tx, &grant, now).await?;
-    let (identity, provider, name) = match &grant.grantee {
-        Grantee::Person(id) => (Some(id.to_string()), None, None),
-        Grantee::Email(provider, email) => (None, Some(provider.as_str()), Some(email.as_str())),
-        Grantee::Group(provider, group) => (None, Some(provider.as_str()), Some(group.as_str())),
-    };
+    let who = GranteeColumns::from(&grant.grantee);
     let inserted = on!(tx, |db| sqlx::query(SQL)
         .bind(grant.id.to_string())
         .bind(grant.scope.cluster().to_string())
         .bind(namespaces_text(&grant.scope))
         .bind(role_text(grant.role.as_ref()))
         .bind(key(&grant.grantee))
-        .bind(matches!(grant.grantee, Grantee::Group(..)))
-        .bind(identity)
-        .bind(provider)
-        .bind(name)
+        .bind(who.to_group)
+        .bind(&who.identity_id)
+        .bind(&who.provider)
+        .bind(&who.name)
         .bind(search_text(&grant.grantee))
         .bind(origin_text(grant.origin))
         .bind(grant.expires_at.map(Timestamp::millis))
@@ -88,6 +86,10 @@ pub(super) async fn insert(tx: &mut Tx, new: &NewGrant, now: Timestamp) -> Resul
         .bind(now.millis())
         .bind(grant.state.as_str())
         .bind(grant.role.as_ref().map(|_| now.millis()))
+        .bind(match grant.origin {
+            Origin::Federated(id) => Some(id.to_string()),
+            Origin::Manual | Origin::Link(_) | Origin::Owner => None,
+        })
         .execute(db)
         .await
         .map(|done| done.rows_affected()))
@@ -150,7 +152,7 @@ pub(super) async fn revoke_all(
 }
 
 /// Ends those of these grants that live, each with an event like this one that says what ended.
-async fn end_each(
+pub(super) async fn end_each(
     tx: &mut Tx,
     ids: &[String],
     why: EndReason,

@@ -8,7 +8,7 @@ use super::{
     AuditDraft, Store, StoreError,
     audit::About,
     db::{CHUNK, Tx, parsed, shown},
-    grants, workspaces,
+    federation, grants, workspaces,
 };
 use crate::model::{
     audit::Actor,
@@ -217,6 +217,7 @@ async fn learn(
         let email = email.normalised();
         let newcomer = remember_holder(tx, &identity, &email, now).await?;
         if identity.email_verified {
+            federation::give_to_person(tx, &identity.provider, &email, identity.id).await?;
             grants_touched += grants::give_to_person(tx, &identity.provider, &email, identity.id, now).await?;
             workspaces::give_to_person(tx, &identity.provider, &email, identity.id, now).await?;
         }

@@ -14,11 +14,14 @@ mod checks;
 mod client_trials;
 mod clusters;
 mod devices;
+#[macro_use]
 mod grants;
+mod federation;
 mod identities;
 mod keys;
 mod links;
 mod open;
+mod projects;
 mod sessions;
 mod tokens;
 mod trials;
@@ -29,9 +32,11 @@ pub use audit::AuditDraft;
 pub use checks::StoredCheck;
 pub use clusters::{HeldCredential, NewCluster, SealedCredential, StoredCredential};
 pub use devices::{Devices, NewDevice};
+pub use federation::{FederatedPage, NewFederatedGrant, Placed, PlacementCounts};
 pub use grants::{DueGrant, GrantFilter, GrantPage, NewGrant, Outcome};
 pub use identities::SignInRecord;
 pub use links::{Acceptance, Accepted, NewLink};
+pub use projects::NewProject;
 pub use sessions::{SessionStore, session_keys};
 pub use workspaces::{NewWorkspace, WorkspaceCounts};
 

@@ -27,6 +27,7 @@ use super::{
     audit::About,
     clusters,
     db::{Tx, parsed},
+    federation,
 };
 use crate::model::{
     audit::Action,
@@ -225,12 +226,14 @@ impl Store {
         const MARK: &str = "UPDATE workspaces SET removing = $2 WHERE id = $1";
         const CLUSTERS: &str = "SELECT id, name FROM clusters WHERE workspace_id = $1 ORDER BY id";
         transact!(self, |tx| {
+            federation::lock(tx).await?;
             let before = lock(tx, id).await?.removing;
             if before == Some(how) || before == Some(Removal::Leave) {
                 return Ok(());
             }
             let word = clusters::removal_text(how);
             on!(tx, |db| sqlx::query(MARK).bind(id.to_string()).bind(word).execute(db).await.map(drop))?;
+            federation::end_of_workspace(tx, id, &audit, now).await?;
             let inside: Vec<(String, String)> =
                 on!(tx, |db| sqlx::query_as(CLUSTERS).bind(id.to_string()).fetch_all(db).await)?;
             for (cluster, name) in inside {

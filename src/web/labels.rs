@@ -195,6 +195,7 @@ fn removing(why: Option<EndReason>, detail: Option<String>) -> String {
     let what = match why {
         Some(EndReason::Expired) => "its time is up; being removed",
         Some(EndReason::ClusterRemoved) => "being removed with the cluster",
+        Some(EndReason::OutOfScope) => "no longer in scope; being removed",
         Some(EndReason::Revoked) | None => "being removed",
     };
     detail.map_or_else(|| what.into(), |d| format!("{what}. {d}"))
@@ -206,6 +207,7 @@ pub fn origin_words(origin: Origin) -> &'static str {
         Origin::Manual => "by hand",
         Origin::Link(_) => "share link",
         Origin::Owner => "owner",
+        Origin::Federated(_) => "federated",
     }
 }
 
@@ -249,6 +251,10 @@ pub fn deed(action: Action) -> &'static str {
         Action::MemberRemoved => "removed a member:",
         Action::MemberDoubted => "suspended a membership of an address that changed hands:",
         Action::ClusterMoved => "moved the cluster",
+        Action::ClusterLabelled => "labelled the cluster:",
+        Action::ProjectAdded => "made the project",
+        Action::ProjectChanged => "changed the project",
+        Action::ProjectRemoved => "removed the project",
     }
 }
 

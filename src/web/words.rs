@@ -89,6 +89,12 @@ pub fn forbidden(why: Forbidden) -> Words {
             "This workspace is being deleted",
             "It takes no new clusters and members. Choose another one.".to_owned(),
         ),
+        Forbidden::TakenBackElsewhere => (
+            "It reaches further than this cluster",
+            "This access was given on several clusters at once, in a workspace, a project or everywhere. It is taken back there, \
+             for all of them; the access page names the grant."
+                .to_owned(),
+        ),
         Forbidden::NothingLent => (
             "You have no access to this cluster",
             "Nobody has lent it to you, or the access has ended or was taken back. Whoever lent it can send you a new share \

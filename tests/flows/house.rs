@@ -27,6 +27,7 @@ pub struct House {
     pub alice: Person,
     pub database_url: String,
     /// Keeps its PostgreSQL database.
+    #[allow(dead_code, reason = "it is held, not read")]
     pub in_use: Option<InUse>,
 }
 

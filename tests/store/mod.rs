@@ -22,6 +22,7 @@ macro_rules! both {
 mod bed;
 mod clusters;
 mod devices;
+mod federation;
 mod grants;
 mod identities;
 mod link_rules;

@@ -19,7 +19,7 @@ use crate::{
         AuditDraft, Store, StoreError,
         audit::About,
         db::{Tx, clash, parsed},
-        grants, workspaces,
+        federation, grants, workspaces,
     },
 };
 
@@ -199,6 +199,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         transact!(self, |tx| {
+            federation::lock(tx).await?;
             if mark_removal(tx, id, how, now).await? { audit.append(tx, About::Cluster(id), now).await } else { Ok(()) }
         })
     }
@@ -217,6 +218,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE clusters SET workspace_id = $2 WHERE id = $1";
         transact!(self, |tx| {
+            federation::lock(tx).await?;
             workspaces::lock_for_giving(tx, to).await?;
             let from = whereabouts(tx, id).await?;
             if from == to {
@@ -224,6 +226,7 @@ impl Store {
             }
             on!(tx, |db| sqlx::query(SQL).bind(id.to_string()).bind(to.to_string()).execute(db).await.map(drop))
                 .map_err(|e| clash(e, NAME_TAKEN))?;
+            federation::place_cluster(tx, id, now).await?;
             audit.append(tx, About::Workspace(from), now).await?;
             audit.append(tx, About::Cluster(id), now).await
         })

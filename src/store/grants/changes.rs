@@ -46,7 +46,7 @@ macro_rules! make_ended {
 }
 
 /// Ends one live grant and says on which cluster.
-pub(super) async fn end(
+pub(in crate::store) async fn end(
     tx: &mut Tx,
     id: GrantId,
     why: EndReason,
@@ -170,8 +170,9 @@ pub(in crate::store) async fn doubt_email(
 pub(super) async fn end_for_address(tx: &mut Tx, grant: &Grant, now: Timestamp) -> Result<Vec<String>, StoreError> {
     const ADDRESS: &str = "SELECT provider, email_key FROM identities \
          WHERE id = $1 AND email_verified = TRUE AND email_key IS NOT NULL";
-    const SQL: &str =
-        make_ended!("cluster_id = $3 AND grantee_key = $4 AND role = $5 AND namespaces = $6 RETURNING id");
+    const SQL: &str = make_ended!(
+        "cluster_id = $3 AND grantee_key = $4 AND role = $5 AND namespaces = $6 AND federated_id IS NULL RETURNING id"
+    );
     let Grantee::Person(person) = &grant.grantee else { return Ok(Vec::new()) };
     let address: Option<(String, String)> =
         on!(tx, |db| sqlx::query_as(ADDRESS).bind(person.to_string()).fetch_optional(db).await)?;

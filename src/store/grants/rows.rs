@@ -16,7 +16,7 @@ use crate::{
 
 /// A grant joined with the identity of a person's grant.
 #[derive(sqlx::FromRow)]
-pub(super) struct GrantRow {
+pub(in crate::store) struct GrantRow {
     id: String,
     cluster_id: String,
     namespaces: String,
@@ -59,7 +59,7 @@ macro_rules! select_grants {
 }
 
 impl GrantRow {
-    pub(super) fn grant(mut self) -> Result<(Grant, Option<Identity>), StoreError> {
+    pub(in crate::store) fn grant(mut self) -> Result<(Grant, Option<Identity>), StoreError> {
         let person = self.person()?;
         let grant = Grant {
             id: parsed(&self.id, "id of a grant")?,
@@ -103,14 +103,45 @@ impl GrantRow {
     }
 
     fn grantee(&self) -> Result<Grantee, StoreError> {
-        match (&self.identity_id, &self.provider, &self.grantee_name) {
-            (Some(id), _, _) => Ok(Grantee::Person(parsed(id, "grantee of a grant")?)),
+        GranteeColumns {
+            to_group: self.to_group,
+            identity_id: self.identity_id.clone(),
+            provider: self.provider.clone(),
+            name: self.grantee_name.clone(),
+        }
+        .grantee()
+    }
+}
+
+/// The columns that say whom a grant is for.
+pub(in crate::store) struct GranteeColumns {
+    pub(in crate::store) to_group: bool,
+    pub(in crate::store) identity_id: Option<String>,
+    pub(in crate::store) provider: Option<String>,
+    pub(in crate::store) name: Option<String>,
+}
+
+impl From<&Grantee> for GranteeColumns {
+    fn from(grantee: &Grantee) -> Self {
+        let (identity_id, provider, name) = match grantee {
+            Grantee::Person(id) => (Some(id.to_string()), None, None),
+            Grantee::Email(provider, email) => (None, Some(provider.to_string()), Some(email.as_str().to_owned())),
+            Grantee::Group(provider, group) => (None, Some(provider.to_string()), Some(group.clone())),
+        };
+        Self { to_group: matches!(grantee, Grantee::Group(..)), identity_id, provider, name }
+    }
+}
+
+impl GranteeColumns {
+    pub(in crate::store) fn grantee(self) -> Result<Grantee, StoreError> {
+        match (self.identity_id, self.provider, self.name) {
+            (Some(id), _, _) => Ok(Grantee::Person(parsed(&id, "grantee of a grant")?)),
             (None, Some(provider), Some(name)) => {
-                let provider = parsed(provider, "provider of a grant")?;
+                let provider = parsed(&provider, "provider of a grant")?;
                 if self.to_group {
-                    Ok(Grantee::Group(provider, name.clone()))
+                    Ok(Grantee::Group(provider, name))
                 } else {
-                    Ok(Grantee::Email(provider, parsed(name, "grantee of a grant")?))
+                    Ok(Grantee::Email(provider, parsed(&name, "grantee of a grant")?))
                 }
             }
             _ => Err(StoreError::Corrupt("grantee of a grant")),
@@ -186,15 +217,18 @@ pub(super) fn origin_text(origin: Origin) -> String {
         Origin::Manual => "manual".into(),
         Origin::Owner => "owner".into(),
         Origin::Link(id) => format!("link:{id}"),
+        Origin::Federated(id) => format!("federated:{id}"),
     }
 }
 
 fn origin_of(text: &str) -> Result<Origin, StoreError> {
-    match (text, text.strip_prefix("link:")) {
-        ("manual", _) => Ok(Origin::Manual),
-        ("owner", _) => Ok(Origin::Owner),
-        (_, Some(id)) => Ok(Origin::Link(parsed(id, "origin of a grant")?)),
-        _ => Err(StoreError::Corrupt("origin of a grant")),
+    const WHAT: &str = "origin of a grant";
+    match text.split_once(':') {
+        None if text == "manual" => Ok(Origin::Manual),
+        None if text == "owner" => Ok(Origin::Owner),
+        Some(("link", id)) => parsed(id, WHAT).map(Origin::Link),
+        Some(("federated", id)) => parsed(id, WHAT).map(Origin::Federated),
+        _ => Err(StoreError::Corrupt(WHAT)),
     }
 }
 
@@ -271,7 +305,8 @@ mod tests {
     #[test]
     fn origins_come_back() {
         let link = crate::model::id::ShareLinkId::new();
-        for origin in [Origin::Manual, Origin::Owner, Origin::Link(link)] {
+        let federated = crate::model::id::FederatedGrantId::new();
+        for origin in [Origin::Manual, Origin::Owner, Origin::Link(link), Origin::Federated(federated)] {
             assert_eq!(origin_of(&origin_text(origin)).unwrap(), origin);
         }
         assert!(origin_of("link:").is_err());

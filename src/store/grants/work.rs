@@ -24,6 +24,8 @@ use crate::{
 pub struct DueGrant {
     /// Its id.
     pub id: GrantId,
+    /// Its cluster.
+    pub cluster: ClusterId,
     /// How often it was tried in vain since it last changed.
     pub attempts: i64,
     /// Which wish it was claimed for.
@@ -44,13 +46,19 @@ pub struct Outcome {
 #[derive(sqlx::FromRow)]
 struct ClaimRow {
     id: String,
+    cluster_id: String,
     attempts: i64,
     revision: i64,
 }
 
 impl ClaimRow {
     fn due(self) -> Result<DueGrant, StoreError> {
-        Ok(DueGrant { id: parsed(&self.id, "id of a grant")?, attempts: self.attempts, revision: self.revision })
+        Ok(DueGrant {
+            id: parsed(&self.id, "id of a grant")?,
+            cluster: parsed(&self.cluster_id, "cluster of a grant")?,
+            attempts: self.attempts,
+            revision: self.revision,
+        })
     }
 }
 
@@ -111,7 +119,7 @@ impl Store {
         // The last condition is asked again once a row that another replica has just claimed is unlocked; the inner one is not.
         const CLAIM: &str = "UPDATE grants SET next_attempt = $2, leased_until = $2 WHERE id IN \
              (SELECT id FROM grants WHERE next_attempt IS NOT NULL AND next_attempt <= $1 ORDER BY next_attempt LIMIT $3) \
-             AND next_attempt <= $1 RETURNING id, attempts, revision";
+             AND next_attempt <= $1 RETURNING id, cluster_id, attempts, revision";
         // Asked every second and seldom true: look before becoming a writer.
         let any: Option<(String,)> = read!(self, |db| sqlx::query_as(ANY).bind(now.millis()).fetch_optional(db).await)?;
         if any.is_none() {
@@ -130,8 +138,7 @@ impl Store {
 
     /// Claims one grant for work at once, whatever its next attempt says, so that the loop leaves it alone meanwhile.
     pub async fn claim_grant(&self, id: GrantId, now: Timestamp, lease: Duration) -> Result<DueGrant, StoreError> {
-        const SQL: &str =
-            "UPDATE grants SET next_attempt = $2, leased_until = $2 WHERE id = $1 RETURNING id, attempts, revision";
+        const SQL: &str = "UPDATE grants SET next_attempt = $2, leased_until = $2 WHERE id = $1 RETURNING id, cluster_id, attempts, revision";
         transact!(self, |tx| {
             let row: Option<ClaimRow> = on!(tx, |db| sqlx::query_as(SQL)
                 .bind(id.to_string())

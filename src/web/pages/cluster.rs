@@ -232,6 +232,7 @@ pub(super) mod tests {
             created_by: IdentityId::new(),
             created_at: Timestamp::from_secs(1_795_000_000),
             formats: Vec::new(),
+            labels: crate::model::project::Labels::default(),
             removing: None,
         }
     }

@@ -208,6 +208,7 @@ fn how(grant: &Grant) -> String {
         (_, Origin::Link(_)) => "by a share link".into(),
         (_, Origin::Owner) => "since you added it".into(),
         (_, Origin::Manual) => "given to you by name".into(),
+        (_, Origin::Federated(_)) => "given to you on several clusters at once".into(),
     }
 }
 

@@ -1,0 +1,216 @@
+//! Access that reaches further than one cluster, and the projects and labels that it goes by.
+//!
+//! The store writes a federated grant out as grants on clusters in the transaction that makes it; bringing those to the
+//! clusters is the loop's, since no page waits for a thousand of them.
+
+use super::{AccessError, audit};
+use crate::{
+    clock::Clock,
+    model::{
+        audit::Action,
+        federation::Reason,
+        grant::{EndReason, Grantee},
+        id::{FederatedGrantId, ProjectId},
+        identity::Identity,
+        name::Namespace,
+        project::{Labels, Placement, Project, ProjectName},
+        role::Role,
+        time::Timestamp,
+    },
+    policy::{Authorized, Forbidden, ManageCluster, ManageReach, ManageWorkspaceAccess},
+    store::{NewFederatedGrant, NewProject, Store, StoreError},
+};
+
+/// A federated grant to make.
+#[derive(Clone, Debug)]
+pub struct FederatedRequest {
+    /// Whom for. An email of somebody who has signed in with it already becomes the person by itself.
+    pub grantee: Grantee,
+    /// Which role.
+    pub role: Role,
+    /// Until when.
+    pub expires_at: Option<Timestamp>,
+    /// Why.
+    pub reason: Option<Reason>,
+}
+
+/// Federated grants, projects and labels.
+#[derive(Clone, Debug)]
+pub struct Federation {
+    store: Store,
+    clock: Clock,
+}
+
+impl Federation {
+    /// With these parts.
+    pub fn new(store: Store, clock: Clock) -> Self {
+        Self { store, clock }
+    }
+
+    /// Gives access on everything in reach, now and later. `Invalid` names the form's field (`name`, `role`, `expires`).
+    pub async fn grant(
+        &self,
+        permit: &Authorized<ManageReach>,
+        request: FederatedRequest,
+    ) -> Result<FederatedGrantId, AccessError> {
+        let (reach, now) = (permit.reach(), self.clock.now());
+        if request.expires_at.is_some_and(|end| end <= now) {
+            return Err(invalid("expires", "That is in the past."));
+        }
+        // What a named ClusterRole allows is its cluster's to say: one that is good on one may be anything on the next.
+        if request.role.is_named() {
+            return Err(invalid("role", "On several clusters at once only view, edit and admin are given."));
+        }
+        let (grantee, person) = self.known(request.grantee).await?;
+        let who = audit::grantee(&grantee, person.as_ref());
+        let until = request.expires_at.map_or_else(|| "with no end".to_owned(), |t| format!("until {t}"));
+        let target = format!("{who}: {} on {} {until}", request.role, reach.in_words());
+        let new = NewFederatedGrant {
+            id: FederatedGrantId::new(),
+            scope: reach.scope(),
+            grantee,
+            role: request.role,
+            expires_at: request.expires_at,
+            reason: request.reason,
+            created_by: permit.person().identity().id,
+        };
+        let event = audit::by(permit.person(), Action::GrantAdded, target);
+        match self.store.add_federated_grant(&new, event, now).await {
+            Ok(grant) => Ok(grant.id),
+            Err(StoreError::Duplicate(_)) => Err(invalid("name", "They have exactly this already, see the table below.")),
+            Err(StoreError::Stale) => Err(Forbidden::WorkspaceGoing.into()),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Takes it back everywhere. Repeating it is fine. One that is not of this reach is not found.
+    pub async fn revoke(&self, permit: &Authorized<ManageReach>, id: FederatedGrantId) -> Result<(), AccessError> {
+        let grant = self.store.federated_grant(id).await?;
+        if grant.scope != permit.reach().scope() {
+            return Err(AccessError::NotFound);
+        }
+        let person = match &grant.grantee {
+            Grantee::Person(id) => Some(self.store.identity(*id).await?),
+            Grantee::Email(..) | Grantee::Group(..) => None,
+        };
+        let who = audit::grantee(&grant.grantee, person.as_ref());
+        let target = format!("{who}: {} on {}", grant.role, permit.reach().in_words());
+        let event = audit::by(permit.person(), Action::GrantRevoked, target);
+        self.store.end_federated_grant(id, EndReason::Revoked, event, self.clock.now()).await?;
+        Ok(())
+    }
+
+    /// Makes a project. `Invalid` at `name` where there is one of that name, or where there are too many.
+    pub async fn add_project(
+        &self,
+        permit: &Authorized<ManageWorkspaceAccess>,
+        name: ProjectName,
+        namespace: Namespace,
+        placement: Placement,
+    ) -> Result<ProjectId, AccessError> {
+        check(&placement)?;
+        let event = audit::by(permit.person(), Action::ProjectAdded, format!("{name}, namespace {namespace}"));
+        let new = NewProject {
+            id: ProjectId::new(),
+            workspace: permit.workspace().id,
+            name,
+            namespace,
+            placement,
+            created_by: permit.person().identity().id,
+        };
+        self.store.add_project(&new, event, self.clock.now()).await.map_err(refused)?;
+        Ok(new.id)
+    }
+
+    /// Gives a project another name, and puts it on other clusters.
+    pub async fn change_project(
+        &self,
+        permit: &Authorized<ManageWorkspaceAccess>,
+        id: ProjectId,
+        name: &ProjectName,
+        placement: &Placement,
+    ) -> Result<(), AccessError> {
+        check(placement)?;
+        let project = self.of(permit, id).await?;
+        if project.name == *name && project.placement == *placement {
+            return Ok(());
+        }
+        let renamed = if project.name == *name { String::new() } else { format!(", was {}", project.name) };
+        let target = format!("{name}{renamed}: {}", on_words(placement));
+        let event = audit::by(permit.person(), Action::ProjectChanged, target);
+        self.store.change_project(id, name, placement, event, self.clock.now()).await.map_err(refused)
+    }
+
+    /// Removes a project and the access that was given in it; its namespaces stay. Repeating it is fine.
+    pub async fn remove_project(
+        &self,
+        permit: &Authorized<ManageWorkspaceAccess>,
+        id: ProjectId,
+    ) -> Result<(), AccessError> {
+        let project = self.of(permit, id).await?;
+        let event = audit::by(permit.person(), Action::ProjectRemoved, project.name.as_str());
+        Ok(self.store.remove_project(id, event, self.clock.now()).await?)
+    }
+
+    /// Labels a cluster. Projects that select by labels follow at once.
+    pub async fn label(&self, permit: &Authorized<ManageCluster>, labels: &Labels) -> Result<(), AccessError> {
+        let cluster = permit.cluster();
+        if cluster.labels == *labels {
+            return Ok(());
+        }
+        let said = if labels.is_empty() { "no labels".to_owned() } else { labels.to_string() };
+        let event = audit::by(permit.person(), Action::ClusterLabelled, said);
+        Ok(self.store.set_labels(cluster.id, labels, event, self.clock.now()).await?)
+    }
+
+    async fn of(&self, permit: &Authorized<ManageWorkspaceAccess>, id: ProjectId) -> Result<Project, AccessError> {
+        let project = self.store.project(id).await?;
+        if project.workspace == permit.workspace().id { Ok(project) } else { Err(AccessError::NotFound) }
+    }
+
+    /// Whoever has signed in with this email already is granted to as the person.
+    async fn known(&self, grantee: Grantee) -> Result<(Grantee, Option<Identity>), AccessError> {
+        let Grantee::Email(provider, email) = &grantee else { return Ok((grantee, None)) };
+        let person = self.store.identity_by_email(provider, email).await?;
+        Ok(match person {
+            Some(person) => (Grantee::Person(person.id), Some(person)),
+            None => (grantee, None),
+        })
+    }
+}
+
+/// In words: “on every cluster”, “on 3 clusters”, “on clusters with env=prod”.
+fn on_words(placement: &Placement) -> String {
+    match placement {
+        Placement::All => "on every cluster".into(),
+        Placement::Listed(clusters) if clusters.len() == 1 => "on 1 cluster".into(),
+        Placement::Listed(clusters) => format!("on {} clusters", clusters.len()),
+        Placement::Labelled(labels) => format!("on clusters with {labels}"),
+    }
+}
+
+/// A selector that asks for nothing would select everything: whoever wants that says so.
+fn check(placement: &Placement) -> Result<(), AccessError> {
+    match placement {
+        Placement::Labelled(labels) if labels.is_empty() => {
+            Err(invalid("labels", "Name at least one label, or choose every cluster."))
+        }
+        Placement::Listed(clusters) if clusters.is_empty() => {
+            Err(invalid("clusters", "Choose at least one cluster, or every cluster."))
+        }
+        Placement::All | Placement::Listed(_) | Placement::Labelled(_) => Ok(()),
+    }
+}
+
+fn refused(error: StoreError) -> AccessError {
+    match error {
+        StoreError::Duplicate(_) => invalid("name", "This workspace has a project of that name already."),
+        StoreError::Full(most) => invalid("name", &format!("There are {most} already, and that is the most.")),
+        StoreError::Stale => Forbidden::WorkspaceGoing.into(),
+        other => other.into(),
+    }
+}
+
+fn invalid(field: &'static str, message: &str) -> AccessError {
+    AccessError::Invalid { field, message: message.to_owned() }
+}

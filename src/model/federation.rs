@@ -1,0 +1,188 @@
+//! Grants that reach further than one cluster: everywhere, in a workspace, or in a project.
+//!
+//! A federated grant is written out as a grant on each cluster that it reaches (its *placements*), and those are brought to
+//! their clusters like any other. Which those are is a pure function of the grant, the cluster and the projects.
+
+use super::{
+    cluster::Cluster,
+    grant::{EndReason, Grantee},
+    id::{FederatedGrantId, IdentityId, ProjectId, WorkspaceId},
+    name::BadName,
+    project::Project,
+    role::Role,
+    scope::Scope,
+    time::Timestamp,
+};
+
+/// The longest reason, in characters.
+const LONGEST_REASON: usize = 200;
+
+/// How far a federated grant reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WideScope {
+    /// Every cluster there is, and those to come.
+    Global,
+    /// Every cluster of a workspace, and those to come.
+    Workspace(WorkspaceId),
+    /// The namespace of a project on each of its clusters, and those to come.
+    Project(ProjectId),
+}
+
+/// A grant that reaches further than one cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FederatedGrant {
+    /// Its id; its placements say it as their origin.
+    pub id: FederatedGrantId,
+    /// How far it reaches.
+    pub scope: WideScope,
+    /// Whom it is for.
+    pub grantee: Grantee,
+    /// The role.
+    pub role: Role,
+    /// When it ends by itself.
+    pub expires_at: Option<Timestamp>,
+    /// Why it was made, in its maker's words.
+    pub reason: Option<Reason>,
+    /// Who made it.
+    pub created_by: IdentityId,
+    /// When.
+    pub created_at: Timestamp,
+    /// Why it ended, once it has.
+    pub ended: Option<EndReason>,
+}
+
+impl FederatedGrant {
+    /// Whether it is wanted at this moment.
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        self.ended.is_none() && self.expires_at.is_none_or(|end| now < end)
+    }
+
+    /// Where on this cluster it reaches; `None` where it does not. `project` is the one that its scope names, if it names one. A
+    /// cluster that is on its way out gets nothing new and loses what it has with its own removal.
+    pub fn placement(&self, cluster: &Cluster, project: Option<&Project>) -> Option<Scope> {
+        if self.ended.is_some() || cluster.removing.is_some() {
+            return None;
+        }
+        match self.scope {
+            WideScope::Global => Some(Scope::Cluster(cluster.id)),
+            WideScope::Workspace(id) => (cluster.workspace == id).then_some(Scope::Cluster(cluster.id)),
+            WideScope::Project(id) => project
+                .filter(|project| project.id == id && project.is_on(cluster))
+                .map(|project| Scope::Namespaces(cluster.id, vec![project.namespace.clone()])),
+        }
+    }
+}
+
+/// Why access was given: one line of plain text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason(String);
+
+impl Reason {
+    /// Reads what was typed; nothing at all is no reason.
+    ///
+    /// # Errors
+    /// What is too long or no plain text.
+    pub fn read(s: &str) -> Result<Option<Self>, BadName> {
+        let s = s.trim();
+        let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if s.is_empty() {
+            return Ok(None);
+        }
+        if s.chars().count() > LONGEST_REASON {
+            return Err(BadName(format!("A reason has at most {LONGEST_REASON} characters.")));
+        }
+        if s.chars().any(|c| c.is_control() || turns(c)) {
+            return Err(BadName("A reason is plain text of one line.".into()));
+        }
+        Ok(Some(Self(s.to_owned())))
+    }
+
+    /// The text of it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{
+        cluster::{Endpoint, Removal},
+        id::ClusterId,
+        project::{Labels, Placement},
+    };
+
+    fn cluster(workspace: WorkspaceId, labels: &str) -> Cluster {
+        Cluster {
+            id: ClusterId::new(),
+            workspace,
+            name: "c".parse().unwrap(),
+            endpoint: Endpoint { server: "https://k8s.example".parse().unwrap(), ca_pem: None, tls_server_name: None },
+            trusts: Vec::new(),
+            created_by: IdentityId::new(),
+            created_at: Timestamp::from_secs(0),
+            formats: Vec::new(),
+            labels: labels.parse().unwrap(),
+            removing: None,
+        }
+    }
+
+    fn grant(scope: WideScope) -> FederatedGrant {
+        FederatedGrant {
+            id: FederatedGrantId::new(),
+            scope,
+            grantee: Grantee::Group("dex".parse().unwrap(), "devs".into()),
+            role: Role::View,
+            expires_at: None,
+            reason: None,
+            created_by: IdentityId::new(),
+            created_at: Timestamp::from_secs(0),
+            ended: None,
+        }
+    }
+
+    #[test]
+    fn a_wide_grant_reaches_what_its_scope_takes_in_and_nothing_else() {
+        let (home, away) = (WorkspaceId::new(), WorkspaceId::new());
+        let (here, there) = (cluster(home, "env=prod"), cluster(away, "env=prod"));
+        assert_eq!(grant(WideScope::Global).placement(&there, None), Some(Scope::Cluster(there.id)));
+        let of_home = grant(WideScope::Workspace(home));
+        assert_eq!(of_home.placement(&here, None), Some(Scope::Cluster(here.id)));
+        assert_eq!(of_home.placement(&there, None), None);
+
+        let shop = Project {
+            id: ProjectId::new(),
+            workspace: home,
+            name: "Shop".parse().unwrap(),
+            namespace: "shop".parse().unwrap(),
+            placement: Placement::Labelled("env=prod".parse::<Labels>().unwrap()),
+            created_by: IdentityId::new(),
+            created_at: Timestamp::from_secs(0),
+        };
+        let of_shop = grant(WideScope::Project(shop.id));
+        let namespaces = |c: &Cluster| Some(Scope::Namespaces(c.id, vec!["shop".parse().unwrap()]));
+        assert_eq!(of_shop.placement(&here, Some(&shop)), namespaces(&here));
+        assert_eq!(of_shop.placement(&there, Some(&shop)), None, "labels do not reach into another workspace");
+        assert_eq!(of_shop.placement(&cluster(home, ""), Some(&shop)), None);
+        assert_eq!(of_shop.placement(&here, None), None, "a project that is gone is nowhere");
+    }
+
+    #[test]
+    fn what_has_ended_and_what_is_leaving_takes_nothing() {
+        let mut here = cluster(WorkspaceId::new(), "");
+        let mut all = grant(WideScope::Global);
+        all.ended = Some(EndReason::Revoked);
+        assert_eq!(all.placement(&here, None), None);
+        here.removing = Some(Removal::Leave);
+        assert_eq!(grant(WideScope::Global).placement(&here, None), None);
+    }
+
+    #[test]
+    fn immune_17_a_reason_is_one_line_of_plain_text() {
+        assert_eq!(Reason::read("  "), Ok(None));
+        assert_eq!(Reason::read(" on call ").unwrap().unwrap().as_str(), "on call");
+        for bad in ["a\nb", "a\u{2066}b", &"x".repeat(201)] {
+            assert!(Reason::read(bad).is_err());
+        }
+    }
+}

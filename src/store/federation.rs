@@ -1,0 +1,297 @@
+//! Federated grants: what is wanted on many clusters at once, and the grants on each cluster that it is written out as.
+//!
+//! A placement is an ordinary grant whose `federated_id` says where it came from; `grants` brings it to its cluster. Whatever
+//! changes what a federated grant reaches (the grant itself, a cluster that joins, moves or is labelled, a project) writes the
+//! difference out in its own transaction: nothing is left for a later pass to find, and a pass in which nothing has changed
+//! costs nothing. Those transactions follow one another ([`lock`]), so that none misses what another one is about to commit.
+
+mod pages;
+mod place;
+
+pub use pages::{FederatedPage, Placed, PlacementCounts};
+pub(super) use place::{end_of_project, end_of_workspace, place_cluster, place_project};
+
+use super::{
+    AuditDraft, Store, StoreError,
+    audit::About,
+    db::{Tx, clash, parsed},
+    grants::{GranteeColumns, email_key, key, person_key, role_of, role_text},
+};
+use crate::model::{
+    audit::Action,
+    federation::{FederatedGrant, Reason, WideScope},
+    grant::{EndReason, Grantee},
+    id::{FederatedGrantId, IdentityId},
+    provider::ProviderId,
+    role::Role,
+    time::Timestamp,
+};
+
+/// A federated grant to make.
+#[derive(Clone, Debug)]
+pub struct NewFederatedGrant {
+    /// Its id.
+    pub id: FederatedGrantId,
+    /// How far.
+    pub scope: WideScope,
+    /// Whom for.
+    pub grantee: Grantee,
+    /// Which role.
+    pub role: Role,
+    /// Until when.
+    pub expires_at: Option<Timestamp>,
+    /// Why.
+    pub reason: Option<Reason>,
+    /// Who makes it.
+    pub created_by: IdentityId,
+}
+
+#[derive(sqlx::FromRow)]
+struct FederatedRow {
+    id: String,
+    scope: String,
+    role: String,
+    to_group: bool,
+    identity_id: Option<String>,
+    provider: Option<String>,
+    grantee_name: Option<String>,
+    expires_at: Option<i64>,
+    reason: Option<String>,
+    created_by: String,
+    created_at: i64,
+    ended: Option<String>,
+}
+
+macro_rules! select_federated {
+    ($($rest:expr),+) => {
+        concat!(
+            "SELECT f.id, f.scope, f.role, f.to_group, f.identity_id, f.provider, f.grantee_name, f.expires_at, f.reason, \
+             f.created_by, f.created_at, f.ended FROM federated_grants f ",
+            $($rest),+
+        )
+    };
+}
+use select_federated;
+
+impl FederatedRow {
+    fn grant(self) -> Result<FederatedGrant, StoreError> {
+        let corrupt = |what| move || StoreError::Corrupt(what);
+        let who = GranteeColumns {
+            to_group: self.to_group,
+            identity_id: self.identity_id,
+            provider: self.provider,
+            name: self.grantee_name,
+        };
+        let reason = self.reason.as_deref().map(Reason::read).transpose();
+        let ended = self.ended.map(|why| EndReason::parse(&why).ok_or_else(corrupt("end of a federated grant")));
+        Ok(FederatedGrant {
+            id: parsed(&self.id, "id of a federated grant")?,
+            scope: scope_of(&self.scope)?,
+            grantee: who.grantee()?,
+            role: role_of(&self.role)?.ok_or_else(corrupt("role of a federated grant"))?,
+            expires_at: self.expires_at.map(Timestamp::from_millis),
+            reason: reason.map_err(|_| StoreError::Corrupt("reason of a federated grant"))?.flatten(),
+            created_by: parsed(&self.created_by, "maker of a federated grant")?,
+            created_at: Timestamp::from_millis(self.created_at),
+            ended: ended.transpose()?,
+        })
+    }
+}
+
+/// As stored.
+fn scope_text(scope: WideScope) -> String {
+    match scope {
+        WideScope::Global => "global".into(),
+        WideScope::Workspace(id) => format!("workspace:{id}"),
+        WideScope::Project(id) => format!("project:{id}"),
+    }
+}
+
+fn scope_of(text: &str) -> Result<WideScope, StoreError> {
+    const WHAT: &str = "scope of a federated grant";
+    match text.split_once(':') {
+        None if text == "global" => Ok(WideScope::Global),
+        Some(("workspace", id)) => parsed(id, WHAT).map(WideScope::Workspace),
+        Some(("project", id)) => parsed(id, WHAT).map(WideScope::Project),
+        _ => Err(StoreError::Corrupt(WHAT)),
+    }
+}
+
+/// Waits until no other transaction changes what federated grants reach, and keeps others waiting until this one has ended. The
+/// first statement of each that does.
+pub(super) async fn lock(tx: &mut Tx) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE federation SET changes = changes + 1 WHERE id = 1";
+    on!(tx, |db| sqlx::query(SQL).execute(db).await.map(drop))?;
+    Ok(())
+}
+
+/// Which workspace an event about this scope belongs to.
+async fn about(tx: &mut Tx, scope: WideScope) -> Result<About, StoreError> {
+    const SQL: &str = "SELECT workspace_id FROM projects WHERE id = $1";
+    match scope {
+        WideScope::Global => Ok(About::Nothing),
+        WideScope::Workspace(id) => Ok(About::Workspace(id)),
+        WideScope::Project(id) => {
+            let row: Option<(String,)> =
+                on!(tx, |db| sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(db).await)?;
+            row.map_or(Ok(About::Nothing), |(id,)| parsed(&id, "workspace of a project").map(About::Workspace))
+        }
+    }
+}
+
+async fn one(tx: &mut Tx, id: FederatedGrantId) -> Result<FederatedGrant, StoreError> {
+    const SQL: &str = select_federated!("WHERE f.id = $1");
+    let row: Option<FederatedRow> = on!(tx, |db| sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(db).await)?;
+    row.ok_or(StoreError::NotFound)?.grant()
+}
+
+async fn insert(tx: &mut Tx, new: &NewFederatedGrant, now: Timestamp) -> Result<(), StoreError> {
+    const SQL: &str = "INSERT INTO federated_grants (id, scope, role, grantee_key, to_group, identity_id, provider, \
+         grantee_name, expires_at, reason, created_by, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING";
+    let who = GranteeColumns::from(&new.grantee);
+    let inserted = on!(tx, |db| sqlx::query(SQL)
+        .bind(new.id.to_string())
+        .bind(scope_text(new.scope))
+        .bind(role_text(Some(&new.role)))
+        .bind(key(&new.grantee))
+        .bind(who.to_group)
+        .bind(&who.identity_id)
+        .bind(&who.provider)
+        .bind(&who.name)
+        .bind(new.expires_at.map(Timestamp::millis))
+        .bind(new.reason.as_ref().map(Reason::as_str))
+        .bind(new.created_by.to_string())
+        .bind(now.millis())
+        .execute(db)
+        .await
+        .map(|done| done.rows_affected()))
+    .map_err(|e| clash(e, "a federated grant"))?;
+    if inserted == 0 {
+        return Err(StoreError::Duplicate("They have exactly this access already."));
+    }
+    Ok(())
+}
+
+/// Marks one as ended, if it lives.
+async fn mark_ended(tx: &mut Tx, id: FederatedGrantId, why: EndReason, now: Timestamp) -> Result<bool, StoreError> {
+    const SQL: &str = "UPDATE federated_grants SET ended = $2, ended_at = $3 WHERE id = $1 AND ended IS NULL";
+    let ended = on!(tx, |db| sqlx::query(SQL)
+        .bind(id.to_string())
+        .bind(why.as_str())
+        .bind(now.millis())
+        .execute(db)
+        .await
+        .map(|done| done.rows_affected()))?;
+    Ok(ended > 0)
+}
+
+/// Turns live federated grants to an email (in lower case) at a provider into grants to the person, as
+/// [`grants::give_to_person`] does with those on clusters.
+pub(super) async fn give_to_person(
+    tx: &mut Tx,
+    provider: &ProviderId,
+    email: &str,
+    person: IdentityId,
+) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE federated_grants SET grantee_key = $1, identity_id = $2, provider = NULL, grantee_name = NULL \
+         WHERE ended IS NULL AND grantee_key = $3 \
+         AND NOT EXISTS (SELECT 1 FROM email_holders h WHERE h.provider = $4 AND h.email_key = $5 AND h.identity_id <> $2) \
+         AND NOT EXISTS (SELECT 1 FROM federated_grants o WHERE o.grantee_key = $1 AND o.ended IS NULL \
+                         AND o.scope = federated_grants.scope AND o.role = federated_grants.role)";
+    on!(tx, |db| sqlx::query(SQL)
+        .bind(person_key(person))
+        .bind(person.to_string())
+        .bind(email_key(provider, email))
+        .bind(provider.as_str())
+        .bind(email)
+        .execute(db)
+        .await
+        .map(drop))?;
+    Ok(())
+}
+
+impl Store {
+    /// Makes a federated grant and writes it out: a grant, `Pending` and due at once, on each cluster that it reaches now.
+    ///
+    /// # Errors
+    /// `Duplicate` where a live one has the same grantee, role and scope; `NotFound` where its workspace or project is gone.
+    pub async fn add_federated_grant(
+        &self,
+        new: &NewFederatedGrant,
+        audit: AuditDraft,
+        now: Timestamp,
+    ) -> Result<FederatedGrant, StoreError> {
+        transact!(self, |tx| {
+            lock(tx).await?;
+            place::living_scope(tx, new.scope).await?;
+            place::expire_same(tx, new, now).await?;
+            insert(tx, new, now).await?;
+            place::place_grant(tx, new.id, now).await?;
+            let about = about(tx, new.scope).await?;
+            audit.append(tx, about, now).await?;
+            one(tx, new.id).await
+        })
+    }
+
+    /// Ends one, and with it what it was written out as. Repeating it changes nothing and writes no second event. Returns
+    /// whether this call ended it.
+    pub async fn end_federated_grant(
+        &self,
+        id: FederatedGrantId,
+        why: EndReason,
+        audit: AuditDraft,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        transact!(self, |tx| {
+            lock(tx).await?;
+            let grant = one(tx, id).await?;
+            if !mark_ended(tx, id, why, now).await? {
+                return Ok(false);
+            }
+            place::end_placements(tx, id, why, now).await?;
+            let about = about(tx, grant.scope).await?;
+            audit.append(tx, about, now).await?;
+            Ok(true)
+        })
+    }
+
+    /// Ends those whose time is up, each with its event `GrantExpired`. At most `limit`; returns how many.
+    pub async fn expire_federated_grants(&self, now: Timestamp, limit: u32) -> Result<usize, StoreError> {
+        const SQL: &str = "SELECT id FROM federated_grants WHERE ended IS NULL AND expires_at IS NOT NULL \
+             AND expires_at <= $1 ORDER BY expires_at LIMIT $2";
+        let due: Vec<(String,)> =
+            read!(self, |db| sqlx::query_as(SQL).bind(now.millis()).bind(i64::from(limit)).fetch_all(db).await)?;
+        for (id,) in &due {
+            let grant = self.federated_grant(parsed(id, "id of a federated grant")?).await?;
+            let event = AuditDraft::by_kubelend(Action::GrantExpired, place::in_words(&grant));
+            self.end_federated_grant(grant.id, EndReason::Expired, event, now).await?;
+        }
+        Ok(due.len())
+    }
+
+    /// One federated grant.
+    pub async fn federated_grant(&self, id: FederatedGrantId) -> Result<FederatedGrant, StoreError> {
+        const SQL: &str = select_federated!("WHERE f.id = $1");
+        let row: Option<FederatedRow> =
+            read!(self, |db| sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(db).await)?;
+        row.ok_or(StoreError::NotFound)?.grant()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::id::{ProjectId, WorkspaceId};
+
+    #[test]
+    fn immune_28_a_stored_scope_is_never_taken_for_another() {
+        let (workspace, project) = (WorkspaceId::new(), ProjectId::new());
+        for scope in [WideScope::Global, WideScope::Workspace(workspace), WideScope::Project(project)] {
+            assert_eq!(scope_of(&scope_text(scope)).unwrap(), scope);
+        }
+        for bad in ["", "Global", "global:", "workspace", "workspace:", "cluster:x", "project:*"] {
+            assert!(scope_of(bad).is_err(), "{bad}");
+        }
+    }
+}

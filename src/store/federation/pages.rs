@@ -1,0 +1,154 @@
+//! Lists of federated grants, and how far the clusters that they reach have followed.
+
+use super::{FederatedRow, scope_text, select_federated};
+use crate::{
+    model::{
+        federation::{FederatedGrant, WideScope},
+        grant::{Grant, GrantState},
+        id::FederatedGrantId,
+        name::ClusterName,
+    },
+    store::{
+        Store, StoreError,
+        db::{CHUNK, PAST_ALL_IDS, parsed},
+        grants::GrantRow,
+    },
+};
+
+/// How many clusters of a federated grant are in which state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlacementCounts {
+    /// Bound.
+    pub applied: i64,
+    /// On the way, or waiting for a cluster.
+    pub pending: i64,
+    /// Refused, or in the way of something else.
+    pub failed: i64,
+    /// On the way out.
+    pub removing: i64,
+}
+
+impl PlacementCounts {
+    /// How many clusters it should stand on.
+    pub fn wanted(&self) -> i64 {
+        self.applied + self.pending + self.failed
+    }
+
+    fn add(&mut self, state: GrantState, n: i64) {
+        match state {
+            GrantState::Applied => self.applied += n,
+            GrantState::Pending => self.pending += n,
+            GrantState::Failed | GrantState::Conflict => self.failed += n,
+            GrantState::Removing => self.removing += n,
+            GrantState::Removed => {}
+        }
+    }
+}
+
+/// A page of federated grants.
+#[derive(Clone, Debug)]
+pub struct FederatedPage {
+    /// Newest first, each with how far its clusters have followed.
+    pub rows: Vec<(FederatedGrant, PlacementCounts)>,
+    /// Where the next page begins, if there is one: pass it as `before`.
+    pub next: Option<FederatedGrantId>,
+}
+
+/// A federated grant on one cluster.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    /// The cluster's name.
+    pub cluster: ClusterName,
+    /// The grant there.
+    pub grant: Grant,
+}
+
+impl Store {
+    /// The live federated grants of exactly this scope, newest first, `limit` a page.
+    pub async fn federated_grants(
+        &self,
+        scope: WideScope,
+        before: Option<FederatedGrantId>,
+        limit: u32,
+    ) -> Result<FederatedPage, StoreError> {
+        const SQL: &str =
+            select_federated!("WHERE f.scope = $1 AND f.ended IS NULL AND f.id < $2 ORDER BY f.id DESC LIMIT $3");
+        let before = before.map_or_else(|| PAST_ALL_IDS.to_owned(), |id| id.to_string());
+        let rows: Vec<FederatedRow> = read!(self, |db| sqlx::query_as(SQL)
+            .bind(scope_text(scope))
+            .bind(before)
+            .bind(i64::from(limit) + 1)
+            .fetch_all(db)
+            .await)?;
+        let mut grants = rows.into_iter().map(FederatedRow::grant).collect::<Result<Vec<_>, _>>()?;
+        let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = grants.len() > wanted;
+        grants.truncate(wanted);
+        let next = if more { grants.last().map(|grant| grant.id) } else { None };
+        let counts = self.placement_counts(&grants).await?;
+        Ok(FederatedPage { rows: grants.into_iter().zip(counts).collect(), next })
+    }
+
+    /// How far the clusters of each of these have followed.
+    async fn placement_counts(&self, grants: &[FederatedGrant]) -> Result<Vec<PlacementCounts>, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT federated_id, state, COUNT(*) FROM grants WHERE federated_id IN ",
+            id_list!(),
+            " AND state <> 'removed' GROUP BY federated_id, state"
+        );
+        let mut counts = vec![PlacementCounts::default(); grants.len()];
+        for chunk in grants.chunks(CHUNK) {
+            let ids: Vec<String> = chunk.iter().map(|grant| grant.id.to_string()).collect();
+            let counted: Vec<(String, String, i64)> =
+                read!(self, |db| bind_ids!(sqlx::query_as(SQL), ids).fetch_all(db).await)?;
+            for (id, state, n) in counted {
+                let state = GrantState::parse(&state).ok_or(StoreError::Corrupt("state of a grant"))?;
+                if let Some(at) = grants.iter().position(|grant| grant.id.to_string() == id) {
+                    counts[at].add(state, n);
+                }
+            }
+        }
+        Ok(counts)
+    }
+
+    /// How far its clusters have followed one federated grant.
+    pub async fn placement_count(&self, grant: &FederatedGrant) -> Result<PlacementCounts, StoreError> {
+        let counts = self.placement_counts(std::slice::from_ref(grant)).await?;
+        Ok(counts.first().copied().unwrap_or_default())
+    }
+
+    /// A federated grant on its clusters, those that have not followed first, then by name; at most `limit`. Ended ones whose binding
+    /// is gone are left out.
+    pub async fn placements(&self, id: FederatedGrantId, limit: u32) -> Result<Vec<Placed>, StoreError> {
+        const SQL: &str = select_grants!(
+            "JOIN clusters c ON c.id = g.cluster_id WHERE g.federated_id = $1 AND g.state <> 'removed' \
+             ORDER BY CASE WHEN g.state = 'applied' THEN 1 ELSE 0 END, c.name_key, g.id LIMIT $2"
+        );
+        let rows: Vec<GrantRow> =
+            read!(self, |db| sqlx::query_as(SQL).bind(id.to_string()).bind(i64::from(limit)).fetch_all(db).await)?;
+        let grants = rows.into_iter().map(|row| row.grant().map(|(grant, _)| grant)).collect::<Result<Vec<_>, _>>()?;
+        let ids: Vec<_> = grants.iter().map(|grant| grant.scope.cluster()).collect();
+        let names = self.cluster_names(&ids).await?;
+        Ok(grants
+            .into_iter()
+            .filter_map(|grant| Some(Placed { cluster: names.get(&grant.scope.cluster())?.clone(), grant }))
+            .collect())
+    }
+
+    async fn cluster_names(
+        &self,
+        ids: &[crate::model::id::ClusterId],
+    ) -> Result<std::collections::HashMap<crate::model::id::ClusterId, ClusterName>, StoreError> {
+        const SQL: &str = concat!("SELECT id, name FROM clusters WHERE id IN ", id_list!());
+        let mut names = std::collections::HashMap::new();
+        for chunk in ids.chunks(CHUNK) {
+            let ids: Vec<String> = chunk.iter().map(ToString::to_string).collect();
+            let rows: Vec<(String, String)> =
+                read!(self, |db| bind_ids!(sqlx::query_as(SQL), ids).fetch_all(db).await)?;
+            for (id, name) in rows {
+                names.insert(parsed(&id, "id of a cluster")?, parsed(&name, "name of a cluster")?);
+            }
+        }
+        Ok(names)
+    }
+}
