@@ -77,7 +77,9 @@ impl Federation {
         let event = audit::by(permit.person(), Action::GrantAdded, target);
         match self.store.add_federated_grant(&new, event, now).await {
             Ok(grant) => Ok(grant.id),
-            Err(StoreError::Duplicate(_)) => Err(invalid("name", "They have exactly this already, see the table below.")),
+            Err(StoreError::Duplicate(_)) => {
+                Err(invalid("name", "They have exactly this already, see the table below."))
+            }
             Err(StoreError::Stale) => Err(Forbidden::WorkspaceGoing.into()),
             Err(e) => Err(e.into()),
         }

@@ -16,8 +16,8 @@ use crate::{
     },
     policy::{
         self, AcceptLink, AddCluster, Authorized, Forbidden, HoldKubeconfig, ManageAccess, ManageCluster,
-        ManageMembers, ManageReach, ManageWorkspace, ManageWorkspaceAccess, MoveCluster, Person, Policy, Reach, ViewCluster,
-        ViewReach, ViewWorkspace,
+        ManageMembers, ManageReach, ManageWorkspace, ManageWorkspaceAccess, MoveCluster, Person, Policy, Reach,
+        ViewCluster, ViewReach, ViewWorkspace,
     },
     store::Store,
 };

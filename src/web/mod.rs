@@ -48,7 +48,10 @@ use axum::{
 use url::Url;
 
 use crate::{
-    access::{Clusters, Devices, Diagnoser, Gate, Grants, Kubeconfigs, Links, Observer, Relay, SignIns, Workspaces},
+    access::{
+        Clusters, Devices, Diagnoser, Federation, Gate, Grants, Kubeconfigs, Links, Observer, Relay, SignIns,
+        Workspaces,
+    },
     clock::Clock,
     crypto::Keyring,
     model::network::Network,
@@ -72,6 +75,8 @@ pub struct Parts {
     pub grants: Grants,
     /// Kubeconfigs.
     pub kubeconfigs: Kubeconfigs,
+    /// Access that reaches further than one cluster.
+    pub federation: Federation,
     /// Workspaces.
     pub workspaces: Workspaces,
     /// The connection test.
@@ -130,6 +135,7 @@ parts! {
     kubeconfigs: Kubeconfigs,
     diagnoser: Diagnoser,
     devices: Devices,
+    federation: Federation,
     workspaces: Workspaces,
     relay: Relay,
     store: Store,
@@ -199,8 +205,8 @@ fn visitor_pages() -> Router<Parts> {
 /// Sets of clusters, and the people who look after them.
 fn workspace_pages() -> Router<Parts> {
     use pages::{
-        create_workspace, delete_workspace, members, move_cluster, workspace_activity, workspace_overview,
-        workspace_settings, workspaces,
+        create_workspace, delete_workspace, federated, members, move_cluster, project, projects, wide_access,
+        workspace_activity, workspace_overview, workspace_settings, workspaces,
     };
     use paths::pattern;
 
@@ -213,6 +219,13 @@ fn workspace_pages() -> Router<Parts> {
         .route(pattern::WORKSPACE_SETTINGS, get(workspace_settings::get).post(workspace_settings::post))
         .route(pattern::DELETE_WORKSPACE, get(delete_workspace::get).post(delete_workspace::post))
         .route(pattern::MOVE_CLUSTER, get(move_cluster::get).post(move_cluster::post))
+        .route(paths::GLOBAL_ACCESS, get(wide_access::global).post(wide_access::give_everywhere))
+        .route(pattern::WORKSPACE_ACCESS, get(wide_access::get).post(wide_access::post))
+        .route(pattern::PROJECTS, get(projects::get).post(projects::post))
+        .route(pattern::PROJECT, get(project::get).post(project::post))
+        .route(pattern::CHANGE_PROJECT, post(project::change))
+        .route(pattern::REMOVE_PROJECT, post(project::remove))
+        .route(pattern::FEDERATED, get(federated::get).post(federated::remove))
 }
 
 /// What people see who lend.

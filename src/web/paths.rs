@@ -5,7 +5,7 @@ use url::form_urlencoded::byte_serialize;
 use crate::{
     model::{
         device::Format,
-        id::{ClusterId, DeviceId, GrantId, ShareLinkId, WorkspaceId},
+        id::{ClusterId, DeviceId, FederatedGrantId, GrantId, ProjectId, ShareLinkId, WorkspaceId},
         provider::ProviderId,
     },
     oidc::Purpose,
@@ -39,6 +39,8 @@ pub const SHARED: &str = "/shared";
 pub const CLUSTERS: &str = "/clusters";
 /// The form that adds one.
 pub const ADD_CLUSTER: &str = "/clusters/add";
+/// Who has a role on every cluster.
+pub const GLOBAL_ACCESS: &str = "/access";
 /// The workspaces that the person is a member of.
 pub const WORKSPACES: &str = "/workspaces";
 /// The form that makes one.
@@ -102,6 +104,18 @@ pub mod pattern {
     pub const KUBECONFIG_DOWNLOAD: &str = "/clusters/{cluster}/kubeconfig/download";
     /// The same as commands.
     pub const KUBECONFIG_COMMANDS: &str = "/clusters/{cluster}/kubeconfig/commands";
+    /// One grant that reaches several clusters.
+    pub const FEDERATED: &str = "/federated/{grant}";
+    /// Who has a role on all clusters of a workspace; POST grants.
+    pub const WORKSPACE_ACCESS: &str = "/workspaces/{workspace}/access";
+    /// A workspace's projects; POST makes one.
+    pub const PROJECTS: &str = "/workspaces/{workspace}/projects";
+    /// One project; POST grants in it.
+    pub const PROJECT: &str = "/workspaces/{workspace}/projects/{project}";
+    /// Changes it (POST).
+    pub const CHANGE_PROJECT: &str = "/workspaces/{workspace}/projects/{project}/change";
+    /// Removes it (POST).
+    pub const REMOVE_PROJECT: &str = "/workspaces/{workspace}/projects/{project}/remove";
     /// A workspace's overview.
     pub const WORKSPACE: &str = "/workspaces/{workspace}";
     /// Who is a member; POST adds, changes and removes.
@@ -232,7 +246,21 @@ macro_rules! of_workspace {
     )+};
 }
 
+/// One grant that reaches several clusters.
+pub fn federated(grant: FederatedGrantId) -> String {
+    fill(pattern::FEDERATED, &[("grant", grant.to_string())])
+}
+
+/// One project.
+pub fn project(workspace: WorkspaceId, project: ProjectId) -> String {
+    fill(pattern::PROJECT, &[("workspace", workspace.to_string()), ("project", project.to_string())])
+}
+
 of_workspace! {
+    /// Who has a role on all its clusters.
+    workspace_access => WORKSPACE_ACCESS,
+    /// Its projects.
+    projects => PROJECTS,
     /// A workspace's overview.
     workspace => WORKSPACE,
     /// Its members.

@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{
     access::{
-        Applier, Clusters, Devices, Diagnoser, Gate, Grants, Kubeconfigs, Links, Observer, OwnClients, Probe, Relay,
-        RelaySettings, SignIns, Upstreams, Workspaces,
+        Applier, Clusters, Devices, Diagnoser, Federation, Gate, Grants, Kubeconfigs, Links, Observer, OwnClients,
+        Probe, Relay, RelaySettings, SignIns, Upstreams, Workspaces,
     },
     clock::Clock,
     crypto::{self, Keyring},
@@ -215,6 +215,7 @@ fn parts(store: Store, clock: Clock, ids: &[&str]) -> Parts {
             providers.clone(),
             clock.clone(),
         ),
+        federation: Federation::new(store.clone(), clock.clone()),
         workspaces: Workspaces::new(store.clone(), clock.clone()),
         devices: Devices::new(store.clone(), clock.clone()),
         relay: relay.clone(),

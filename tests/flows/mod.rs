@@ -6,6 +6,7 @@ mod crashes;
 mod credentials;
 mod diagnosis;
 pub(crate) mod forger;
+mod federation;
 mod formats;
 mod health;
 pub(crate) mod house;

@@ -15,7 +15,7 @@ use kubelend::{
         trial::Trial,
         workspace::MemberRole,
     },
-    store::{Accepted, HeldCredential, SealedCredential, StoreError},
+    store::{Accepted, HeldCredential, Outcome, SealedCredential, StoreError},
 };
 
 use super::{
@@ -281,8 +281,14 @@ async fn a_purge_that_gets_nowhere_can_be_given_up(bed: Bed) {
     bed.store.end_grant(ended.id, EndReason::Revoked, draft(Action::GrantRevoked), NOW).await.unwrap();
     remove(&bed, cluster.id, Removal::Purge).await;
     assert_eq!(finish(&bed, later(2)).await, 0);
+    let due = bed.store.claim_grant(ended.id, later(2), MINUTE).await.unwrap();
     remove(&bed, cluster.id, Removal::Leave).await;
     assert_eq!(bed.look(&ended).await.ended, Some(EndReason::Revoked));
+    // An attempt that was under way meanwhile, and got nowhere, keeps nobody here.
+    let state = GrantState::Removing;
+    let nowhere = Outcome { state, detail: Some("Waiting for the cluster.".into()), retry_at: Some(later(4)) };
+    assert!(!bed.store.settle_grant(&due, false, &nowhere, None, later(3)).await.unwrap());
+    assert_eq!(bed.look(&ended).await.state, GrantState::Removed);
     assert_eq!(finish(&bed, later(2)).await, 1);
     assert_eq!(bed.events(Action::ClusterRemovalAsked).await, 2);
 }

@@ -226,15 +226,15 @@ async fn a_cluster_and_a_grant_that_come_at_the_same_moment_find_each_other(bed:
         let grantee = Grantee::Group(provider("dex"), format!("group-{n}"));
         let new = new(WideScope::Global, grantee, alice.id);
         let (store, name) = (bed.again().await, format!("c{n}"));
-        let (granted, cluster) = tokio::join!(
+        let (id, cluster) = tokio::join!(
             async {
-                let granted = store.add_federated_grant(&new, draft(Action::GrantAdded), NOW).await;
-                granted.unwrap().id
+                let made = store.add_federated_grant(&new, draft(Action::GrantAdded), NOW).await;
+                made.unwrap().id
             },
             bed.cluster_of(&alice, &name)
         );
         let written = bed.written_out(&cluster).await;
-        assert_eq!(written.iter().filter(|(id, _)| *id == granted).count(), 1, "round {n}");
+        assert_eq!(written.iter().filter(|(written, _)| *written == id).count(), 1, "round {n}");
         store.close().await;
     }
 }

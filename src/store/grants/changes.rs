@@ -80,14 +80,14 @@ pub(in crate::store) async fn end_all(
     Ok(())
 }
 
-/// Calls all ended grants on a cluster `Removed`, whatever stands there.
+/// Calls all ended grants on a cluster `Removed`, whatever stands there, and whatever an attempt that is under way comes to.
 pub(in crate::store) async fn forget_bindings(
     tx: &mut Tx,
     cluster: ClusterId,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     const SQL: &str = "UPDATE grants SET state = 'removed', state_detail = NULL, state_since = $1, next_attempt = NULL, \
-         leased_until = NULL WHERE cluster_id = $2 AND ended IS NOT NULL AND state <> 'removed'";
+         leased_until = NULL, revision = revision + 1 WHERE cluster_id = $2 AND ended IS NOT NULL AND state <> 'removed'";
     on!(tx, |db| sqlx::query(SQL).bind(now.millis()).bind(cluster.to_string()).execute(db).await.map(drop))?;
     Ok(())
 }

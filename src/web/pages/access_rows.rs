@@ -6,7 +6,7 @@ use crate::{
     k8s::FoundBinding,
     model::{
         cluster::Cluster,
-        grant::{Grant, Grantee},
+        grant::{Grant, Grantee, Origin},
         id::GrantId,
         identity::Identity,
         name::Namespace,
@@ -18,7 +18,7 @@ use crate::{
     web::{
         forms::Choice,
         labels::{RoleTag, grant_state, origin_words, outcome_class, role_word},
-        shell,
+        paths, shell,
         when::When,
         words,
     },
@@ -144,6 +144,8 @@ pub struct Row {
     pub expires: Option<When>,
     /// How it came to be.
     pub origin: &'static str,
+    /// Where it is looked after, if not here.
+    pub origin_href: Option<String>,
     /// The state's style.
     pub class: &'static str,
     /// The state in words.
@@ -168,9 +170,14 @@ pub fn row(grant: &Grant, who: Option<&Identity>, cluster: &Cluster, may_change:
         command: subject.zip(grant.role.as_ref()).map(|(s, role)| command(grant, &s, role)),
         expires: grant.expires_at.map(|t| When::new(t, now)),
         origin: origin_words(grant.origin),
+        origin_href: match grant.origin {
+            Origin::Federated(id) => Some(paths::federated(id)),
+            Origin::Manual | Origin::Link(_) | Origin::Owner => None,
+        },
         class: outcome_class(outcome),
         state,
-        remove: (may_change && grant.ended.is_none()).then_some(grant.id),
+        remove: (may_change && grant.ended.is_none() && !matches!(grant.origin, Origin::Federated(_)))
+            .then_some(grant.id),
         name,
     }
 }
@@ -290,11 +297,7 @@ impl Seen {
 mod tests {
     use super::*;
     use crate::{
-        model::{
-            grant::{GrantState, Origin},
-            id::IdentityId,
-            scope::Scope,
-        },
+        model::{grant::GrantState, id::IdentityId, scope::Scope},
         web::pages::cluster::tests::cluster,
     };
 

@@ -116,6 +116,10 @@ fn all() -> Vec<(&'static str, String)> {
     pages.extend(super::workspace_settings::tests::samples());
     pages.extend(super::delete_workspace::tests::samples());
     pages.extend(super::move_cluster::tests::samples());
+    pages.extend(super::wide_access::tests::samples());
+    pages.extend(super::federated::tests::samples());
+    pages.extend(super::projects::tests::samples());
+    pages.extend(super::project::tests::samples());
     pages.extend(super::devices::tests::samples());
     pages.extend(super::kubeconfig::tests::samples());
     pages.extend(super::claims::tests::samples());

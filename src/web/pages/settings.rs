@@ -15,11 +15,12 @@ use super::{
     settings_formats::{Offered, offered},
 };
 use crate::{
-    access::{AccessError, Clusters},
+    access::{AccessError, Clusters, Federation},
     model::{
         claim_mapping::{ClaimMapping, UsernameClaim},
         cluster::{Cluster, Removal},
         name::ClusterName,
+        project::Labels,
         provider::ProviderId,
     },
     oidc::Providers,
@@ -42,6 +43,7 @@ struct SettingsPage {
     head: Head,
     here: String,
     name: String,
+    labels: String,
     errors: FieldErrors,
     providers: Vec<ProviderForm>,
     formats: Vec<Offered>,
@@ -83,6 +85,7 @@ pub async fn get(
 pub async fn post(
     at: AtCluster,
     State(clusters): State<Clusters>,
+    State(federation): State<Federation>,
     State(store): State<Store>,
     State(providers): State<Providers>,
     ProtectedForm(form): ProtectedForm<SettingsForm>,
@@ -91,6 +94,7 @@ pub async fn post(
     let mut errors = FieldErrors::default();
     let done = match form.change.as_str() {
         "name" => rename(&clusters, &permit, &form, &mut errors).await,
+        "labels" => label(&federation, &permit, &form, &mut errors).await,
         "trust" => trust(&clusters, &permit, &providers, &form, &mut errors).await,
         "formats" => clusters.set_formats(&permit, &form.formats()).await.map(|()| Some(paths::settings(at.id()))),
         "remove" => remove(&clusters, &permit, &form, &mut errors).await,
@@ -107,6 +111,17 @@ pub async fn post(
 
 /// Where to go afterwards; nothing where the form is wrong.
 type Done = Result<Option<String>, AccessError>;
+
+async fn label(
+    federation: &Federation,
+    permit: &Authorized<ManageCluster>,
+    form: &SettingsForm,
+    errors: &mut FieldErrors,
+) -> Done {
+    let Some(labels) = errors.keep("labels", form.labels.parse::<Labels>()) else { return Ok(None) };
+    federation.label(permit, &labels).await?;
+    Ok(Some(paths::settings(permit.cluster().id)))
+}
 
 async fn rename(
     clusters: &Clusters,
@@ -173,6 +188,7 @@ async fn page(
         head: at.head(Tab::Settings),
         here: paths::settings(at.id()),
         name: if form.change == "name" { form.name.clone() } else { at.cluster().name.to_string() },
+        labels: if form.change == "labels" { form.labels.clone() } else { at.cluster().labels.to_string() },
         errors: page_errors,
         providers: provider_forms(at.cluster(), providers, form, &trust_errors),
         formats: offered(at.cluster(), providers, form, &store.client_trials(at.id()).await?, at.now),
@@ -267,6 +283,7 @@ pub(super) mod tests {
                 head: head(&long, Some(&check(true, false)), NOW, Tab::Settings),
                 here: paths::settings(long.id),
                 name: name.into(),
+                labels: "env=prod".into(),
                 errors: errors.clone(),
                 formats: [("relay", true), ("kubelogin", false)]
                     .map(|(field, ticked)| Offered {

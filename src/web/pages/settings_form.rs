@@ -17,6 +17,7 @@ const LONGEST: usize = 60;
 pub struct SettingsForm {
     pub(super) change: String,
     pub(super) name: String,
+    pub(super) labels: String,
     pub(super) provider: String,
     pub(super) username_claim: String,
     pub(super) username_prefix: String,

@@ -107,6 +107,10 @@ impl AtWorkspace {
 pub enum Tab {
     /// Its clusters, its people, lately.
     Overview,
+    /// Who has a role on all its clusters.
+    Access,
+    /// Its projects.
+    Projects,
     /// Who is what.
     Members,
     /// What happened.
@@ -116,11 +120,14 @@ pub enum Tab {
 }
 
 impl Tab {
-    const ALL: [Self; 4] = [Self::Overview, Self::Members, Self::Activity, Self::Settings];
+    const ALL: [Self; 6] =
+        [Self::Overview, Self::Access, Self::Projects, Self::Members, Self::Activity, Self::Settings];
 
     fn label(self) -> &'static str {
         match self {
             Self::Overview => "Overview",
+            Self::Access => "Access",
+            Self::Projects => "Projects",
             Self::Members => "Members",
             Self::Activity => "Activity",
             Self::Settings => "Settings",
@@ -130,6 +137,8 @@ impl Tab {
     fn path(self, workspace: WorkspaceId) -> String {
         match self {
             Self::Overview => paths::workspace(workspace),
+            Self::Access => paths::workspace_access(workspace),
+            Self::Projects => paths::projects(workspace),
             Self::Members => paths::members(workspace),
             Self::Activity => paths::workspace_activity(workspace),
             Self::Settings => paths::workspace_settings(workspace),
@@ -216,7 +225,7 @@ pub(super) mod tests {
             let head = Head::new(&workspace("Payments"), Tab::Members, |tab| *tab != Tab::Settings || owner);
             head.tabs.iter().map(|t| t.label).collect::<Vec<_>>()
         };
-        assert_eq!(labels(false), ["Overview", "Members", "Activity"]);
-        assert_eq!(labels(true), ["Overview", "Members", "Activity", "Settings"]);
+        assert_eq!(labels(false), ["Overview", "Access", "Projects", "Members", "Activity"]);
+        assert_eq!(labels(true), ["Overview", "Access", "Projects", "Members", "Activity", "Settings"]);
     }
 }

@@ -28,6 +28,8 @@ struct WorkspacesPage {
     rows: Vec<Row>,
     may_create: bool,
     create: &'static str,
+    /// The page of access to every cluster, for platform admins.
+    global: Option<&'static str>,
 }
 
 struct Row {
@@ -61,6 +63,7 @@ pub async fn get(who: SignedIn, State(store): State<Store>) -> Result<Response, 
         rows,
         may_create: who.person.may_make_workspaces(),
         create: paths::CREATE_WORKSPACE,
+        global: who.person.is_platform_admin().then_some(paths::GLOBAL_ACCESS),
     }))
 }
 
@@ -121,7 +124,8 @@ pub(super) mod tests {
     pub(in crate::web) fn samples() -> Vec<(&'static str, String)> {
         let draw = |rows, may_create| {
             let frame = frame().at(Nav::Workspaces);
-            WorkspacesPage { frame, rows, may_create, create: paths::CREATE_WORKSPACE }.render().unwrap()
+            let global = Some(paths::GLOBAL_ACCESS);
+            WorkspacesPage { frame, rows, may_create, create: paths::CREATE_WORKSPACE, global }.render().unwrap()
         };
         let row = |name: &str, removing, maker| Row {
             href: "/workspaces/x".into(),

@@ -1,0 +1,231 @@
+//! `/workspaces/{workspace}/projects/{project}`: where a project is, who has access in it, changing and removing it.
+
+use askama::Template;
+use axum::{
+    extract::{Path, Query, State},
+    http::StatusCode,
+    response::{IntoResponse, Redirect, Response},
+};
+
+use super::{
+    project_form::{ProjectForm, on_words},
+    projects::clusters_in,
+    wide_access::{Desk, Wanted, Wide},
+    wide_form::WideForm,
+    workspace::{AtWorkspace, Head, Tab},
+};
+use crate::{
+    access::{AccessError, Gate},
+    model::{
+        cluster::Cluster,
+        federation::WideScope,
+        id::{FederatedGrantId, ProjectId},
+        project::Project,
+    },
+    web::{
+        errors::PageError,
+        forms::{FieldErrors, ProtectedForm},
+        frame::{Frame, render_with},
+        paths,
+    },
+};
+
+#[derive(Template)]
+#[template(path = "pages/project.html")]
+struct ProjectPage {
+    frame: Frame,
+    head: Head,
+    here: String,
+    name: String,
+    namespace: String,
+    on: String,
+    on_now: Vec<OnCluster>,
+    may_change: bool,
+    asking: bool,
+    form: ProjectForm,
+    clusters: Vec<Cluster>,
+    errors: FieldErrors,
+    wide: Wide,
+}
+
+struct OnCluster {
+    name: String,
+    href: String,
+}
+
+/// The project of an address.
+#[derive(Clone, Copy, Debug, serde::Deserialize)]
+pub struct ProjectPath {
+    project: ProjectId,
+}
+
+/// Which page of its access, and whether its removal is asked about.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub struct Asked {
+    before: Option<FederatedGrantId>,
+    remove: String,
+}
+
+/// What a page of it shows besides.
+#[derive(Default)]
+struct Shown {
+    asked: Asked,
+    /// The form as it was typed, where it was.
+    change: Option<ProjectForm>,
+    change_errors: FieldErrors,
+    give: WideForm,
+    give_errors: FieldErrors,
+}
+
+/// The page.
+pub async fn get(
+    at: AtWorkspace,
+    Path(ProjectPath { project }): Path<ProjectPath>,
+    Query(asked): Query<Asked>,
+    State(desk): State<Desk>,
+) -> Result<Response, PageError> {
+    page(&desk, &at, project, Shown { asked, ..Shown::default() }).await
+}
+
+/// Gives access in it.
+pub async fn post(
+    at: AtWorkspace,
+    Path(ProjectPath { project }): Path<ProjectPath>,
+    State(desk): State<Desk>,
+    State(gate): State<Gate>,
+    ProtectedForm(form): ProtectedForm<WideForm>,
+) -> Result<Response, PageError> {
+    let permit = gate.manage_reach(&at.who.person, WideScope::Project(project)).await?;
+    let mut errors = FieldErrors::default();
+    if desk.give(&permit, &form, &mut errors).await?.is_some() {
+        return Ok(Redirect::to(&paths::project(at.id(), project)).into_response());
+    }
+    page(&desk, &at, project, Shown { give: form, give_errors: errors, ..Shown::default() }).await
+}
+
+/// Changes its name and where it is.
+pub async fn change(
+    at: AtWorkspace,
+    Path(ProjectPath { project }): Path<ProjectPath>,
+    State(desk): State<Desk>,
+    ProtectedForm(form): ProtectedForm<ProjectForm>,
+) -> Result<Response, PageError> {
+    let permit = at.manage_access()?;
+    let mut errors = FieldErrors::default();
+    if let Some((name, placement)) = form.change(&mut errors) {
+        match desk.federation.change_project(&permit, project, &name, &placement).await {
+            Ok(()) => return Ok(Redirect::to(&paths::project(at.id(), project)).into_response()),
+            Err(AccessError::Invalid { field, message }) => errors.add(field, message),
+            Err(other) => return Err(other.into()),
+        }
+    }
+    page(&desk, &at, project, Shown { change: Some(form), change_errors: errors, ..Shown::default() }).await
+}
+
+/// Removes it.
+pub async fn remove(
+    at: AtWorkspace,
+    Path(ProjectPath { project }): Path<ProjectPath>,
+    State(desk): State<Desk>,
+    _: ProtectedForm<serde::de::IgnoredAny>,
+) -> Result<Response, PageError> {
+    let permit = at.manage_access()?;
+    match desk.federation.remove_project(&permit, project).await {
+        // Removed already: the same as now.
+        Ok(()) | Err(AccessError::NotFound) => Ok(Redirect::to(&paths::projects(at.id())).into_response()),
+        Err(other) => Err(other.into()),
+    }
+}
+
+async fn page(desk: &Desk, at: &AtWorkspace, id: ProjectId, shown: Shown) -> Result<Response, PageError> {
+    let project = desk.store.project(id).await?;
+    if project.workspace != at.id() {
+        return Err(PageError::not_found());
+    }
+    let frame = at.frame();
+    let may_change = at.manage_access().is_ok() && at.workspace().removing.is_none();
+    let good = shown.change_errors.is_empty() && shown.give_errors.is_empty();
+    let status = if good { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let wanted = Wanted {
+        scope: WideScope::Project(id),
+        here: paths::project(at.id(), id),
+        place: format!("in {}", project.name),
+        csrf: &frame.csrf,
+        may_change,
+        before: shown.asked.before,
+        form: shown.give,
+        errors: shown.give_errors,
+    };
+    let clusters = clusters_in(&desk.store, at.id()).await?;
+    let page = ProjectPage {
+        wide: desk.wide(wanted, at.now).await?,
+        frame,
+        head: at.head(Tab::Projects),
+        here: paths::project(at.id(), id),
+        name: project.name.to_string(),
+        namespace: project.namespace.to_string(),
+        on: on_words(&project.placement),
+        on_now: on_now(&project, &clusters),
+        may_change,
+        asking: may_change && !shown.asked.remove.is_empty(),
+        form: shown.change.unwrap_or_else(|| ProjectForm::from(&project)),
+        clusters,
+        errors: shown.change_errors,
+    };
+    Ok(render_with(status, &page))
+}
+
+fn on_now(project: &Project, clusters: &[Cluster]) -> Vec<OnCluster> {
+    let on = clusters.iter().filter(|cluster| project.is_on(cluster));
+    on.map(|c| OnCluster { name: c.name.to_string(), href: paths::access(c.id) }).collect()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::web::{
+        frame::Nav,
+        pages::{
+            projects::tests::clusters,
+            samples::{HOSTILE, LONG_NAME, frame},
+            wide_access::tests::wide,
+            workspace::tests::{head, workspace},
+        },
+    };
+
+    /// A project on many clusters, one with mistakes, and one that somebody only looks at.
+    pub(in crate::web) fn samples() -> Vec<(&'static str, String)> {
+        let draw = |on: usize, wrong: bool, may_change: bool| {
+            let mut errors = FieldErrors::default();
+            if wrong {
+                for field in ["name", "on", "labels", "clusters"] {
+                    errors.add(field, HOSTILE);
+                }
+            }
+            let page = ProjectPage {
+                frame: frame().at(Nav::Workspaces),
+                head: head(&workspace(HOSTILE), Tab::Projects),
+                here: "/workspaces/x/projects/y".into(),
+                name: HOSTILE.into(),
+                namespace: "shop".into(),
+                on: "on clusters with env=prod".into(),
+                on_now: (0..on)
+                    .map(|_| OnCluster { name: LONG_NAME.into(), href: "/clusters/z/access".into() })
+                    .collect(),
+                may_change,
+                asking: may_change && !wrong,
+                form: ProjectForm { name: HOSTILE.into(), ..ProjectForm::default() },
+                clusters: clusters(),
+                errors,
+                wide: Wide { may_change, ..wide(if on > 5 { 20 } else { 0 }, false) },
+            };
+            page.render().unwrap()
+        };
+        vec![
+            ("project", draw(20, false, true)),
+            ("project-errors", draw(1, true, true)),
+            ("project-seen", draw(0, false, false)),
+        ]
+    }
+}

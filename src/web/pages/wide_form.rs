@@ -1,0 +1,159 @@
+//! The form of access that reaches further than one cluster, read field by field.
+
+use crate::{
+    access::FederatedRequest,
+    model::{federation::Reason, grant::Grantee, name::Email, provider::ProviderId, role::Role, time::Timestamp},
+    oidc::Providers,
+    web::forms::{Choice, FieldErrors, parse_span, span_choices},
+};
+
+/// The longest group name that is looked at.
+const LONGEST_GROUP: usize = 253;
+
+/// The form, as it is typed.
+#[derive(Debug, serde::Deserialize)]
+#[serde(default)]
+pub struct WideForm {
+    /// `user` or `group`.
+    pub kind: String,
+    /// Email or group.
+    pub name: String,
+    /// Where there are several.
+    pub provider: String,
+    /// The role.
+    pub role: String,
+    /// Until when.
+    pub expires: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl Default for WideForm {
+    fn default() -> Self {
+        Self {
+            kind: "group".into(),
+            name: String::new(),
+            provider: String::new(),
+            role: Role::View.as_str().into(),
+            expires: "never".into(),
+            reason: String::new(),
+        }
+    }
+}
+
+impl WideForm {
+    pub(super) fn kinds(&self) -> Vec<Choice> {
+        let kinds = [("user", "User"), ("group", "Group")];
+        kinds.into_iter().map(|(value, label)| Choice::new(value, label, &self.kind)).collect()
+    }
+
+    pub(super) fn roles(&self) -> Vec<Choice> {
+        Role::NAMES.into_iter().map(|role| Choice::new(role, role, &self.role)).collect()
+    }
+
+    pub(super) fn expires_options(&self) -> Vec<Choice> {
+        let mut options = span_choices(&self.expires, true);
+        options.rotate_right(1);
+        options
+    }
+
+    /// The providers as choices.
+    pub(super) fn providers(&self, providers: &Providers) -> Vec<Choice> {
+        let settings = providers.iter().map(|p| p.settings());
+        settings.map(|s| Choice::new(s.id.to_string(), s.name.clone(), &self.provider)).collect()
+    }
+
+    pub(super) fn read(
+        &self,
+        providers: &Providers,
+        now: Timestamp,
+        errors: &mut FieldErrors,
+    ) -> Option<FederatedRequest> {
+        let known: Vec<(ProviderId, String)> = providers
+            .iter()
+            .map(|p| (p.settings().id.clone(), p.settings().claim_mapping.groups_prefix.clone()))
+            .collect();
+        let grantee = self.grantee(&known, errors);
+        let role = errors.keep("role", self.role.parse::<Role>());
+        let lasts = errors.keep("expires", parse_span(&self.expires, true).ok_or("Choose when the access ends."));
+        let reason = errors.keep("reason", Reason::read(&self.reason));
+        Some(FederatedRequest {
+            grantee: grantee?,
+            role: role?,
+            expires_at: lasts?.map(|span| now.plus(span)),
+            reason: reason?,
+        })
+    }
+
+    fn grantee(&self, known: &[(ProviderId, String)], errors: &mut FieldErrors) -> Option<Grantee> {
+        let chosen = match known {
+            [only] => Some(only),
+            several => several.iter().find(|(id, _)| id.as_str() == self.provider),
+        };
+        let (provider, prefix) = errors.keep("provider", chosen.cloned().ok_or("Choose where they sign in."))?;
+        let name = self.name.trim();
+        match self.kind.as_str() {
+            "user" => errors.keep("name", name.parse::<Email>()).map(|email| Grantee::Email(provider, email)),
+            "group" => errors.keep("name", group(name, &prefix)).map(|name| Grantee::Group(provider, name)),
+            _ => {
+                errors.add("kind", "Choose user or group.");
+                None
+            }
+        }
+    }
+}
+
+/// A group as the provider names it. Each cluster puts its own prefix before it.
+fn group(name: &str, prefix: &str) -> Result<String, String> {
+    if name.is_empty() {
+        return Err("Name a group as your sign-in provider does.".into());
+    }
+    if name.len() > LONGEST_GROUP || name.chars().any(char::is_control) {
+        return Err(format!("A group's name has at most {LONGEST_GROUP} characters, on one line."));
+    }
+    if name.to_ascii_lowercase().starts_with("system:") {
+        return Err("Groups that begin with “system:” are Kubernetes' own and are given nothing.".into());
+    }
+    match name.strip_prefix(prefix).filter(|_| !prefix.is_empty()) {
+        Some(bare) => Err(format!("Leave the prefix out: type “{bare}”. Each cluster puts its own before it.")),
+        None => Ok(name.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(kind: &str, name: &str, provider: &str) -> Result<Grantee, FieldErrors> {
+        let form = WideForm { kind: kind.into(), name: name.into(), provider: provider.into(), ..WideForm::default() };
+        let known = ["dex", "corp"].map(|id| (id.parse::<ProviderId>().unwrap(), "oidc:".to_owned()));
+        let mut errors = FieldErrors::default();
+        form.grantee(&known, &mut errors).ok_or(errors)
+    }
+
+    #[test]
+    fn people_and_groups_are_named_at_a_provider() {
+        assert!(
+            matches!(read("user", " Bob@example.com ", "dex").unwrap(), Grantee::Email(p, _) if p.as_str() == "dex")
+        );
+        assert!(
+            matches!(read("group", "devs", "corp").unwrap(), Grantee::Group(p, g) if p.as_str() == "corp" && g == "devs")
+        );
+        for (kind, name, provider, field) in [
+            ("user", "bob", "dex", "name"),
+            ("group", "", "dex", "name"),
+            ("group", "oidc:devs", "dex", "name"),
+            ("group", "devs", "", "provider"),
+            ("robot", "x", "dex", "kind"),
+        ] {
+            assert!(read(kind, name, provider).unwrap_err().has(field), "{kind} {name}");
+        }
+    }
+
+    #[test]
+    fn immune_11_a_group_of_kubernetes_own_is_refused_whatever_its_case() {
+        for name in ["system:masters", "System:Masters", "SYSTEM:nodes"] {
+            assert!(read("group", name, "dex").unwrap_err().has("name"), "{name}");
+        }
+    }
+}
