@@ -266,6 +266,9 @@ fn environment_variables_go_over_the_file() {
             ("KUBELEND_PROVIDERS__1__CLIENT_ID", "kubelend"),
             ("KUBELEND_CLUSTER_ADDERS__0__PROVIDER", "second"),
             ("KUBELEND_CLUSTER_ADDERS__0__GROUP", "ops"),
+            ("KUBELEND_WORKSPACE_MAKERS__0__PROVIDER", "dex"),
+            ("KUBELEND_WORKSPACE_MAKERS__0__SUBJECT", "s"),
+            ("KUBELEND_WORKSPACES_PER_PERSON", "3"),
             ("KUBELEND_CONFIG", "elsewhere.toml"),
             ("PATH", "/bin"),
         ],
@@ -279,6 +282,8 @@ fn environment_variables_go_over_the_file() {
     assert_eq!(settings.providers[0].claim_mapping.username_claim, UsernameClaim::Sub);
     assert_eq!(settings.providers[1].id.as_str(), "second");
     assert_eq!(settings.cluster_adders[0].who, Who::Group("ops".into()));
+    assert_eq!(settings.workspace_makers[0].who, Who::Subject("s".into()));
+    assert_eq!(settings.workspaces_per_person.get(), 3);
 }
 
 #[test]
@@ -432,6 +437,7 @@ fn odd_values_are_mistakes() {
         ("[database]\nurl = \"\"", "database.url"),
         ("listen = 1", "listen"),
         ("cluster_adders = [1]", "cluster_adders[0]"),
+        ("[[workspace_makers]]\nprovider = \"dex\"", "workspace_makers[0].email"),
     ] {
         assert_eq!(the_mistake(lines).key, key, "{lines}");
     }

@@ -115,9 +115,13 @@ fn loss((people, groups): (u32, u32), links: u64) -> String {
         .collect();
     let held = match holders.as_slice() {
         [] => "nobody has access".to_owned(),
-        _ => format!("{} lose access", holders.join(" and ")),
+        _ => format!("{} {} access", holders.join(" and "), if people + groups == 1 { "loses" } else { "lose" }),
     };
-    if links == 0 { held } else { format!("{held} · {} no longer work", counted(links, "open link")) }
+    match links {
+        0 => held,
+        1 => format!("{held} · 1 open link no longer works"),
+        several => format!("{held} · {several} open links no longer work"),
+    }
 }
 
 fn members_lose(counts: WorkspaceCounts) -> String {
@@ -160,6 +164,7 @@ pub(super) mod tests {
     #[test]
     fn what_goes_is_named_with_how_much_of_it() {
         assert_eq!(loss((14, 2), 3), "14 people and 2 groups lose access · 3 open links no longer work");
+        assert_eq!(loss((1, 0), 1), "1 person loses access · 1 open link no longer works");
         assert_eq!(loss((0, 0), 0), "nobody has access");
     }
 }
