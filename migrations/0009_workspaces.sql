@@ -33,3 +33,30 @@ INSERT INTO members (workspace_id, member_key, identity_id, role, since, added_b
 
 -- A workspace's activity: its own events and those of its clusters.
 CREATE INDEX audit_events_workspace ON audit_events (workspace_id, id);
+
+-- Share links that carry a membership in place of access to a cluster. Token and audience are kept as in share_links.
+CREATE TABLE invitations (
+    id TEXT NOT NULL PRIMARY KEY,
+    token_hash BYTEA NOT NULL,
+    sealed_token BYTEA NOT NULL,
+    workspace_id TEXT NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE,
+    role TEXT NOT NULL,
+    audience TEXT NOT NULL,
+    audience_provider TEXT,
+    created_by TEXT NOT NULL REFERENCES identities (id),
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    max_uses BIGINT,
+    revoked_at BIGINT,
+    uses BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX invitations_token ON invitations (token_hash);
+CREATE INDEX invitations_workspace ON invitations (workspace_id, id);
+
+-- Whoever accepted one does not do so again: not after they were removed either.
+CREATE TABLE invitation_acceptances (
+    invitation_id TEXT NOT NULL REFERENCES invitations (id) ON DELETE CASCADE,
+    identity_id TEXT NOT NULL REFERENCES identities (id),
+    accepted_at BIGINT NOT NULL,
+    PRIMARY KEY (invitation_id, identity_id)
+);

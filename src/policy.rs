@@ -9,9 +9,9 @@ mod workspaces;
 
 pub use federation::{ManageReach, Reach, ViewReach, manage_reach, view_reach};
 pub use workspaces::{
-    CreateWorkspace, ManageMembers, ManageWorkspace, ManageWorkspaceAccess, MoveCluster, ViewWorkspace,
-    create_workspace, manage_members, manage_workspace, manage_workspace_access, move_cluster, set_member,
-    view_workspace,
+    CreateWorkspace, JoinWorkspace, ManageMembers, ManageWorkspace, ManageWorkspaceAccess, MoveCluster, ViewWorkspace,
+    create_workspace, join_workspace, manage_members, manage_workspace, manage_workspace_access, move_cluster,
+    set_member, view_workspace,
 };
 
 use crate::model::{

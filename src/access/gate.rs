@@ -15,11 +15,11 @@ use crate::{
         workspace::{MemberRole, Workspace},
     },
     policy::{
-        self, AcceptLink, AddCluster, Authorized, Forbidden, HoldKubeconfig, ManageAccess, ManageCluster,
-        ManageMembers, ManageReach, ManageWorkspace, ManageWorkspaceAccess, MoveCluster, Person, Policy, Reach,
-        ViewCluster, ViewReach, ViewWorkspace,
+        self, AcceptLink, AddCluster, Authorized, Forbidden, HoldKubeconfig, JoinWorkspace, ManageAccess,
+        ManageCluster, ManageMembers, ManageReach, ManageWorkspace, ManageWorkspaceAccess, MoveCluster, Person, Policy,
+        Reach, ViewCluster, ViewReach, ViewWorkspace,
     },
-    store::Store,
+    store::{Store, StoreError},
 };
 
 /// Decides who may do what.
@@ -41,6 +41,10 @@ pub enum LinkView {
     Ended(Box<Cluster>),
     /// They cannot accept it, and may know why: they made it, or give and take access on its cluster.
     Theirs(Box<ManagedLink>),
+    /// It invites them to a workspace.
+    Invites(Box<Authorized<JoinWorkspace>>),
+    /// It invites to a workspace in which they are that already, or more.
+    Member(Box<Workspace>),
     /// The cluster does not know the provider that they sign in at.
     WrongProvider,
     /// Unknown, expired, revoked, used up, resting, or for other people: to them it is one and the same.
@@ -207,7 +211,7 @@ impl Gate {
     pub async fn link(&self, person: &Person, token: &PlainToken) -> Result<LinkView, AccessError> {
         let link = match self.store.link_by_token(&token.hash()).await {
             Ok(link) => link,
-            Err(crate::store::StoreError::NotFound) => return Ok(LinkView::Closed),
+            Err(StoreError::NotFound) => return self.invitation(person, token).await,
             Err(e) => return Err(e.into()),
         };
         let (cluster, member) = self.facts(person, link.rules.scope.cluster()).await?;
@@ -226,6 +230,26 @@ impl Gate {
             return Ok(LinkView::Theirs(Box::new(ManagedLink { link, cluster, may_change, why })));
         }
         Ok(if why == Forbidden::ProviderNotTrusted { LinkView::WrongProvider } else { LinkView::Closed })
+    }
+
+    /// What an invitation is to this person.
+    async fn invitation(&self, person: &Person, token: &PlainToken) -> Result<LinkView, AccessError> {
+        let invitation = match self.store.invitation_by_token(&token.hash()).await {
+            Ok(invitation) => invitation,
+            Err(StoreError::NotFound) => return Ok(LinkView::Closed),
+            Err(e) => return Err(e.into()),
+        };
+        let (workspace, member) = self.workspace(person, invitation.workspace).await?;
+        if member >= Some(invitation.role) {
+            return Ok(LinkView::Member(Box::new(workspace)));
+        }
+        let maker = self.person(invitation.created_by).await?;
+        let makers_role = self.store.membership(workspace.id, maker.identity()).await?;
+        let now = self.clock.now();
+        Ok(match policy::join_workspace(person, invitation, workspace, &maker, makers_role, now) {
+            Ok(permit) => LinkView::Invites(Box::new(permit)),
+            Err(_) => LinkView::Closed,
+        })
     }
 
     async fn facts(&self, person: &Person, id: ClusterId) -> Result<(Cluster, Option<MemberRole>), AccessError> {

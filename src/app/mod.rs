@@ -14,8 +14,8 @@ use tokio::sync::watch;
 
 use crate::{
     access::{
-        Applier, Clusters, Devices, Diagnoser, Federation, Gate, Grants, Kubeconfigs, Links, Observer, OwnClients,
-        Probe, Relay, RelaySettings, SignIns, Upstreams, Workspaces,
+        Applier, Clusters, Devices, Diagnoser, Federation, Gate, Grants, Invitations, Kubeconfigs, Links, Observer,
+        OwnClients, Probe, Relay, RelaySettings, SignIns, Upstreams, Workspaces,
     },
     clock::Clock,
     config::{self, Settings},
@@ -151,6 +151,7 @@ async fn build(settings: &Settings) -> Result<Built, AppError> {
             clock.clone(),
         ),
         federation: Federation::new(store.clone(), clock.clone()),
+        invitations: Invitations::new(store.clone(), keyring.clone(), clock.clone()),
         workspaces: Workspaces::new(store.clone(), clock.clone()),
         devices: Devices::new(store.clone(), clock.clone()),
         relay,

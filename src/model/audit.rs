@@ -59,11 +59,14 @@ pub enum Action {
     ProjectAdded,
     ProjectChanged,
     ProjectRemoved,
+    InvitationCreated,
+    InvitationRevoked,
+    InvitationAccepted,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 44] = [
         Self::SignedIn,
         Self::SignedOut,
         Self::ClusterAdded,
@@ -105,6 +108,9 @@ impl Action {
         Self::ProjectAdded,
         Self::ProjectChanged,
         Self::ProjectRemoved,
+        Self::InvitationCreated,
+        Self::InvitationRevoked,
+        Self::InvitationAccepted,
     ];
 
     /// As stored: `noun.verb`.
@@ -151,6 +157,9 @@ impl Action {
             Self::ProjectAdded => "project.added",
             Self::ProjectChanged => "project.changed",
             Self::ProjectRemoved => "project.removed",
+            Self::InvitationCreated => "invitation.created",
+            Self::InvitationRevoked => "invitation.revoked",
+            Self::InvitationAccepted => "invitation.accepted",
         }
     }
 

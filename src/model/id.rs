@@ -47,6 +47,8 @@ id_types! {
     FederatedGrantId,
     /// Names a [`ShareLink`](super::share_link::ShareLink).
     ShareLinkId,
+    /// Names an [`Invitation`](super::invitation::Invitation).
+    InvitationId,
     /// Names a [`Device`](super::device::Device); its relay's address holds it.
     DeviceId,
     /// Names an [`AuditEvent`](super::audit::AuditEvent).

@@ -14,6 +14,7 @@ pub mod federation;
 pub mod grant;
 pub mod id;
 pub mod identity;
+pub mod invitation;
 pub mod name;
 pub mod network;
 pub mod project;

@@ -6,6 +6,9 @@ use super::{Authorized, Forbidden, Person, at_least, authorized};
 use crate::model::{
     cluster::Cluster,
     grant::Grantee,
+    invitation::Invitation,
+    share_link::LinkState,
+    time::Timestamp,
     workspace::{MemberRole, Workspace},
 };
 
@@ -34,6 +37,13 @@ pub struct MoveCluster {
     to: Workspace,
 }
 
+/// May accept this invitation now.
+#[derive(Clone, Debug)]
+pub struct JoinWorkspace {
+    invitation: Invitation,
+    workspace: Workspace,
+}
+
 macro_rules! about_workspace {
     ($($permit:ident),+) => {$(
         impl Authorized<$permit> {
@@ -50,6 +60,17 @@ impl Authorized<CreateWorkspace> {
     /// How many workspaces they may have made; `None` for any number.
     pub fn most(&self) -> Option<u32> {
         self.permit.most
+    }
+}
+
+impl Authorized<JoinWorkspace> {
+    /// The invitation.
+    pub fn invitation(&self) -> &Invitation {
+        &self.permit.invitation
+    }
+    /// Where to.
+    pub fn workspace(&self) -> &Workspace {
+        &self.permit.workspace
     }
 }
 
@@ -147,6 +168,38 @@ pub fn move_cluster(
     Ok(authorized(person, MoveCluster { cluster, from: from.0, to: to.0 }))
 }
 
+/// May they accept this invitation now? Whoever it is for may, while it is open and its maker manages the workspace's members; and
+/// nobody their own, since they would raise themselves.
+///
+/// The reasons come in the order of how little they tell.
+///
+/// # Errors
+/// Why not.
+pub fn join_workspace(
+    person: &Person,
+    invitation: Invitation,
+    workspace: Workspace,
+    maker: &Person,
+    makers_role: Option<MemberRole>,
+    now: Timestamp,
+) -> Result<Authorized<JoinWorkspace>, Forbidden> {
+    match invitation.state(now) {
+        LinkState::Open => {}
+        closed => return Err(Forbidden::LinkClosed(closed)),
+    }
+    if invitation.created_by != maker.identity.id || at_least(maker, makers_role, MemberRole::Owner).is_err() {
+        return Err(Forbidden::LinkClosed(LinkState::Revoked));
+    }
+    invitation.audience.invites(&person.identity).map_err(Forbidden::NotInvited)?;
+    if person.identity.id == maker.identity.id {
+        return Err(Forbidden::RaisesThemselves);
+    }
+    if workspace.removing.is_some() {
+        return Err(Forbidden::WorkspaceGoing);
+    }
+    Ok(authorized(person, JoinWorkspace { invitation, workspace }))
+}
+
 /// May they make this member of a workspace that? Nobody raises themselves: who owns it by a group would own it beyond that group.
 ///
 /// # Errors
@@ -171,8 +224,9 @@ mod tests {
     use super::*;
     use crate::{
         model::{
-            id::{IdentityId, WorkspaceId},
-            time::Timestamp,
+            audience::Audience,
+            cluster::Removal,
+            id::{IdentityId, InvitationId, WorkspaceId},
         },
         policy::{
             PersonRule, Policy, add_cluster_to,
@@ -248,6 +302,39 @@ mod tests {
         let root = admin();
         let manages = manage_members(&root, workspace(), None).unwrap();
         assert_eq!(set_member(&manages, &Grantee::Person(root.identity.id), None, Owner), Ok(()));
+    }
+
+    #[test]
+    fn immune_28_an_invitation_is_worth_what_its_maker_may_and_not_for_the_maker() {
+        let (bob, maker) = (person(&[]), person(&[]));
+        let invitation = Invitation {
+            id: InvitationId::new(),
+            workspace: WorkspaceId::new(),
+            role: Owner,
+            audience: Audience::Anyone,
+            expires_at: Timestamp::from_secs(100),
+            max_uses: None,
+            created_by: maker.identity.id,
+            created_at: Timestamp::from_secs(0),
+            revoked_at: None,
+            uses: 0,
+        };
+        let now = Timestamp::from_secs(1);
+        let joins = |who: &Person, maker: &Person, role, workspace| {
+            join_workspace(who, invitation.clone(), workspace, maker, role, now).map(drop)
+        };
+        assert_eq!(joins(&bob, &maker, Some(Owner), workspace()), Ok(()));
+        let taken_back = Err(Forbidden::LinkClosed(LinkState::Revoked));
+        for role in [None, Some(Viewer), Some(Editor)] {
+            assert_eq!(joins(&bob, &maker, role, workspace()), taken_back, "{role:?}");
+        }
+        assert_eq!(joins(&bob, &bob, Some(Owner), workspace()), taken_back, "it is another's");
+        assert_eq!(joins(&maker, &maker, Some(Owner), workspace()), Err(Forbidden::RaisesThemselves));
+        let going = Workspace { removing: Some(Removal::Purge), ..workspace() };
+        assert_eq!(joins(&bob, &maker, Some(Owner), going), Err(Forbidden::WorkspaceGoing));
+        let over =
+            join_workspace(&bob, invitation.clone(), workspace(), &maker, Some(Owner), Timestamp::from_secs(100));
+        assert_eq!(over.unwrap_err(), Forbidden::LinkClosed(LinkState::Expired));
     }
 
     #[test]

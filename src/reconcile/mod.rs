@@ -22,6 +22,8 @@ const TICK: Duration = Duration::from_secs(1);
 const CHECKS: Duration = Duration::from_secs(5);
 /// Between two sweeps of what is over.
 const SWEEP: Duration = Duration::from_mins(10);
+/// An invitation that has been over for so long is forgotten.
+const FORGOTTEN: Duration = Duration::from_hours(30 * 24);
 /// How long a claim keeps other replicas away.
 const CLAIM: Duration = Duration::from_secs(20);
 /// How many clusters are worked on at once.
@@ -68,6 +70,7 @@ impl Reconciler {
         let now = self.clock.now();
         self.store.sweep_sessions(now).await?;
         self.store.adopt_members().await?;
+        self.store.sweep_invitations(now.minus(FORGOTTEN)).await?;
         self.upstreams.sweep(now).await.map(drop)
     }
 

@@ -68,6 +68,7 @@ mod accept;
 mod changes;
 
 use rows::{AcceptanceRow, LinkRow, RulesRow};
+pub(super) use rows::{audience_of, audience_text};
 
 impl Store {
     /// Makes a link.

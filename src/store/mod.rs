@@ -38,7 +38,7 @@ pub use identities::SignInRecord;
 pub use links::{Acceptance, Accepted, NewLink};
 pub use projects::NewProject;
 pub use sessions::{SessionStore, session_keys};
-pub use workspaces::{NewWorkspace, WorkspaceCounts};
+pub use workspaces::{Joined, NewInvitation, NewWorkspace, WorkspaceCounts};
 
 use db::Pool;
 

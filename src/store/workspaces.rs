@@ -16,9 +16,11 @@ macro_rules! select_workspaces {
     };
 }
 
+mod invitations;
 mod lists;
 mod members;
 
+pub use invitations::{Joined, NewInvitation};
 pub use lists::WorkspaceCounts;
 pub(super) use members::{doubt, give_to_person};
 

@@ -255,6 +255,9 @@ pub fn deed(action: Action) -> &'static str {
         Action::ProjectAdded => "made the project",
         Action::ProjectChanged => "changed the project",
         Action::ProjectRemoved => "removed the project",
+        Action::InvitationCreated => "made an invitation:",
+        Action::InvitationRevoked => "revoked the invitation:",
+        Action::InvitationAccepted => "accepted an invitation:",
     }
 }
 

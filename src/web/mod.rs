@@ -49,8 +49,8 @@ use url::Url;
 
 use crate::{
     access::{
-        Clusters, Devices, Diagnoser, Federation, Gate, Grants, Kubeconfigs, Links, Observer, Relay, SignIns,
-        Workspaces,
+        Clusters, Devices, Diagnoser, Federation, Gate, Grants, Invitations, Kubeconfigs, Links, Observer, Relay,
+        SignIns, Workspaces,
     },
     clock::Clock,
     crypto::Keyring,
@@ -77,6 +77,8 @@ pub struct Parts {
     pub kubeconfigs: Kubeconfigs,
     /// Access that reaches further than one cluster.
     pub federation: Federation,
+    /// Invitations to workspaces.
+    pub invitations: Invitations,
     /// Workspaces.
     pub workspaces: Workspaces,
     /// The connection test.
@@ -136,6 +138,7 @@ parts! {
     diagnoser: Diagnoser,
     devices: Devices,
     federation: Federation,
+    invitations: Invitations,
     workspaces: Workspaces,
     relay: Relay,
     store: Store,
@@ -205,8 +208,8 @@ fn visitor_pages() -> Router<Parts> {
 /// Sets of clusters, and the people who look after them.
 fn workspace_pages() -> Router<Parts> {
     use pages::{
-        create_workspace, delete_workspace, federated, members, move_cluster, project, projects, wide_access,
-        workspace_activity, workspace_overview, workspace_settings, workspaces,
+        create_workspace, delete_workspace, federated, invitations, members, move_cluster, project, projects,
+        wide_access, workspace_activity, workspace_overview, workspace_settings, workspaces,
     };
     use paths::pattern;
 
@@ -215,6 +218,7 @@ fn workspace_pages() -> Router<Parts> {
         .route(paths::CREATE_WORKSPACE, get(create_workspace::get).post(create_workspace::post))
         .route(pattern::WORKSPACE, get(workspace_overview::get))
         .route(pattern::MEMBERS, get(members::get).post(members::post))
+        .route(pattern::INVITATIONS, get(invitations::get).post(invitations::post))
         .route(pattern::WORKSPACE_ACTIVITY, get(workspace_activity::get))
         .route(pattern::WORKSPACE_SETTINGS, get(workspace_settings::get).post(workspace_settings::post))
         .route(pattern::DELETE_WORKSPACE, get(delete_workspace::get).post(delete_workspace::post))

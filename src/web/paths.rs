@@ -120,6 +120,8 @@ pub mod pattern {
     pub const WORKSPACE: &str = "/workspaces/{workspace}";
     /// Who is a member; POST adds, changes and removes.
     pub const MEMBERS: &str = "/workspaces/{workspace}/members";
+    /// Links by which people join it; POST makes one, or takes one back.
+    pub const INVITATIONS: &str = "/workspaces/{workspace}/invitations";
     /// What happened in it.
     pub const WORKSPACE_ACTIVITY: &str = "/workspaces/{workspace}/activity";
     /// Its name and its end.
@@ -265,6 +267,8 @@ of_workspace! {
     workspace => WORKSPACE,
     /// Its members.
     members => MEMBERS,
+    /// Links by which people join it.
+    invitations => INVITATIONS,
     /// What happened in it.
     workspace_activity => WORKSPACE_ACTIVITY,
     /// Its name and its end.

@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{
     access::{
-        Applier, Clusters, Devices, Diagnoser, Federation, Gate, Grants, Kubeconfigs, Links, Observer, OwnClients,
-        Probe, Relay, RelaySettings, SignIns, Upstreams, Workspaces,
+        Applier, Clusters, Devices, Diagnoser, Federation, Gate, Grants, Invitations, Kubeconfigs, Links, Observer,
+        OwnClients, Probe, Relay, RelaySettings, SignIns, Upstreams, Workspaces,
     },
     clock::Clock,
     crypto::{self, Keyring},
@@ -216,6 +216,7 @@ fn parts(store: Store, clock: Clock, ids: &[&str]) -> Parts {
             clock.clone(),
         ),
         federation: Federation::new(store.clone(), clock.clone()),
+        invitations: Invitations::new(store.clone(), keyring.clone(), clock.clone()),
         workspaces: Workspaces::new(store.clone(), clock.clone()),
         devices: Devices::new(store.clone(), clock.clone()),
         relay: relay.clone(),

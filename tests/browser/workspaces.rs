@@ -104,6 +104,25 @@ impl Walk {
         self.studio.look(&self.bob, "members-editor").await
     }
 
+    async fn inviting(&mut self) -> Result<()> {
+        self.alice.click("link", "Invitations").await?;
+        self.studio.look(&self.alice, "invitations-empty").await?;
+        self.alice.select("Role", "owner").await?;
+        self.alice.click("button", "Create invitation").await?;
+        self.alice.see("Say who").await?;
+        self.studio.look(&self.alice, "invitations-errors").await?;
+        self.alice.fill("Only for", "@acme.example, group:sre").await?;
+        self.alice.click("button", "Create invitation").await?;
+        let link = self.alice.find("textbox", "Invitation link").await?.value().await?;
+        self.studio.look(&self.alice, "invitations").await?;
+        self.bob.goto(&link).await?;
+        self.bob.see("invites you to Payments").await?;
+        self.studio.look(&self.bob, "join").await?;
+        self.alice.goto(&link).await?;
+        self.alice.see("You are a member of Payments already").await?;
+        self.studio.look(&self.alice, "join-already").await
+    }
+
     async fn managing(&mut self) -> Result<()> {
         self.alice.click("link", "Workspaces").await?;
         self.studio.look(&self.alice, "workspaces").await?;
@@ -133,6 +152,7 @@ async fn every_page_of_workspaces_is_accessible_small_and_narrow() -> Result<()>
     walk.making().await.context("making")?;
     walk.clusters().await.context("clusters")?;
     walk.members().await.context("members")?;
+    walk.inviting().await.context("inviting")?;
     walk.managing().await.context("managing")?;
     walk.studio.verdict()
 }

@@ -8,7 +8,7 @@ use testbed::{ControlPlane, FaultProxy, Person, eventually, fault::Fault};
 
 use super::{
     house::{Database, House, connect},
-    refusals::has_a_next_step,
+    refusals::{has_a_next_step, is_closed},
     visitor::{Page, Visitor},
 };
 
@@ -232,6 +232,77 @@ async fn immune_32_an_address_becomes_the_person_and_a_second_holder_gets_nothin
     let mut third = house.visitor()?;
     third.sign_in(&address).await?;
     is_forbidden(&mut third, &payments).await
+}
+
+/// Makes an invitation through its page and returns the link.
+async fn invite(owner: &mut Visitor, workspace: &str, answers: &[(&str, &str)]) -> Result<String> {
+    owner.open(&format!("{workspace}/invitations")).await?;
+    owner.press("Create invitation", answers).await?;
+    owner.page.field("Invitation link")
+}
+
+async fn invitations(database: Database) -> Result<()> {
+    let house = House::open(database).await?;
+    let mut alice = house.owner().await?;
+    let payments = create(&mut alice, "Payments").await?;
+    let (bob, carol) = (house.bed.hire("bob", &[]).await?, house.bed.hire("carol", &[]).await?);
+    alice.open(&format!("{payments}/invitations")).await?;
+    alice.press("Create invitation", &[("Role", "editor")]).await?;
+    alice.page.sees("Say who: a link for anyone may make viewers alone.")?;
+    let named = invite(&mut alice, &payments, &[("Only for", &bob.email), ("Role", "owner"), ("Uses", "1")]).await?;
+    // Nobody reads before they sign in whether it lends a cluster or a membership; nobody else opens it at all.
+    let mut visitor = house.visitor()?;
+    visitor.open(&named).await?.does_not_see("Payments")?;
+    is_closed(&house, &named, &carol.email).await?;
+    house.open_link(&mut visitor, &named, &bob.email).await?;
+    visitor.page.sees("invites you to Payments")?;
+    visitor.page.sees("You become an owner of this workspace")?;
+    visitor.press("Accept", &[]).await?;
+    visitor.page.sees("You are an owner here")?;
+    visitor.open(&named).await?.sees("You are a member of Payments already")?;
+
+    // Whoever was removed does not come back by the same link.
+    let open = invite(&mut alice, &payments, &[]).await?;
+    let mut guest = house.visitor()?;
+    house.open_link(&mut guest, &open, &carol.email).await?;
+    guest.press("Accept", &[]).await?;
+    guest.page.sees("You are a viewer here")?;
+    alice.open(&format!("{payments}/members")).await?;
+    alice.press_in_row(&carol.email, "Remove").await?;
+    alice.press_at(&format!("{payments}/members"), "Remove").await?;
+    is_forbidden(&mut guest, &payments).await?;
+    guest.open(&open).await?.sees("invites you to Payments")?;
+    guest.press("Accept", &[]).await?;
+    guest.page.sees("This link does not open anything for you")?;
+    is_forbidden(&mut guest, &payments).await?;
+
+    // An owner's invitations end with their ownership, and their own is not for them.
+    let way_back =
+        invite(&mut visitor, &payments, &[("Only for", &format!("{}, {}", bob.email, carol.email)), ("Role", "owner")])
+            .await?;
+    alice.open(&format!("{payments}/members")).await?;
+    alice.press_in_row(&bob.email, "Change role").await?;
+    alice.press("Save role", &[("Role", "viewer")]).await?;
+    for email in [&bob.email, &carol.email] {
+        is_closed(&house, &way_back, email).await?;
+    }
+    is_forbidden(&mut visitor, &format!("{payments}/invitations")).await?;
+    // Revoked, it is like one that never was.
+    alice.open(&format!("{payments}/invitations")).await?;
+    alice.press_in_row("anyone who can sign in", "Revoke").await?;
+    let dan = house.bed.hire("dan", &[]).await?;
+    is_closed(&house, &open, &dan.email).await?;
+    alice.open(&format!("{payments}/activity")).await?.sees("accepted an invitation: owner")
+}
+
+#[tokio::test]
+async fn immune_28_an_invitation_gives_what_it_says_to_those_it_is_for() -> Result<()> {
+    invitations(Database::Sqlite).await
+}
+
+#[tokio::test]
+async fn immune_28_an_invitation_gives_what_it_says_to_those_it_is_for_on_postgres() -> Result<()> {
+    invitations(Database::Postgres).await
 }
 
 #[tokio::test]

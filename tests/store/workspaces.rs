@@ -1,15 +1,20 @@
 //! Workspaces: making, renaming and deleting one, who is what in it, and moving clusters.
 
+use std::num::NonZeroU32;
+
 use kubelend::{
+    crypto::HashedToken,
     model::{
+        audience::Audience,
         audit::Action,
         cluster::Removal,
         grant::Grantee,
-        id::WorkspaceId,
+        id::{InvitationId, WorkspaceId},
         identity::Identity,
+        invitation::Invitation,
         workspace::{Member, MemberRole},
     },
-    store::{NewCluster, NewWorkspace, StoreError},
+    store::{Joined, NewCluster, NewInvitation, NewWorkspace, StoreError},
 };
 
 use super::bed::{Bed, MINUTE, NOW, claims, draft, later, new_cluster, provider};
@@ -29,6 +34,9 @@ both!(
     immune_32_two_providers_share_no_membership,
     a_promise_to_an_email_never_weakens_a_membership,
     people_see_their_own_workspaces_and_clusters,
+    immune_28_an_invitation_is_accepted_once_by_those_it_is_for,
+    immune_25_two_who_want_the_last_use_of_an_invitation_get_one,
+    immune_20_invitations_end_with_their_makers_ownership,
     a_workspace_goes_with_its_last_cluster,
     a_workspace_without_clusters_goes_at_once,
     immune_20_a_workspace_that_goes_takes_nothing_new,
@@ -312,6 +320,109 @@ async fn people_see_their_own_workspaces_and_clusters(bed: Bed) {
     assert_eq!(names(&alice, false).await[39], ("w39".to_owned(), Some(Owner)));
     let clusters = bed.store.clusters_of(&bob, false).await.unwrap();
     assert_eq!((clusters.len(), clusters[19].name.as_str()), (20, "c38"));
+}
+
+fn invitation(workspace: WorkspaceId, by: &Identity, role: MemberRole, uses: u32) -> NewInvitation {
+    NewInvitation {
+        invitation: Invitation {
+            id: InvitationId::new(),
+            workspace,
+            role,
+            audience: Audience::Listed(provider("dex"), Audience::parse_guests("@example.com").unwrap()),
+            expires_at: later(3600),
+            max_uses: NonZeroU32::new(uses),
+            created_by: by.id,
+            created_at: NOW,
+            revoked_at: None,
+            uses: 0,
+        },
+        token_hash: HashedToken(kubelend::crypto::random()),
+        sealed_token: vec![1, 0, 255],
+    }
+}
+
+impl Bed {
+    async fn invite(&self, new: &NewInvitation) -> InvitationId {
+        self.store.add_invitation(new, draft(Action::InvitationCreated), NOW).await.unwrap();
+        new.invitation.id
+    }
+
+    async fn accept(&self, id: InvitationId, by: &Identity, secs: u64) -> Joined {
+        self.store.accept_invitation(id, by, draft(Action::InvitationAccepted), later(secs)).await.unwrap()
+    }
+}
+
+async fn immune_28_an_invitation_is_accepted_once_by_those_it_is_for(bed: Bed) {
+    let (alice, bob) = (bed.person("alice").await, bed.person("bob").await);
+    let id = bed.workspace(&alice, "Payments").await;
+    let new = invitation(id, &alice, Editor, 0);
+    let link = bed.invite(&new).await;
+    assert_eq!(bed.store.invitation(link).await.unwrap(), (new.invitation.clone(), new.sealed_token.clone()));
+    assert_eq!(bed.store.invitation_by_token(&new.token_hash).await.unwrap(), new.invitation);
+    let mut stranger = claims("eve");
+    stranger.email = Some("eve@elsewhere.example".parse().unwrap());
+    let eve = bed.signs_in(&stranger).await;
+    assert_eq!(bed.accept(link, &eve, 1).await, Joined::Closed);
+    for _ in 0..2 {
+        assert_eq!(bed.accept(link, &bob, 1).await, Joined::Member);
+    }
+    assert_eq!(bed.is(id, &bob).await, Some(Editor));
+    assert_eq!(bed.store.invitation(link).await.unwrap().0.uses, 1);
+    assert_eq!(bed.events(Action::InvitationAccepted).await, 1);
+    // It weakens nobody, and brings nobody back who was removed.
+    assert_eq!(bed.accept(link, &alice, 1).await, Joined::Member);
+    assert_eq!(bed.is(id, &alice).await, Some(Owner));
+    bed.leaves(id, &person(&bob)).await.unwrap();
+    assert_eq!(bed.accept(link, &bob, 2).await, Joined::Closed);
+    assert_eq!(bed.is(id, &bob).await, None);
+    let carol = bed.person("carol").await;
+    assert_eq!(bed.accept(link, &carol, 3600).await, Joined::Closed, "its time is up");
+    bed.store.sweep_invitations(later(3600)).await.unwrap();
+    assert_eq!(bed.store.invitations(id).await.unwrap().len(), 1);
+    bed.store.sweep_invitations(later(3601)).await.unwrap();
+    assert!(bed.store.invitations(id).await.unwrap().is_empty());
+}
+
+async fn immune_25_two_who_want_the_last_use_of_an_invitation_get_one(bed: Bed) {
+    let alice = bed.person("alice").await;
+    let id = bed.workspace(&alice, "Payments").await;
+    let link = bed.invite(&invitation(id, &alice, Viewer, 3)).await;
+    let mut guests = Vec::new();
+    for n in 0..8 {
+        guests.push(bed.person(&format!("guest{n}")).await);
+    }
+    let accepted = futures_util::future::join_all(guests.into_iter().map(|guest| {
+        let store = bed.store.clone();
+        tokio::spawn(async move {
+            store.accept_invitation(link, &guest, draft(Action::InvitationAccepted), later(1)).await.unwrap()
+        })
+    }))
+    .await;
+    assert_eq!(accepted.iter().filter(|done| matches!(done, Ok(Joined::Member))).count(), 3);
+    assert_eq!(bed.listed(id).await.len(), 4);
+}
+
+async fn immune_20_invitations_end_with_their_makers_ownership(bed: Bed) {
+    let (alice, bob, carol) = (bed.person("alice").await, bed.person("bob").await, bed.person("carol").await);
+    let id = bed.workspace(&alice, "Payments").await;
+    bed.join(id, person(&bob), Owner).await.unwrap();
+    let (his, hers) = (invitation(id, &bob, Owner, 0), invitation(id, &alice, Viewer, 0));
+    let (his, hers) = (bed.invite(&his).await, bed.invite(&hers).await);
+    bed.becomes(id, person(&bob), Editor).await.unwrap();
+    assert_eq!(bed.accept(his, &carol, 2).await, Joined::Closed);
+    assert_eq!(bed.accept(his, &bob, 2).await, Joined::Closed);
+    for _ in 0..2 {
+        bed.store.revoke_invitation(hers, draft(Action::InvitationRevoked), later(3)).await.unwrap();
+    }
+    assert_eq!(bed.events(Action::InvitationRevoked).await, 1);
+    assert_eq!(bed.accept(hers, &carol, 4).await, Joined::Closed);
+    // A workspace that goes takes nobody in, and takes its invitations along.
+    let open = bed.invite(&invitation(id, &alice, Viewer, 0)).await;
+    bed.delete(id, Removal::Leave).await;
+    let joined = bed.store.accept_invitation(open, &carol, draft(Action::InvitationAccepted), later(5)).await;
+    assert!(matches!(joined, Err(StoreError::Stale)), "{joined:?}");
+    bed.store.finish_removals(later(6), MINUTE).await.unwrap();
+    assert_eq!(bed.number("SELECT COUNT(*) FROM invitations").await, 0);
 }
 
 async fn a_workspace_goes_with_its_last_cluster(bed: Bed) {

@@ -58,17 +58,15 @@ pub(super) struct RulesRow {
 
 impl RulesRow {
     pub(super) fn of(rules: &LinkRules) -> Self {
+        let (audience, audience_provider) = audience_text(&rules.audience);
         Self {
             namespaces: grants::namespaces_text(&rules.scope),
             role: grants::role_text(rules.role.as_ref()),
             access_lasts: rules.access_lasts.map(|span| i64::try_from(span.as_millis()).unwrap_or(i64::MAX)),
             expires_at: rules.expires_at.millis(),
             max_uses: rules.max_uses.map(|most| most.get().into()),
-            audience: rules.audience.guests().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
-            audience_provider: match &rules.audience {
-                Audience::Anyone => None,
-                Audience::Listed(provider, _) => Some(provider.to_string()),
-            },
+            audience,
+            audience_provider,
             note: rules.note.as_ref().map(|note| shown(note.as_str())),
         }
     }
@@ -77,7 +75,7 @@ impl RulesRow {
 impl LinkRow {
     /// The link and its sealed token.
     pub(super) fn link(self) -> Result<(ShareLink, Vec<u8>), StoreError> {
-        let audience = self.audience()?;
+        let audience = audience_of(self.audience_provider.as_deref(), &self.audience)?;
         let rules = LinkRules {
             role: grants::role_of(&self.role)?,
             scope: grants::scope_of(&self.cluster_id, &self.namespaces)?,
@@ -98,17 +96,27 @@ impl LinkRow {
         };
         Ok((link, self.sealed_token))
     }
+}
 
-    /// A list without a provider, or a provider without a list, is nobody's doing: it must not become “anyone”.
-    fn audience(&self) -> Result<Audience, StoreError> {
-        const WHAT: &str = "audience of a link";
-        match (&self.audience_provider, self.audience.as_str()) {
-            (None, "") => Ok(Audience::Anyone),
-            (Some(_), "") | (None, _) => Err(StoreError::Corrupt(WHAT)),
-            (Some(provider), text) => {
-                let guests = text.split('\n').map(|line| parsed(line, WHAT)).collect::<Result<_, _>>()?;
-                Ok(Audience::Listed(parsed(provider, WHAT)?, guests))
-            }
+/// Whom a link is for, as stored: the rules and the provider.
+pub(in crate::store) fn audience_text(audience: &Audience) -> (String, Option<String>) {
+    let rules: Vec<String> = audience.guests().iter().map(ToString::to_string).collect();
+    let provider = match audience {
+        Audience::Anyone => None,
+        Audience::Listed(provider, _) => Some(provider.to_string()),
+    };
+    (rules.join("\n"), provider)
+}
+
+/// A list without a provider, or a provider without a list, is nobody's doing: it must not become “anyone”.
+pub(in crate::store) fn audience_of(provider: Option<&str>, rules: &str) -> Result<Audience, StoreError> {
+    const WHAT: &str = "audience of a link";
+    match (provider, rules) {
+        (None, "") => Ok(Audience::Anyone),
+        (Some(_), "") | (None, _) => Err(StoreError::Corrupt(WHAT)),
+        (Some(provider), rules) => {
+            let guests = rules.split('\n').map(|line| parsed(line, WHAT)).collect::<Result<_, _>>()?;
+            Ok(Audience::Listed(parsed(provider, WHAT)?, guests))
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::invitations;
 use crate::{
     model::{
         audit::Action,
@@ -133,7 +134,7 @@ pub(super) async fn adopt(tx: &mut Tx) -> Result<(), StoreError> {
 }
 
 /// One member's row.
-async fn one(tx: &mut Tx, workspace: WorkspaceId, who: &Grantee) -> Result<Option<Member>, StoreError> {
+pub(super) async fn one(tx: &mut Tx, workspace: WorkspaceId, who: &Grantee) -> Result<Option<Member>, StoreError> {
     const SQL: &str = select_members!("workspace_id = $1 AND member_key = $2");
     let row: Option<MemberRow> =
         on!(tx, |db| sqlx::query_as(SQL).bind(workspace.to_string()).bind(grants::key(who)).fetch_optional(db).await)?;
@@ -151,9 +152,18 @@ async fn delete(tx: &mut Tx, workspace: WorkspaceId, key: String) -> Result<bool
     Ok(gone > 0)
 }
 
-async fn count(tx: &mut Tx, sql: &'static str, workspace: WorkspaceId) -> Result<i64, StoreError> {
+pub(super) async fn count(tx: &mut Tx, sql: &'static str, workspace: WorkspaceId) -> Result<i64, StoreError> {
     let (n,): (i64,) = on!(tx, |db| sqlx::query_as(sql).bind(workspace.to_string()).fetch_one(db).await)?;
     Ok(n)
+}
+
+/// Refuses to go on where the workspace has no room for one more.
+pub(super) async fn room(tx: &mut Tx, workspace: WorkspaceId, is_in: bool) -> Result<(), StoreError> {
+    const COUNT: &str = "SELECT COUNT(*) FROM members WHERE workspace_id = $1";
+    if !is_in && count(tx, COUNT, workspace).await? >= MOST {
+        return Err(StoreError::Full("500 members; a group counts as one"));
+    }
+    Ok(())
 }
 
 /// Refuses to go on where no person would own the workspace any more. The caller holds the workspace's row.
@@ -252,15 +262,12 @@ impl Store {
         audit: AuditDraft,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        const COUNT: &str = "SELECT COUNT(*) FROM members WHERE workspace_id = $1";
         transact!(self, |tx| {
             super::lock_for_giving(tx, workspace).await?;
             if one(tx, workspace, &member.who).await?.is_some() {
                 return Err(StoreError::Duplicate("They are a member already."));
             }
-            if count(tx, COUNT, workspace).await? >= MOST {
-                return Err(StoreError::Full("500 members; a group counts as one"));
-            }
+            room(tx, workspace, false).await?;
             put(tx, workspace, member).await?;
             end_for_address(tx, workspace, &member.who).await?;
             audit.append(tx, About::Workspace(workspace), now).await
@@ -286,6 +293,7 @@ impl Store {
             }
             owned_without(tx, workspace, &held).await?;
             put(tx, workspace, to).await?;
+            invitations::revoke_of(tx, workspace, &to.who, now).await?;
             audit.append(tx, About::Workspace(workspace), now).await
         })
     }
@@ -307,6 +315,7 @@ impl Store {
             owned_without(tx, workspace, &held).await?;
             delete(tx, workspace, grants::key(who)).await?;
             mirror(tx, workspace, who, None).await?;
+            invitations::revoke_of(tx, workspace, who, now).await?;
             audit.append(tx, About::Workspace(workspace), now).await
         })
     }

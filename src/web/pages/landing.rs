@@ -14,13 +14,14 @@ use axum::{
 };
 use secrecy::ExposeSecret;
 
-use super::{accept, sign_out::Empty};
+use super::{accept, join, sign_out::Empty};
 use crate::{
-    access::{AcceptOutcome, Gate, LinkView, Links},
+    access::{AcceptOutcome, Gate, Invitations, LinkView, Links},
     clock::Clock,
     crypto::{Keyring, PlainToken, SHARE_LINK_PREFIX},
     oidc::{Providers, Purpose},
     policy::Person,
+    store::Store,
     web::{
         Parts,
         client_address::ClientAddress,
@@ -45,6 +46,8 @@ struct Page {
 pub struct Door {
     gate: Gate,
     links: Links,
+    invitations: Invitations,
+    store: Store,
     keyring: Arc<Keyring>,
     clock: Clock,
     limits: Arc<RateLimits>,
@@ -55,6 +58,8 @@ impl FromRef<Parts> for Door {
         Self {
             gate: parts.gate.clone(),
             links: parts.links.clone(),
+            invitations: parts.invitations.clone(),
+            store: parts.store.clone(),
             keyring: Arc::clone(&parts.keyring),
             clock: parts.clock.clone(),
             limits: Arc::clone(&parts.limits),
@@ -94,6 +99,8 @@ pub async fn get(
     let frame = Frame::new(&who, Nav::Shared);
     match door.look(&who.person, token(&text).as_ref()).await? {
         LinkView::Open(permit) => lender.page(frame, &permit, &here).await,
+        LinkView::Invites(permit) => join::page(&door.store, frame, &permit, &here, door.clock.now()).await,
+        LinkView::Member(workspace) => Ok(join::already(frame, &workspace)),
         LinkView::Yours(cluster) => Ok(accept::yours_already(frame, &cluster)),
         LinkView::Theirs(managed) => Ok(lender.theirs(frame, &managed)),
         otherwise => Err(refused(&otherwise, &who.person)),
@@ -121,6 +128,10 @@ pub async fn post(
             AcceptOutcome::Closed => Err(accept::closed(&who.person)),
         },
         LinkView::Yours(cluster) => Ok(to_kubeconfig(cluster.id)),
+        LinkView::Invites(permit) if door.invitations.accept(&permit).await? => {
+            Ok(Redirect::to(&paths::workspace(permit.workspace().id)).into_response())
+        }
+        LinkView::Member(workspace) => Ok(Redirect::to(&paths::workspace(workspace.id)).into_response()),
         // What the page says by now.
         LinkView::Theirs(_) => Ok(Redirect::to(&paths::accept(&handle)).into_response()),
         otherwise => Err(refused(&otherwise, &who.person)),

@@ -294,7 +294,8 @@ fn changes(member: &Member, person: Option<&Identity>) -> Asking {
 fn removes(member: &Member, person: Option<&Identity>, members: &Listed, clusters: &[Cluster], leaves: bool) -> Asking {
     let name = named(&member.who, person);
     let they = if leaves { "You" } else { "They" };
-    let mut text = vec![format!("{they} can no longer {} ({}).", role_means(member.role), listed(clusters))];
+    let mut text =
+        vec![format!("{they} can no longer {}. Its clusters: {}.", role_means(member.role), listed(clusters))];
     text.extend(still(person, members).map(|role| {
         format!(
             "By a group that {} in, {} {} here.",
@@ -329,7 +330,7 @@ pub(super) fn listed(clusters: &[Cluster]) -> String {
     const SHOWN: usize = 5;
     let names: Vec<&str> = clusters.iter().take(SHOWN).map(|c| c.name.as_str()).collect();
     match (names.as_slice(), clusters.len().saturating_sub(SHOWN)) {
-        ([], _) => "it has none now".into(),
+        ([], _) => "none now".into(),
         ([one], 0) => (*one).to_owned(),
         ([most @ .., last], 0) => format!("{} and {last}", most.join(", ")),
         (names, more) => format!("{} and {more} more", names.join(", ")),
@@ -428,7 +429,10 @@ pub(super) mod tests {
         let clusters = [cluster("staging"), cluster("lab")];
         let asks = removes(&members[0].0, Some(&bob), &members, &clusters, false);
         assert_eq!(asks.title, "Remove bob@example.com, an editor?");
-        assert_eq!(asks.text[0], "They can no longer give and take access on its clusters (staging and lab).");
+        assert_eq!(
+            asks.text[0],
+            "They can no longer give and take access on its clusters. Its clusters: staging and lab."
+        );
         assert_eq!(asks.text[1], "By a group that they are in, they stay a viewer here.");
         members.pop();
         let asks = removes(&members[0].0, Some(&bob), &members, &[], true);

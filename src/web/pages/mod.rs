@@ -20,6 +20,8 @@ pub mod errors;
 pub mod federated;
 mod format_choice;
 pub mod home;
+pub mod invitations;
+pub mod join;
 pub mod kubeconfig;
 pub mod landing;
 pub mod link;

@@ -112,6 +112,8 @@ fn all() -> Vec<(&'static str, String)> {
     pages.extend(super::create_workspace::tests::samples());
     pages.extend(super::workspace_overview::tests::samples());
     pages.extend(super::members::tests::samples());
+    pages.extend(super::invitations::tests::samples());
+    pages.extend(super::join::tests::samples());
     pages.extend(super::workspace_activity::tests::samples());
     pages.extend(super::workspace_settings::tests::samples());
     pages.extend(super::delete_workspace::tests::samples());

@@ -181,7 +181,7 @@ pub(super) fn asks_for_provider(providers: &[NamedProvider]) -> bool {
 }
 
 /// A number of people, or nothing for any number.
-fn read_uses(typed: &str) -> Result<Option<NonZeroU32>, &'static str> {
+pub(super) fn read_uses(typed: &str) -> Result<Option<NonZeroU32>, &'static str> {
     match typed.trim() {
         "" => Ok(None),
         number => {

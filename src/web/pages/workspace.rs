@@ -98,7 +98,7 @@ impl AtWorkspace {
     /// The head of the page behind this tab.
     pub fn head(&self, tab: Tab) -> Head {
         let manages = self.manage().is_ok();
-        Head::new(self.workspace(), tab, |tab| *tab != Tab::Settings || manages)
+        Head::new(self.workspace(), tab, |tab| manages || !matches!(tab, Tab::Invitations | Tab::Settings))
     }
 }
 
@@ -113,6 +113,8 @@ pub enum Tab {
     Projects,
     /// Who is what.
     Members,
+    /// Links by which people join.
+    Invitations,
     /// What happened.
     Activity,
     /// Name, deletion.
@@ -120,8 +122,15 @@ pub enum Tab {
 }
 
 impl Tab {
-    const ALL: [Self; 6] =
-        [Self::Overview, Self::Access, Self::Projects, Self::Members, Self::Activity, Self::Settings];
+    const ALL: [Self; 7] = [
+        Self::Overview,
+        Self::Access,
+        Self::Projects,
+        Self::Members,
+        Self::Invitations,
+        Self::Activity,
+        Self::Settings,
+    ];
 
     fn label(self) -> &'static str {
         match self {
@@ -129,6 +138,7 @@ impl Tab {
             Self::Access => "Access",
             Self::Projects => "Projects",
             Self::Members => "Members",
+            Self::Invitations => "Invitations",
             Self::Activity => "Activity",
             Self::Settings => "Settings",
         }
@@ -140,6 +150,7 @@ impl Tab {
             Self::Access => paths::workspace_access(workspace),
             Self::Projects => paths::projects(workspace),
             Self::Members => paths::members(workspace),
+            Self::Invitations => paths::invitations(workspace),
             Self::Activity => paths::workspace_activity(workspace),
             Self::Settings => paths::workspace_settings(workspace),
         }
@@ -220,12 +231,13 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn only_owners_find_the_settings() {
+    fn only_owners_find_invitations_and_settings() {
         let labels = |owner: bool| {
-            let head = Head::new(&workspace("Payments"), Tab::Members, |tab| *tab != Tab::Settings || owner);
+            let all = |tab: &Tab| owner || !matches!(tab, Tab::Invitations | Tab::Settings);
+            let head = Head::new(&workspace("Payments"), Tab::Members, all);
             head.tabs.iter().map(|t| t.label).collect::<Vec<_>>()
         };
         assert_eq!(labels(false), ["Overview", "Access", "Projects", "Members", "Activity"]);
-        assert_eq!(labels(true), ["Overview", "Access", "Projects", "Members", "Activity", "Settings"]);
+        assert_eq!(labels(true), ["Overview", "Access", "Projects", "Members", "Invitations", "Activity", "Settings"]);
     }
 }
