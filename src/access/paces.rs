@@ -2,7 +2,8 @@
 //!
 //! client-go writes each new ID token back into the kubeconfig under a lock file that it does not wait for: of ten `kubectl` that
 //! renew in the same instant, those that meet the lock fail with “could not persist new tokens”. Answers that leave one after
-//! the other let each of them write in peace. Within one process: with several replicas a device may meet two paces.
+//! the other let each of them write in peace. (It writes in place: a `kubectl` that is started in the very instant of another one's
+//! write may read an empty file. No answer of ours can help that.) Within one process: with several replicas a device may meet two paces.
 
 use std::{
     collections::HashMap,

@@ -121,10 +121,6 @@ impl Relay {
     pub async fn refresh(&self, id: DeviceId, token: &SecretString, from: IpAddr) -> Result<Relayed, RelayError> {
         let device = self.known(id, token).await?;
         self.may_go_on(&device)?;
-        if !self.paces.wait(device.id).await {
-            let why = "too many requests of one device".to_owned();
-            return Err(RelayError::Unavailable { why, retry_after: RETRY });
-        }
         let person = self.holder(&device).await?;
         let living = tokio::time::timeout(PATIENCE, self.upstreams.living(&person)).await;
         let tokens = match living {
@@ -152,6 +148,11 @@ impl Relay {
                 return Err(RelayError::Unavailable { why, retry_after: RETRY });
             }
         };
+        // Last of all, so that it is answers that are apart: several questions may have waited for one token.
+        if !self.paces.wait(device.id).await {
+            let why = "too many requests of one device".to_owned();
+            return Err(RelayError::Unavailable { why, retry_after: RETRY });
+        }
         self.used(device, from).await?;
         let expires_in = tokens.expires_at.since(self.clock.now());
         Ok(Relayed { id_token: tokens.id_token, refresh_token: token.clone(), expires_in })

@@ -71,15 +71,26 @@ impl House {
 
     /// Locks a table of the PostgreSQL database: whoever wants to write to it waits.
     pub async fn lock(&self, table: &str) -> Result<Lock> {
+        self.locked(table, "EXCLUSIVE", "ExclusiveLock").await
+    }
+
+    /// The same, and whoever wants to read it waits, too.
+    pub async fn lock_out(&self, table: &str) -> Result<Lock> {
+        self.locked(table, "ACCESS EXCLUSIVE", "AccessExclusiveLock").await
+    }
+
+    async fn locked(&self, table: &str, mode: &str, shown: &str) -> Result<Lock> {
         let (bed, url) = (self.bed, self.database_url.clone());
         let name = url.rsplit('/').next().context("a database URL has a name")?.to_owned();
-        let sql = format!("BEGIN; LOCK TABLE {table} IN EXCLUSIVE MODE; SELECT pg_sleep(60)");
+        let sql = format!("BEGIN; LOCK TABLE {table} IN {mode} MODE; SELECT pg_sleep(60)");
         let (held, database) = (sql.clone(), name.clone());
         let task = tokio::spawn(async move { bed.postgres().await?.sql(&database, &held).await.map(drop) });
         let lock = Lock { bed, name, task };
+        let granted = format!(
+            "SELECT count(*) FROM pg_locks WHERE mode = '{shown}' AND granted AND relation IS NOT NULL AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        );
         eventually("the lock", Duration::from_secs(10), async || {
-            let count = lock.sql("SELECT count(*) FROM pg_locks WHERE mode = 'ExclusiveLock' AND granted AND relation IS NOT NULL AND database = (SELECT oid FROM pg_database WHERE datname = current_database())").await?;
-            anyhow::ensure!(count.trim() != "0", "not yet");
+            anyhow::ensure!(lock.sql(&granted).await?.trim() != "0", "not yet");
             Ok(())
         })
         .await?;
@@ -88,13 +99,18 @@ impl House {
 
     /// Resolves once a connection to this house's database waits for a lock.
     pub fn somebody_waits(&self) -> impl Future<Output = Result<()>> + use<> {
+        self.many_wait(1)
+    }
+
+    /// Resolves once so many connections do.
+    pub fn many_wait(&self, many: usize) -> impl Future<Output = Result<()>> + use<> {
         let (bed, url) = (self.bed, self.database_url.clone());
         async move {
             let name = url.rsplit('/').next().context("a database URL has a name")?;
-            eventually("somebody to wait for the lock", Duration::from_secs(10), async || {
+            eventually("somebody to wait for the lock", Duration::from_secs(20), async || {
                 let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-                let count = bed.postgres().await?.sql(name, waiting).await?;
-                anyhow::ensure!(count.trim() != "0", "nobody waits");
+                let count: usize = bed.postgres().await?.sql(name, waiting).await?.trim().parse()?;
+                anyhow::ensure!(count >= many, "{count} wait");
                 Ok(())
             })
             .await

@@ -50,11 +50,20 @@ async fn two_devices_of_one_person_renew_side_by_side_and_are_taken_back_one_by_
 
 #[tokio::test]
 async fn ten_kubectl_at_once_on_one_file_never_fail() -> Result<()> {
-    let mut scene = Scene::quick(Database::Sqlite).await?;
+    let mut scene = Scene::quick(Database::Postgres).await?;
     let held = scene.fetch().await?;
     for round in 0..3 {
-        let runs = (0..10).map(|_| held.kubectl.run(&["get", "namespaces"]));
-        for out in futures_util::future::join_all(runs).await {
+        // All ten have read the file and ask before the first one has its answer. kubectl writes the file in place: one that is
+        // started in that very instant may find it empty, which no answer of ours can help.
+        let lock = scene.house.lock_out("devices").await?;
+        let runs = futures_util::future::join_all((0..10).map(|_| held.kubectl.run(&["get", "namespaces"])));
+        let released = async {
+            let all = scene.house.many_wait(10).await;
+            lock.release().await.and(all)
+        };
+        let (runs, released) = tokio::join!(runs, released);
+        released?;
+        for out in runs {
             out?.ok().with_context(|| format!("round {round}"))?;
         }
     }
