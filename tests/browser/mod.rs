@@ -1,6 +1,7 @@
 //! Flows and pages in a real browser: what people see, press and download, with scripts and without.
 
 mod diagnoses;
+mod federation;
 mod keyboard;
 mod kubelogin;
 mod main_job;

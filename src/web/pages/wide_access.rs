@@ -275,7 +275,7 @@ async fn of_workspace(
     let wanted = Wanted {
         scope: WideScope::Workspace(at.id()),
         here: paths::workspace_access(at.id()),
-        place: format!("on every cluster of {}", at.workspace().name),
+        place: "on every cluster of this workspace".into(),
         csrf: &frame.csrf,
         may_change: at.manage_access().is_ok() && at.workspace().removing.is_none(),
         before,

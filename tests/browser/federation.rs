@@ -1,0 +1,108 @@
+//! The pages of access that reaches further than one cluster, judged and photographed like the others.
+
+use anyhow::{Context, Result};
+use testbed::{Browser, BrowserOptions, Dex, Testbed};
+
+use super::{
+    checked, owner,
+    pages::Studio,
+    row, turn,
+    walk::{LONG_EMAIL, LONG_NAME, person},
+};
+use crate::flows::house::{Database, House, connect};
+
+struct Walk {
+    studio: Studio,
+    house: House,
+    alice: Browser,
+}
+
+impl Walk {
+    async fn begin() -> Result<Self> {
+        let dex = Testbed::shared().await?.new_dex(Dex::builder()).await?;
+        let house = House::of(person("alice", &[]).await?, Database::Sqlite, &dex, "").await?;
+        let alice = owner(&house, BrowserOptions::default()).await?;
+        Ok(Self { studio: Studio::new()?, house, alice })
+    }
+
+    async fn clusters(&mut self) -> Result<()> {
+        for name in ["production", LONG_NAME] {
+            self.alice.goto(&format!("{}/clusters/add", self.house.kubelend.url())).await?;
+            self.alice.fill("Name", name).await?;
+            self.alice.fill("Kubeconfig", &connect(self.house.bed.staging().await?).await?).await?;
+            self.alice.click("button", "Add cluster").await?;
+            checked(&self.alice).await?;
+        }
+        self.alice.click("link", "Settings").await?;
+        self.alice.fill("Labels", "env").await?;
+        self.alice.click("button", "Save labels").await?;
+        self.alice.see("is no label").await?;
+        self.studio.look(&self.alice, "settings-labels").await?;
+        self.alice.fill("Labels", "env=prod, team=shop").await?;
+        self.alice.click("button", "Save labels").await
+    }
+
+    async fn give(&self, kind: &str, name: &str, role: &str, reason: &str) -> Result<()> {
+        self.alice.select("Kind", kind).await?;
+        self.alice.fill("Name", name).await?;
+        self.alice.select("Role", role).await?;
+        self.alice.fill("Reason", reason).await?;
+        self.alice.click("button", "Grant").await?;
+        row(&self.alice, name).await.map(drop)
+    }
+
+    async fn everywhere(&mut self) -> Result<()> {
+        self.alice.click("link", "Workspaces").await?;
+        self.alice.click("link", "Global access").await?;
+        self.studio.look(&self.alice, "global-access-empty").await?;
+        self.give("Group", "sre", "admin", "on call").await?;
+        self.studio.look(&self.alice, "global-access").await?;
+        self.alice.click("link", "sre").await?;
+        self.alice.see("on 2 clusters").await?;
+        self.studio.look(&self.alice, "federated").await?;
+        self.alice.click("link", "Remove").await?;
+        self.alice.find("heading", "Remove this access?").await?;
+        self.studio.look(&self.alice, "federated-remove").await
+    }
+
+    async fn workspace(&mut self) -> Result<()> {
+        self.alice.click("link", "Workspaces").await?;
+        self.alice.click("link", "Clusters of alice@acme.example").await?;
+        self.alice.click("link", "Access").await?;
+        self.alice.fill("Name", "oidc:devs").await?;
+        self.alice.click("button", "Grant").await?;
+        self.alice.see("Leave the prefix out").await?;
+        self.studio.look(&self.alice, "workspace-access-errors").await?;
+        self.give("User", LONG_EMAIL, "edit", "looks after the payments of the night until the release").await?;
+        self.give("Group", "devs", "view", "").await?;
+        self.studio.look(&self.alice, "workspace-access").await?;
+        self.alice.click("link", "Projects").await?;
+        self.studio.look(&self.alice, "projects-empty").await?;
+        self.alice.fill("Name", "Online shop").await?;
+        self.alice.fill("Namespace", "shop").await?;
+        self.alice.select("On", "clusters with these labels").await?;
+        self.alice.click("button", "Make project").await?;
+        self.alice.see("Name at least one label").await?;
+        self.studio.look(&self.alice, "projects-errors").await?;
+        self.alice.fill("Labels", "env=prod").await?;
+        self.alice.click("button", "Make project").await?;
+        self.alice.see("Now on").await?;
+        self.give("Group", "shop-team", "edit", "").await?;
+        self.studio.look(&self.alice, "project").await?;
+        self.alice.click("link", "Remove project").await?;
+        self.alice.see("Online shop goes").await?;
+        self.studio.look(&self.alice, "project-remove").await?;
+        self.alice.click("link", "Projects").await?;
+        self.studio.look(&self.alice, "projects").await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_of_wide_access_is_accessible_small_and_narrow() -> Result<()> {
+    let _turn = turn().await?;
+    let mut walk = Walk::begin().await?;
+    walk.clusters().await.context("clusters")?;
+    walk.everywhere().await.context("everywhere")?;
+    walk.workspace().await.context("workspace")?;
+    walk.studio.verdict()
+}
