@@ -91,13 +91,8 @@ impl Federation {
         if grant.scope != permit.reach().scope() {
             return Err(AccessError::NotFound);
         }
-        let person = match &grant.grantee {
-            Grantee::Person(id) => Some(self.store.identity(*id).await?),
-            Grantee::Email(..) | Grantee::Group(..) => None,
-        };
-        let who = audit::grantee(&grant.grantee, person.as_ref());
-        let target = format!("{who}: {} on {}", grant.role, permit.reach().in_words());
-        let event = audit::by(permit.person(), Action::GrantRevoked, target);
+        // What ended is put into it by the store.
+        let event = audit::by(permit.person(), Action::GrantRevoked, "");
         self.store.end_federated_grant(id, EndReason::Revoked, event, self.clock.now()).await?;
         Ok(())
     }
@@ -172,13 +167,28 @@ impl Federation {
 
     /// Whoever has signed in with this email already is granted to as the person.
     async fn known(&self, grantee: Grantee) -> Result<(Grantee, Option<Identity>), AccessError> {
-        let Grantee::Email(provider, email) = &grantee else { return Ok((grantee, None)) };
-        let person = self.store.identity_by_email(provider, email).await?;
+        let person = match &grantee {
+            Grantee::Email(provider, email) => self.store.identity_by_email(provider, email).await?,
+            Grantee::Person(id) => Some(self.store.identity(*id).await?),
+            Grantee::Group(_, group) => {
+                check_group(group)?;
+                None
+            }
+        };
         Ok(match person {
             Some(person) => (Grantee::Person(person.id), Some(person)),
             None => (grantee, None),
         })
     }
+}
+
+/// A cluster in reach may put nothing before groups: a name of Kubernetes' own is refused here and not on one cluster after the other.
+fn check_group(group: &str) -> Result<(), AccessError> {
+    super::groups::check(group)?;
+    if group.to_ascii_lowercase().starts_with("system:") {
+        return Err(invalid("name", "Groups that begin with “system:” are Kubernetes' own and are given nothing."));
+    }
+    Ok(())
 }
 
 /// In words: “on every cluster”, “on 3 clusters”, “on clusters with env=prod”.
@@ -215,4 +225,24 @@ fn refused(error: StoreError) -> AccessError {
 
 fn invalid(field: &'static str, message: &str) -> AccessError {
     AccessError::Invalid { field, message: message.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn immune_11_a_group_of_kubernetes_own_is_refused_whatever_its_case() {
+        for name in ["system:masters", "System:Masters", "SYSTEM:nodes", "", " devs", "de\nvs"] {
+            assert!(check_group(name).is_err(), "{name:?}");
+        }
+        assert!(check_group("devs").is_ok());
+    }
+
+    #[test]
+    fn a_placement_that_selects_everything_by_asking_for_nothing_is_refused() {
+        assert!(check(&Placement::All).is_ok());
+        assert!(check(&Placement::Labelled(Labels::default())).is_err());
+        assert!(check(&Placement::Listed(Vec::new())).is_err());
+    }
 }

@@ -113,10 +113,7 @@ impl Grants {
     /// stays. Repeating it is fine.
     pub async fn leave(&self, permit: &Authorized<HoldKubeconfig>, grants: &[Grant]) -> Result<(), AccessError> {
         let (identity, cluster) = (permit.person().identity(), permit.cluster());
-        let own = |grant: &&Grant| {
-            grant.grantee == Grantee::Person(identity.id) && !matches!(grant.origin, Origin::Federated(_))
-        };
-        for grant in grants.iter().filter(own) {
+        for grant in grants.iter().filter(|grant| grant.can_be_left()) {
             let what = audit::rights(grant.role.as_ref(), &grant.scope, grant.expires_at);
             let event = audit::by(permit.person(), Action::GrantRevoked, format!("{}: {what}", identity.display()));
             self.store.end_grant(grant.id, EndReason::Revoked, event, self.clock.now()).await?;
@@ -175,10 +172,8 @@ fn check_grantee(cluster: &Cluster, grantee: &Grantee, person: Option<&Identity>
 }
 
 fn check_group(group: &str, mapping: &ClaimMapping) -> Result<(), AccessError> {
+    super::groups::check(group)?;
     let prefix = &mapping.groups_prefix;
-    if group.is_empty() || group.len() > 256 || group.trim() != group || group.chars().any(char::is_control) {
-        return Err(invalid("name", "Give the group's name as the provider has it."));
-    }
     if !prefix.is_empty() && group.starts_with(prefix.as_str()) {
         return Err(invalid("name", &format!("Leave out “{prefix}”: Kubelend puts it before the name by itself.")));
     }

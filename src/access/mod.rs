@@ -15,6 +15,7 @@ mod federation;
 mod formats;
 mod gate;
 mod grants;
+mod groups;
 mod invitations;
 mod kubeconfigs;
 mod links;

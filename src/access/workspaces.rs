@@ -153,7 +153,7 @@ impl Workspaces {
             Grantee::Email(provider, email) => self.store.identity_by_email(provider, email).await?,
             Grantee::Person(id) => Some(self.store.identity(*id).await?),
             Grantee::Group(_, group) => {
-                check_group(group)?;
+                super::groups::check(group)?;
                 None
             }
         };
@@ -162,14 +162,6 @@ impl Workspaces {
             None => (who, None),
         })
     }
-}
-
-fn check_group(group: &str) -> Result<(), AccessError> {
-    if group.is_empty() || group.len() > 256 || group.trim() != group || group.chars().any(char::is_control) {
-        let message = "Give the group's name as the provider has it.".to_owned();
-        return Err(AccessError::Invalid { field: "name", message });
-    }
-    Ok(())
 }
 
 fn by(

@@ -143,6 +143,13 @@ impl Grant {
     }
 }
 
+impl Grant {
+    /// Whether whoever it reaches can give it back by themselves: it was given to them alone, and on this cluster alone.
+    pub fn can_be_left(&self) -> bool {
+        !matches!(self.grantee, Grantee::Group(..)) && !matches!(self.origin, Origin::Federated(_))
+    }
+}
+
 impl Grantee {
     /// The RBAC subject that a cluster with this mapping compares. `person` is the identity of a `Person` grantee.
     ///

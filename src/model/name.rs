@@ -205,6 +205,24 @@ impl Email {
     }
 }
 
+/// The longest name of a provider's group.
+const LONGEST_GROUP: usize = 253;
+
+/// Reads a group's name as its provider has it: one line, without a prefix.
+///
+/// # Errors
+/// What it is not.
+pub fn group_name(typed: &str) -> Result<&str, BadName> {
+    let name = typed.trim();
+    if name.is_empty() {
+        return Err(BadName("Name a group as your sign-in provider does.".into()));
+    }
+    if name.len() > LONGEST_GROUP || name.chars().any(char::is_control) {
+        return Err(BadName(format!("A group's name has at most {LONGEST_GROUP} characters, on one line.")));
+    }
+    Ok(name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,6 +269,14 @@ mod tests {
             let made = WorkspaceName::of_clusters_of(odd);
             assert_eq!(made.as_str().parse::<WorkspaceName>().unwrap(), made);
         }
+    }
+
+    #[test]
+    fn a_group_s_name_is_one_line() {
+        for bad in ["", " ", "a\nb", "a\0b", &"x".repeat(254)] {
+            assert!(group_name(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(group_name(" Site: Reliability ").unwrap(), "Site: Reliability");
     }
 
     #[test]

@@ -18,7 +18,6 @@ use super::{
     grants::{GranteeColumns, email_key, key, person_key, role_of, role_text},
 };
 use crate::model::{
-    audit::Action,
     federation::{FederatedGrant, Reason, WideScope},
     grant::{EndReason, Grantee},
     id::{FederatedGrantId, IdentityId},
@@ -216,6 +215,8 @@ impl Store {
     ///
     /// # Errors
     /// `Duplicate` where a live one has the same grantee, role and scope; `NotFound` where its workspace or project is gone.
+    ///
+    /// One to a person takes the place of the same to their verified email, which ends with an event of its own.
     pub async fn add_federated_grant(
         &self,
         new: &NewFederatedGrant,
@@ -227,6 +228,7 @@ impl Store {
             place::living_scope(tx, new.scope).await?;
             place::expire_same(tx, new, now).await?;
             insert(tx, new, now).await?;
+            place::end_for_address(tx, new, &audit, now).await?;
             place::place_grant(tx, new.id, now).await?;
             let about = about(tx, new.scope).await?;
             audit.append(tx, about, now).await?;
@@ -234,8 +236,8 @@ impl Store {
         })
     }
 
-    /// Ends one, and with it what it was written out as. Repeating it changes nothing and writes no second event. Returns
-    /// whether this call ended it.
+    /// Ends one, and with it what it was written out as, with an event like this one that says what ended. Repeating it changes
+    /// nothing and writes no second event. Returns whether this call ended it.
     pub async fn end_federated_grant(
         &self,
         id: FederatedGrantId,
@@ -246,13 +248,7 @@ impl Store {
         transact!(self, |tx| {
             lock(tx).await?;
             let grant = one(tx, id).await?;
-            if !mark_ended(tx, id, why, now).await? {
-                return Ok(false);
-            }
-            place::end_placements(tx, id, why, now).await?;
-            let about = about(tx, grant.scope).await?;
-            audit.append(tx, about, now).await?;
-            Ok(true)
+            place::end(tx, &grant, why, &audit, now).await
         })
     }
 
@@ -263,9 +259,8 @@ impl Store {
         let due: Vec<(String,)> =
             read!(self, |db| sqlx::query_as(SQL).bind(now.millis()).bind(i64::from(limit)).fetch_all(db).await)?;
         for (id,) in &due {
-            let grant = self.federated_grant(parsed(id, "id of a federated grant")?).await?;
-            let event = AuditDraft::by_kubelend(Action::GrantExpired, place::in_words(&grant));
-            self.end_federated_grant(grant.id, EndReason::Expired, event, now).await?;
+            let id = parsed(id, "id of a federated grant")?;
+            self.end_federated_grant(id, EndReason::Expired, place::expired(), now).await?;
         }
         Ok(due.len())
     }

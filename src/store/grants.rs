@@ -11,7 +11,9 @@ mod changes;
 mod page;
 mod work;
 
-pub(super) use changes::{end, end_all, forget_bindings, give_to_person, rename_person, rename_provider, retry_all};
+pub(super) use changes::{
+    address_of, end, end_all, forget_bindings, give_to_person, rename_person, rename_provider, retry_all,
+};
 pub use page::{GrantFilter, GrantPage};
 pub(super) use rows::{
     GrantRow, GranteeColumns, email_key, key, keys_reaching, namespaces_text, person_key, role_of, role_text, scope_of,

@@ -66,6 +66,13 @@ impl IdentityRow {
     }
 }
 
+/// One identity inside a transaction; `None` where there is none.
+pub(super) async fn one(tx: &mut Tx, id: IdentityId) -> Result<Option<Identity>, StoreError> {
+    const SQL: &str = select_identities!("id = $1");
+    let row: Option<IdentityRow> = on!(tx, |db| sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(db).await)?;
+    row.map(IdentityRow::identity).transpose()
+}
+
 /// The person behind (issuer, sub) as they were before this sign-in, their row locked; made where there is none.
 #[derive(sqlx::FromRow)]
 struct Before {

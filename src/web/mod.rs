@@ -208,8 +208,8 @@ fn visitor_pages() -> Router<Parts> {
 /// Sets of clusters, and the people who look after them.
 fn workspace_pages() -> Router<Parts> {
     use pages::{
-        create_workspace, delete_workspace, federated, invitations, members, move_cluster, project, projects,
-        wide_access, workspace_activity, workspace_overview, workspace_settings, workspaces,
+        create_workspace, delete_workspace, federated, global_access, invitations, members, move_cluster, project,
+        projects, workspace_access, workspace_activity, workspace_overview, workspace_settings, workspaces,
     };
     use paths::pattern;
 
@@ -223,8 +223,8 @@ fn workspace_pages() -> Router<Parts> {
         .route(pattern::WORKSPACE_SETTINGS, get(workspace_settings::get).post(workspace_settings::post))
         .route(pattern::DELETE_WORKSPACE, get(delete_workspace::get).post(delete_workspace::post))
         .route(pattern::MOVE_CLUSTER, get(move_cluster::get).post(move_cluster::post))
-        .route(paths::GLOBAL_ACCESS, get(wide_access::global).post(wide_access::give_everywhere))
-        .route(pattern::WORKSPACE_ACCESS, get(wide_access::get).post(wide_access::post))
+        .route(paths::GLOBAL_ACCESS, get(global_access::get).post(global_access::post))
+        .route(pattern::WORKSPACE_ACCESS, get(workspace_access::get).post(workspace_access::post))
         .route(pattern::PROJECTS, get(projects::get).post(projects::post))
         .route(pattern::PROJECT, get(project::get).post(project::post))
         .route(pattern::CHANGE_PROJECT, post(project::change))

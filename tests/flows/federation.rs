@@ -4,6 +4,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use kubelend::{
+    model::grant::Origin,
+    store::{GrantFilter, Store},
+};
 use reqwest::StatusCode;
 use testbed::{
     ControlPlane, Credentials, FaultProxy, Kubectl, Person, Testbed, dex::DIRECT_CLIENT, eventually, fault::Fault,
@@ -85,6 +89,8 @@ async fn everywhere(database: Database) -> Result<()> {
     // It stands on the cluster's own page, and is not taken back there.
     let row = alice.open(&format!("{path}/access")).await?.rows(&group).pop().context("a row for the group")?;
     ensure!(row.contains("federated") && !row.contains("Remove"), "{row}");
+    is_not_taken_back_on_one_cluster(&house, &mut alice, &path).await?;
+    may(&on_second, true, PODS).await?;
 
     alice.open(&grant).await?;
     alice.follow("Remove").await?;
@@ -93,6 +99,25 @@ async fn everywhere(database: Database) -> Result<()> {
     may(&on_first, false, PODS).await?;
     may(&on_second, false, PODS).await?;
     says(&mut alice, &grant, "taken back everywhere").await
+}
+
+/// Somebody who sends the cluster's own form for it all the same is told where to go.
+async fn is_not_taken_back_on_one_cluster(house: &House, alice: &mut Visitor, path: &str) -> Result<()> {
+    let (store, id) = (Store::open(&house.database_url).await?, path.rsplit('/').next().context("an id")?.parse()?);
+    let page = store.grants_of_cluster(id, &GrantFilter::default(), None, 50).await?;
+    store.close().await;
+    let federated = page.rows.into_iter().find(|(grant, _)| matches!(grant.origin, Origin::Federated(_)));
+    let grant = federated.context("a federated grant")?.0.id;
+    let csrf = csrf_of(&alice.page.body)?;
+    let form = [("csrf", csrf.as_str())];
+    let address = alice.base.join(&format!("{path}/access/{grant}/remove"))?;
+    let sent = alice.http.post(address).header("sec-fetch-site", "same-origin").form(&form).send().await?;
+    let (status, body) = (sent.status(), sent.text().await?);
+    ensure!(
+        status == StatusCode::FORBIDDEN && body.contains("It reaches further than this cluster"),
+        "{status}: {body}"
+    );
+    Ok(())
 }
 
 #[tokio::test]
@@ -209,6 +234,39 @@ async fn a_project_reaches_its_namespace_on_the_clusters_that_bear_its_labels() 
     let gone = alice.open(&project).await?;
     ensure!(gone.status == StatusCode::NOT_FOUND, "{}", gone.status);
     has_a_next_step(gone)
+}
+
+#[tokio::test]
+async fn what_is_given_to_many_clusters_is_not_left_on_one_and_a_move_says_what_comes_and_goes() -> Result<()> {
+    let house = House::open(Database::Sqlite).await?;
+    let bob = house.bed.hire("bob", &[]).await?;
+    let cluster = new_cluster("moved").await?;
+    let mut alice = house.owner().await?;
+    let path = house.add_cluster(&mut alice, &cluster, "moved").await?;
+    let home = workspace_of(&mut alice, &path).await?;
+    let group = format!("night-{}", house.bed.unique());
+    give(&mut alice, &format!("{home}/access"), "User", &bob.email, "view").await?;
+    let mut visitor = house.visitor()?;
+    visitor.sign_in(&bob.email).await?;
+    visitor.open("/shared").await?.sees("given to you on several clusters at once")?;
+    ensure!(visitor.page.link("Leave moved").is_err(), "a button that would do nothing");
+
+    alice.open("/workspaces").await?;
+    alice.follow("Create workspace").await?;
+    alice.press("Create workspace", &[("Name", "Away")]).await?;
+    let away = alice.page.url.path().to_owned();
+    give(&mut alice, &format!("{away}/access"), "Group", &group, "edit").await?;
+    alice.open(&format!("{path}/settings")).await?;
+    alice.press("Move", &[]).await?;
+    alice.page.sees(&format!("{}: view, given on every cluster of Clusters of", bob.email))?;
+    alice.page.sees(&format!("{group}: edit, given on every cluster of Away"))?;
+    let on_it = kubectl_as(&bob, &cluster).await?;
+    may(&on_it, true, PODS).await?;
+    alice.press("Move cluster", &[]).await?;
+    may(&on_it, false, PODS).await?;
+    let row = alice.open(&format!("{path}/access")).await?.rows(&group).pop().context("what came with the move")?;
+    ensure!(row.contains("edit") && row.contains("federated"), "{row}");
+    Ok(())
 }
 
 #[tokio::test]

@@ -26,6 +26,7 @@ both!(
     a_cluster_on_its_way_out_gets_nothing_new,
     immune_32_an_address_becomes_the_person_on_every_cluster_and_later_ones_too,
     immune_32_an_address_with_two_holders_becomes_nobody,
+    immune_32_a_grant_to_the_person_takes_the_place_of_one_to_their_address,
     a_removed_project_leaves_nothing_that_lives,
     names_and_numbers_of_projects_have_limits,
 );
@@ -282,6 +283,33 @@ async fn immune_32_an_address_with_two_holders_becomes_nobody(bed: Bed) {
     assert!(reaching.is_empty(), "{reaching:?}");
 }
 
+async fn immune_32_a_grant_to_the_person_takes_the_place_of_one_to_their_address(bed: Bed) {
+    let alice = bed.person("alice").await;
+    let one = bed.cluster_of(&alice, "one").await;
+    bed.signs_in(&kubelend::model::identity::VerifiedClaims { sub: "former".into(), ..claims("bob") }).await;
+    let bob = bed.person("bob").await;
+    let address = new(WideScope::Global, Grantee::Email(provider("dex"), "bob@example.com".parse().unwrap()), alice.id);
+    let elsewhere = NewFederatedGrant {
+        id: FederatedGrantId::new(),
+        scope: WideScope::Workspace(one.workspace),
+        ..address.clone()
+    };
+    for doubtful in [&address, &elsewhere] {
+        bed.store.add_federated_grant(doubtful, draft(Action::GrantAdded), NOW).await.unwrap();
+    }
+    let confirmed = new(WideScope::Global, Grantee::Person(bob.id), alice.id);
+    bed.store.add_federated_grant(&confirmed, draft(Action::GrantAdded), NOW).await.unwrap();
+    assert_eq!(bed.store.federated_grant(address.id).await.unwrap().ended, Some(EndReason::Revoked));
+    assert_eq!(bed.store.federated_grant(elsewhere.id).await.unwrap().ended, None, "that was not what was confirmed");
+    let mut both = [whole(elsewhere.id), whole(confirmed.id)].concat();
+    both.sort();
+    assert_eq!(bed.written_out(&one).await, both);
+    // The event says what ended, whoever ended it.
+    let ended = "SELECT COUNT(*) FROM audit_events WHERE action = 'grant.revoked' \
+                 AND target = 'bob@example.com: view on every cluster'";
+    assert_eq!(bed.number(ended).await, 1);
+}
+
 async fn a_removed_project_leaves_nothing_that_lives(bed: Bed) {
     let alice = bed.person("alice").await;
     let one = bed.cluster_of(&alice, "one").await;
@@ -291,7 +319,9 @@ async fn a_removed_project_leaves_nothing_that_lives(bed: Bed) {
         bed.store.remove_project(shop.id, draft(Action::ProjectRemoved), NOW).await.unwrap();
     }
     assert_eq!(bed.events(Action::ProjectRemoved).await, 1);
-    assert_eq!(bed.events(Action::GrantRevoked).await, 1);
+    let said = "SELECT COUNT(*) FROM audit_events WHERE action = 'grant.revoked' \
+                AND target = 'group devs: view in the project Shop' AND workspace_id IS NOT NULL";
+    assert_eq!((bed.events(Action::GrantRevoked).await, bed.number(said).await), (1, 1));
     assert!(matches!(bed.store.project(shop.id).await, Err(StoreError::NotFound)));
     assert_eq!(bed.written_out(&one).await, []);
     assert_eq!(bed.store.federated_grant(id).await.unwrap().ended, Some(EndReason::OutOfScope));

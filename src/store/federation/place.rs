@@ -13,12 +13,10 @@ use crate::{
         time::Timestamp,
     },
     store::{
-        AuditDraft, NewGrant, StoreError,
-        audit::About,
-        clusters,
+        AuditDraft, NewGrant, StoreError, clusters,
         db::{Tx, parsed},
         grants::{self, key, namespaces_text, role_text},
-        projects, workspaces,
+        identities, projects, workspaces,
     },
 };
 
@@ -87,12 +85,7 @@ pub(in crate::store) async fn end_of_project(
     event: &AuditDraft,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let scope = WideScope::Project(id);
-    let about = super::about(tx, scope).await?;
-    for grant in live_in(tx, scope).await? {
-        end_with(tx, &grant, about, event, now).await?;
-    }
-    Ok(())
+    end_of(tx, WideScope::Project(id), event, now).await
 }
 
 /// Ends what reaches a workspace's clusters with it, its projects' grants among them, each with its event.
@@ -102,37 +95,63 @@ pub(in crate::store) async fn end_of_workspace(
     event: &AuditDraft,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    for grant in live_in(tx, WideScope::Workspace(id)).await? {
-        end_with(tx, &grant, About::Workspace(id), event, now).await?;
-    }
+    end_of(tx, WideScope::Workspace(id), event, now).await?;
     for project in projects::of_workspace(tx, id).await? {
         end_of_project(tx, project.id, event, now).await?;
     }
     Ok(())
 }
 
-async fn end_with(
+async fn end_of(tx: &mut Tx, scope: WideScope, event: &AuditDraft, now: Timestamp) -> Result<(), StoreError> {
+    let event = AuditDraft { action: Action::GrantRevoked, ..event.clone() };
+    for grant in live_in(tx, scope).await? {
+        end(tx, &grant, EndReason::OutOfScope, &event, now).await?;
+    }
+    Ok(())
+}
+
+/// Ends one that lives, with what it was written out as, and with an event like this one that says what ended. Returns whether it
+/// lived.
+pub(super) async fn end(
     tx: &mut Tx,
     grant: &FederatedGrant,
-    about: About,
+    why: EndReason,
+    event: &AuditDraft,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    if !mark_ended(tx, grant.id, why, now).await? {
+        return Ok(false);
+    }
+    end_placements(tx, grant.id, why, now).await?;
+    let event = AuditDraft { target: in_words(tx, grant).await?, ..event.clone() };
+    let about = super::about(tx, grant.scope).await?;
+    event.append(tx, about, now).await?;
+    Ok(true)
+}
+
+/// The event of a time that is up.
+pub(super) fn expired() -> AuditDraft {
+    AuditDraft::by_kubelend(Action::GrantExpired, String::new())
+}
+
+/// Ends those to the verified email of a person that this one to the person takes the place of: so an owner confirms whom they meant
+/// once the address has changed hands.
+pub(super) async fn end_for_address(
+    tx: &mut Tx,
+    new: &NewFederatedGrant,
     event: &AuditDraft,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    if mark_ended(tx, grant.id, EndReason::OutOfScope, now).await? {
-        end_placements(tx, grant.id, EndReason::OutOfScope, now).await?;
-        let event = AuditDraft { action: Action::GrantRevoked, target: in_words(grant), ..event.clone() };
-        event.append(tx, about, now).await?;
+    let Some(address) = grants::address_of(tx, &new.grantee).await? else { return Ok(()) };
+    for grant in live_in(tx, new.scope).await?.iter().filter(|g| key(&g.grantee) == address && g.role == new.role) {
+        let event = AuditDraft { action: Action::GrantRevoked, ..event.clone() };
+        end(tx, grant, EndReason::Revoked, &event, now).await?;
     }
     Ok(())
 }
 
 /// Ends what a federated grant was written out as.
-pub(super) async fn end_placements(
-    tx: &mut Tx,
-    id: FederatedGrantId,
-    why: EndReason,
-    now: Timestamp,
-) -> Result<(), StoreError> {
+async fn end_placements(tx: &mut Tx, id: FederatedGrantId, why: EndReason, now: Timestamp) -> Result<(), StoreError> {
     let ids = standing_of_grant(tx, id).await?.into_iter().map(|s| s.id).collect::<Vec<_>>();
     end_standing(tx, &ids, why, now).await
 }
@@ -149,10 +168,8 @@ pub(super) async fn expire_same(tx: &mut Tx, new: &NewFederatedGrant, now: Times
         .fetch_all(db)
         .await)?;
     for (id,) in same {
-        let id = parsed(&id, "id of a federated grant")?;
-        if mark_ended(tx, id, EndReason::Expired, now).await? {
-            end_placements(tx, id, EndReason::Expired, now).await?;
-        }
+        let grant = one(tx, parsed(&id, "id of a federated grant")?).await?;
+        end(tx, &grant, EndReason::Expired, &expired(), now).await?;
     }
     Ok(())
 }
@@ -177,19 +194,24 @@ pub(super) async fn living_scope(tx: &mut Tx, scope: WideScope) -> Result<(), St
     if there { Ok(()) } else { Err(StoreError::NotFound) }
 }
 
-/// “bob@example.com: view everywhere”.
-pub(super) fn in_words(grant: &FederatedGrant) -> String {
+/// “bob@example.com: view on every cluster”.
+async fn in_words(tx: &mut Tx, grant: &FederatedGrant) -> Result<String, StoreError> {
     let who = match &grant.grantee {
-        Grantee::Person(_) => "somebody".to_owned(),
+        Grantee::Person(id) => {
+            identities::one(tx, *id).await?.map_or_else(|| "somebody".into(), |p| p.display().to_owned())
+        }
         Grantee::Email(_, email) => email.to_string(),
         Grantee::Group(_, group) => format!("group {group}"),
     };
     let place = match grant.scope {
-        WideScope::Global => "on every cluster",
-        WideScope::Workspace(_) => "on every cluster of the workspace",
-        WideScope::Project(_) => "in the project",
+        WideScope::Global => "on every cluster".to_owned(),
+        WideScope::Workspace(_) => "on every cluster of the workspace".to_owned(),
+        WideScope::Project(id) => match projects::one(tx, id).await? {
+            Some(project) => format!("in the project {}", project.name),
+            None => "in a project".to_owned(),
+        },
     };
-    format!("{who}: {} {place}", grant.role)
+    Ok(format!("{who}: {} {place}", grant.role))
 }
 
 async fn live_in(tx: &mut Tx, scope: WideScope) -> Result<Vec<FederatedGrant>, StoreError> {

@@ -9,10 +9,7 @@ use crate::{
         provider::ProviderId,
         time::Timestamp,
     },
-    store::{
-        StoreError,
-        db::{Tx, parsed},
-    },
+    store::{StoreError, db::Tx, identities},
 };
 
 use super::rows::{email_key, namespaces_text, person_key, role_text};
@@ -166,22 +163,24 @@ pub(in crate::store) async fn doubt_email(
     Ok(rows.into_iter().map(|(id,)| id).collect())
 }
 
+/// What grants to the verified email of a person are found by; `None` for whoever is no person, or has none.
+pub(in crate::store) async fn address_of(tx: &mut Tx, who: &Grantee) -> Result<Option<String>, StoreError> {
+    let Grantee::Person(id) = who else { return Ok(None) };
+    let person = identities::one(tx, *id).await?;
+    Ok(person.and_then(|p| p.verified_email().map(|email| email_key(&p.provider, &email.normalised()))))
+}
+
 /// Ends live grants to the verified email of a person that this grant to the person takes the place of. Returns which.
 pub(super) async fn end_for_address(tx: &mut Tx, grant: &Grant, now: Timestamp) -> Result<Vec<String>, StoreError> {
-    const ADDRESS: &str = "SELECT provider, email_key FROM identities \
-         WHERE id = $1 AND email_verified = TRUE AND email_key IS NOT NULL";
     const SQL: &str = make_ended!(
         "cluster_id = $3 AND grantee_key = $4 AND role = $5 AND namespaces = $6 AND federated_id IS NULL RETURNING id"
     );
-    let Grantee::Person(person) = &grant.grantee else { return Ok(Vec::new()) };
-    let address: Option<(String, String)> =
-        on!(tx, |db| sqlx::query_as(ADDRESS).bind(person.to_string()).fetch_optional(db).await)?;
-    let Some((provider, email)) = address else { return Ok(Vec::new()) };
+    let Some(address) = address_of(tx, &grant.grantee).await? else { return Ok(Vec::new()) };
     let rows: Vec<(String,)> = on!(tx, |db| sqlx::query_as(SQL)
         .bind(now.millis())
         .bind(EndReason::Revoked.as_str())
         .bind(grant.scope.cluster().to_string())
-        .bind(email_key(&parsed(&provider, "provider of a person")?, &email))
+        .bind(address)
         .bind(role_text(grant.role.as_ref()))
         .bind(namespaces_text(&grant.scope))
         .fetch_all(db)

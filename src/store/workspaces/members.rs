@@ -21,7 +21,7 @@ use crate::{
         AuditDraft, Store, StoreError,
         audit::About,
         db::{CHUNK, Tx, parsed},
-        grants,
+        grants::{self, GranteeColumns},
     },
 };
 
@@ -50,20 +50,14 @@ macro_rules! select_members {
 
 impl MemberRow {
     fn member(&self) -> Result<Member, StoreError> {
-        let who = match (&self.identity_id, &self.provider, &self.member_name) {
-            (Some(id), ..) => Grantee::Person(parsed(id, "member of a workspace")?),
-            (None, Some(provider), Some(name)) => {
-                let provider = parsed(provider, "provider of a member")?;
-                if self.member_key.starts_with("group:") {
-                    Grantee::Group(provider, name.clone())
-                } else {
-                    Grantee::Email(provider, parsed(name, "member of a workspace")?)
-                }
-            }
-            _ => return Err(StoreError::Corrupt("member of a workspace")),
+        let who = GranteeColumns {
+            to_group: self.member_key.starts_with("group:"),
+            identity_id: self.identity_id.clone(),
+            provider: self.provider.clone(),
+            name: self.member_name.clone(),
         };
         Ok(Member {
-            who,
+            who: who.grantee()?,
             role: role(&self.role)?,
             since: Timestamp::from_millis(self.since),
             by: parsed(&self.added_by, "who added a member")?,
@@ -81,17 +75,13 @@ pub(super) async fn put(tx: &mut Tx, workspace: WorkspaceId, member: &Member) ->
          (workspace_id, member_key, identity_id, provider, member_name, role, since, added_by) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (workspace_id, member_key) DO UPDATE SET \
          role = excluded.role, since = excluded.since, added_by = excluded.added_by";
-    let (identity, provider, name) = match &member.who {
-        Grantee::Person(id) => (Some(id.to_string()), None, None),
-        Grantee::Email(provider, email) => (None, Some(provider.as_str()), Some(email.as_str())),
-        Grantee::Group(provider, group) => (None, Some(provider.as_str()), Some(group.as_str())),
-    };
+    let who = GranteeColumns::from(&member.who);
     on!(tx, |db| sqlx::query(SQL)
         .bind(workspace.to_string())
         .bind(grants::key(&member.who))
-        .bind(identity)
-        .bind(provider)
-        .bind(name)
+        .bind(&who.identity_id)
+        .bind(&who.provider)
+        .bind(&who.name)
         .bind(member.role.as_str())
         .bind(member.since.millis())
         .bind(member.by.to_string())
@@ -179,14 +169,8 @@ async fn owned_without(tx: &mut Tx, workspace: WorkspaceId, member: &Member) -> 
 /// Ends an email's membership once the person who has that address, verified, is a member themselves: so an owner confirms whom they
 /// meant.
 async fn end_for_address(tx: &mut Tx, workspace: WorkspaceId, who: &Grantee) -> Result<(), StoreError> {
-    const ADDRESS: &str = "SELECT provider, email_key FROM identities \
-         WHERE id = $1 AND email_verified = TRUE AND email_key IS NOT NULL";
-    let Grantee::Person(person) = who else { return Ok(()) };
-    let address: Option<(String, String)> =
-        on!(tx, |db| sqlx::query_as(ADDRESS).bind(person.to_string()).fetch_optional(db).await)?;
-    if let Some((provider, email)) = address {
-        let provider: ProviderId = parsed(&provider, "provider of a person")?;
-        delete(tx, workspace, grants::email_key(&provider, &email)).await?;
+    if let Some(address) = grants::address_of(tx, who).await? {
+        delete(tx, workspace, address).await?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use crate::{
         cluster::Cluster,
         grant::Grantee,
         id::GrantId,
-        name::Email,
+        name::{Email, group_name},
         provider::ProviderId,
         role::Role,
         time::Timestamp,
@@ -20,9 +20,6 @@ use super::{
     roles::{self, OfferedRole},
     scope,
 };
-
-/// The longest group name that is looked at.
-const LONGEST_GROUP: usize = 253;
 
 /// The form, as it is typed.
 #[derive(Debug, serde::Deserialize)]
@@ -140,7 +137,9 @@ impl AccessForm {
         match self.kind.as_str() {
             "user" => self.person(provider, mapping, errors),
             "group" => {
-                errors.keep("name", group(&self.name, mapping)).map(|name| Grantee::Group(provider.clone(), name))
+                let name = group(&self.name, &mapping.groups_prefix)
+                    .and_then(|name| mapping.group(&name).map(|_| name).map_err(|e| e.to_string()));
+                errors.keep("name", name).map(|name| Grantee::Group(provider.clone(), name))
             }
             _ => {
                 errors.add("kind", "Choose user or group.");
@@ -161,21 +160,14 @@ impl AccessForm {
     }
 }
 
-/// Reads a group as the provider names it, without the cluster's prefix.
-fn group(typed: &str, mapping: &ClaimMapping) -> Result<String, String> {
-    let name = typed.trim();
-    let prefix = &mapping.groups_prefix;
-    if name.is_empty() {
-        return Err("Name a group as your sign-in provider does.".into());
-    }
-    if name.len() > LONGEST_GROUP || name.chars().any(char::is_control) {
-        return Err(format!("A group's name has at most {LONGEST_GROUP} characters, on one line."));
-    }
-    match name.strip_prefix(prefix.as_str()).filter(|_| !prefix.is_empty()) {
+/// Reads a group as the provider names it, without the prefix that clusters put before it.
+pub(super) fn group(typed: &str, prefix: &str) -> Result<String, String> {
+    let name = group_name(typed).map_err(|e| e.to_string())?;
+    match name.strip_prefix(prefix).filter(|_| !prefix.is_empty()) {
         Some(bare) => {
             Err(format!("Leave the prefix out: type “{bare}”. It becomes “{prefix}{bare}” on the cluster by itself."))
         }
-        None => mapping.group(name).map(|_| name.to_owned()).map_err(|e| e.to_string()),
+        None => Ok(name.to_owned()),
     }
 }
 

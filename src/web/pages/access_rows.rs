@@ -171,8 +171,9 @@ pub fn row(grant: &Grant, who: Option<&Identity>, cluster: &Cluster, may_change:
         expires: grant.expires_at.map(|t| When::new(t, now)),
         origin: origin_words(grant.origin),
         origin_href: match grant.origin {
-            Origin::Federated(id) => Some(paths::federated(id)),
-            Origin::Manual | Origin::Link(_) | Origin::Owner => None,
+            // One that is on its way out may belong to a project that is gone.
+            Origin::Federated(id) if grant.ended.is_none() => Some(paths::federated(id)),
+            Origin::Federated(_) | Origin::Manual | Origin::Link(_) | Origin::Owner => None,
         },
         class: outcome_class(outcome),
         state,

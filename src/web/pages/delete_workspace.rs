@@ -99,7 +99,7 @@ async fn page(at: &AtWorkspace, store: &Store, status: StatusCode, errors: Field
         here: paths::delete_workspace(at.id()),
         back: paths::workspace_settings(at.id()),
         losses: clusters.iter().map(of).collect(),
-        members: members_lose(inside),
+        members: members_lose(inside, store.projects_of(at.id()).await?.len()),
         asked: at.workspace().removing.is_some(),
         errors,
     };
@@ -124,8 +124,13 @@ fn loss((people, groups): (u32, u32), links: u64) -> String {
     }
 }
 
-fn members_lose(counts: WorkspaceCounts) -> String {
-    format!("The workspace has {}. Its activity stays on record.", workspaces::members(counts))
+fn members_lose(counts: WorkspaceCounts, projects: usize) -> String {
+    let projects = match projects {
+        0 => String::new(),
+        1 => " Its project goes with it.".to_owned(),
+        n => format!(" Its {n} projects go with it."),
+    };
+    format!("The workspace has {}.{projects} Its activity stays on record.", workspaces::members(counts))
 }
 
 #[cfg(test)]
@@ -144,7 +149,7 @@ pub(super) mod tests {
                 here: "/d".into(),
                 back: "/s".into(),
                 losses,
-                members: members_lose(WorkspaceCounts { clusters: 2, people: 1, groups: 0 }),
+                members: members_lose(WorkspaceCounts { clusters: 2, people: 1, groups: 0 }, 3),
                 asked,
                 errors,
             }

@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 
-use super::wide_access::{Desk, kind, means, named, progress};
+use super::wide_access::{Desk, kind, means, named, people, progress};
 use crate::{
     access::{AccessError, Gate},
     model::{federation::WideScope, id::FederatedGrantId, time::Timestamp},
@@ -146,7 +146,7 @@ impl Desk {
         let grant = self.store.federated_grant(id).await?;
         let counts = self.store.placement_count(&grant).await?;
         let placed = self.store.placements(id, A_PAGE).await?;
-        let people = self.people([&grant].into_iter()).await?;
+        let people = people(&self.store, [&grant].into_iter()).await?;
         let live = grant.is_live(now);
         let (class, state) = match (live, counts.removing) {
             (true, _) => progress(counts),

@@ -10,7 +10,7 @@ use axum::{
 };
 
 use super::{
-    member_form::roles,
+    member_form::{provider_choices, roles},
     share_form::read_uses,
     workspace::{AtWorkspace, Head, Tab},
 };
@@ -166,14 +166,13 @@ impl Desk {
         };
         let all = self.store.invitations(at.id()).await?;
         let status = if errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-        let choice = |id: &ProviderId, name: &str| Choice::new(id.to_string(), name.to_owned(), &form.provider);
         let page = InvitationsPage {
             frame: at.frame(),
             head: at.head(Tab::Invitations),
             here: paths::invitations(at.id()),
             open: at.workspace().removing.is_none(),
             shown,
-            providers: self.providers.iter().map(|p| p.settings()).map(|s| choice(&s.id, &s.name)).collect(),
+            providers: provider_choices(&self.providers, &form.provider),
             rows: all.iter().map(|invitation| row(invitation, at.now)).collect(),
             form,
             errors,

@@ -1,7 +1,12 @@
 //! The forms of the members page: whom to make what, read field by field.
 
 use crate::{
-    model::{grant::Grantee, name::Email, provider::ProviderId, workspace::MemberRole},
+    model::{
+        grant::Grantee,
+        name::{Email, group_name},
+        provider::ProviderId,
+        workspace::MemberRole,
+    },
     oidc::Providers,
     web::forms::{Choice, FieldErrors},
 };
@@ -51,6 +56,12 @@ pub(super) fn roles(chosen: &str) -> Vec<Choice> {
     MemberRole::ALL.into_iter().map(|role| Choice::new(role.as_str(), role.as_str(), chosen)).collect()
 }
 
+/// The providers as choices.
+pub(super) fn provider_choices(providers: &Providers, chosen: &str) -> Vec<Choice> {
+    let settings = providers.iter().map(|p| p.settings());
+    settings.map(|s| Choice::new(s.id.to_string(), s.name.clone(), chosen)).collect()
+}
+
 impl MemberForm {
     pub(super) fn kinds(&self) -> Vec<Choice> {
         [("user", "Person"), ("group", "Group")]
@@ -61,12 +72,6 @@ impl MemberForm {
 
     pub(super) fn roles(&self) -> Vec<Choice> {
         roles(&self.role)
-    }
-
-    /// The providers as choices.
-    pub(super) fn providers(&self, providers: &Providers) -> Vec<Choice> {
-        let choice = |id: &ProviderId, name: &str| Choice::new(id.to_string(), name.to_owned(), &self.provider);
-        providers.iter().map(|p| p.settings()).map(|s| choice(&s.id, &s.name)).collect()
     }
 
     pub(super) fn role(&self, errors: &mut FieldErrors) -> Option<MemberRole> {
@@ -89,11 +94,7 @@ impl MemberForm {
         let name = self.name.trim();
         match self.kind.as_str() {
             "user" => errors.keep("name", name.parse::<Email>()).map(|email| Grantee::Email(provider, email)),
-            "group" if name.is_empty() => {
-                errors.add("name", "Name a group as your sign-in provider does.");
-                None
-            }
-            "group" => Some(Grantee::Group(provider, name.to_owned())),
+            "group" => errors.keep("name", group_name(name)).map(|name| Grantee::Group(provider, name.to_owned())),
             _ => {
                 errors.add("kind", "Choose person or group.");
                 None

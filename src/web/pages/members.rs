@@ -12,7 +12,7 @@ use axum::{
 
 use super::{
     access::grantee_name,
-    member_form::{MemberForm, key, roles},
+    member_form::{MemberForm, key, provider_choices, roles},
     workspace::{AtWorkspace, Head, Tab, a_role, role_means},
 };
 use crate::{
@@ -181,7 +181,7 @@ impl Desk {
             head: at.head(Tab::Members),
             may_change: at.manage_members().is_ok() && at.workspace().removing.is_none(),
             asking: self.asking(at, &asked, &members).await?,
-            providers: form.providers(&self.providers),
+            providers: provider_choices(&self.providers, &form.provider),
             rows: self.rows(at, members.get(from..).unwrap_or_default()).await?,
             next: (members.len() > to.saturating_mul(A_PAGE)).then(|| format!("{here}?page={to}")),
             newest: asked.page == 0,

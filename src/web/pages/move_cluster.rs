@@ -12,6 +12,7 @@ use super::{
     cluster::{AtCluster, Head, Tab},
     member_form::key,
     members::named,
+    wide_access::reaching,
     workspace::a_role,
 };
 use crate::{
@@ -95,6 +96,9 @@ pub async fn get(
     let (before, after) = (store.members(permit.from().id).await?, store.members(permit.to().id).await?);
     let holders = store.count_grantees(&[at.id()], at.now).await?;
     let held = holders.first().map_or((0, 0), |(_, people, groups)| (*people, *groups));
+    let mut changes = changes(&before, &after);
+    changes.lose.extend(reaching(&store, permit.from(), at.cluster()).await?);
+    changes.gain.extend(reaching(&store, permit.to(), at.cluster()).await?);
     Ok(render(&MoveClusterPage {
         frame: at.frame(),
         head: at.head(Tab::Settings),
@@ -103,7 +107,7 @@ pub async fn get(
         id: permit.to().id,
         to: permit.to().name.clone(),
         from: permit.from().name.clone(),
-        changes: changes(&before, &after),
+        changes,
         stays: stays(held),
     }))
 }

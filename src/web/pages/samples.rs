@@ -118,7 +118,8 @@ fn all() -> Vec<(&'static str, String)> {
     pages.extend(super::workspace_settings::tests::samples());
     pages.extend(super::delete_workspace::tests::samples());
     pages.extend(super::move_cluster::tests::samples());
-    pages.extend(super::wide_access::tests::samples());
+    pages.extend(super::workspace_access::tests::samples());
+    pages.extend(super::global_access::tests::samples());
     pages.extend(super::federated::tests::samples());
     pages.extend(super::projects::tests::samples());
     pages.extend(super::project::tests::samples());

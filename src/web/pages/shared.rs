@@ -67,7 +67,7 @@ struct Access {
 struct Leaving {
     cluster: String,
     action: String,
-    /// What stays, since it reaches them by a group.
+    /// What stays, since it was not given to them alone or not here alone: how it came to them.
     stays: Vec<String>,
 }
 
@@ -197,7 +197,7 @@ fn row(cluster: &Cluster, all: &[Grant], now: Timestamp) -> Row {
         kubeconfig: paths::kubeconfig(cluster.id),
         removing: cluster.removing.is_some(),
         access: access.collect(),
-        may_leave: here().any(|grant| !matches!(grant.grantee, Grantee::Group(..))),
+        may_leave: here().any(Grant::can_be_left),
     }
 }
 
@@ -213,12 +213,11 @@ fn how(grant: &Grant) -> String {
 }
 
 fn leaving(cluster: &Cluster, grants: &[Grant]) -> Leaving {
-    let by_group = grants.iter().filter(|grant| grant.scope.cluster() == cluster.id);
-    let by_group = by_group.filter_map(|grant| match &grant.grantee {
-        Grantee::Group(_, group) => Some(group.clone()),
-        Grantee::Person(_) | Grantee::Email(..) => None,
-    });
-    Leaving { cluster: cluster.name.to_string(), action: paths::leave(cluster.id), stays: by_group.collect() }
+    let stays = grants.iter().filter(|grant| grant.scope.cluster() == cluster.id && !grant.can_be_left());
+    let mut stays: Vec<String> = stays.map(how).collect();
+    stays.sort();
+    stays.dedup();
+    Leaving { cluster: cluster.name.to_string(), action: paths::leave(cluster.id), stays }
 }
 
 #[cfg(test)]

@@ -1,30 +1,23 @@
-//! `/access`, `/workspaces/{workspace}/access` and the access of a project: who has a role on everything that is in reach, how far
-//! the clusters have followed, giving it and taking it back. One page for the three, since they differ in their reach alone.
+//! What the pages of access that reaches further than one cluster share: the form, the table, and the words about how far the clusters
+//! have followed. They differ in their reach alone.
 
 use std::collections::HashMap;
 
-use askama::Template;
-use axum::{
-    extract::{FromRef, Query, State},
-    http::StatusCode,
-    response::{IntoResponse, Redirect, Response},
-};
+use axum::extract::FromRef;
 
-use super::{
-    access::grantee_name,
-    wide_form::WideForm,
-    workspace::{AtWorkspace, Head, Tab},
-};
+use super::{access::grantee_name, member_form::provider_choices, wide_form::WideForm};
 use crate::{
-    access::{AccessError, Federation, Gate},
+    access::{AccessError, Federation},
     clock::Clock,
     model::{
+        cluster::Cluster,
         federation::{FederatedGrant, WideScope},
         grant::Grantee,
         id::{FederatedGrantId, IdentityId},
         identity::Identity,
         role::Role,
         time::Timestamp,
+        workspace::Workspace,
     },
     oidc::Providers,
     policy::{Authorized, ManageReach},
@@ -32,32 +25,17 @@ use crate::{
     web::{
         Parts,
         errors::PageError,
-        forms::{Choice, FieldErrors, ProtectedForm},
-        frame::{Frame, Nav, render_with},
+        forms::{Choice, FieldErrors},
         labels::{RoleTag, counted},
         paths,
-        session::SignedIn,
         when::When,
     },
 };
 
 /// How many rows a page lists.
-const A_PAGE: u32 = 30;
-
-#[derive(Template)]
-#[template(path = "pages/workspace_access.html")]
-struct WorkspaceAccessPage {
-    frame: Frame,
-    head: Head,
-    wide: Wide,
-}
-
-#[derive(Template)]
-#[template(path = "pages/global_access.html")]
-struct GlobalAccessPage {
-    frame: Frame,
-    wide: Wide,
-}
+pub(super) const A_PAGE: u32 = 30;
+/// How many are named where a cluster joins or leaves.
+const NAMED: u32 = 20;
 
 /// The form and the table.
 pub struct Wide {
@@ -126,7 +104,7 @@ pub struct Desk {
     pub(super) federation: Federation,
     pub(super) store: Store,
     providers: Providers,
-    clock: Clock,
+    pub(super) clock: Clock,
 }
 
 impl FromRef<Parts> for Desk {
@@ -138,13 +116,6 @@ impl FromRef<Parts> for Desk {
             clock: parts.clock.clone(),
         }
     }
-}
-
-/// Which page.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default)]
-pub struct Asked {
-    before: Option<FederatedGrantId>,
 }
 
 /// What a request wants of the form and the table.
@@ -180,12 +151,12 @@ impl Desk {
 
     pub(super) async fn wide(&self, wanted: Wanted<'_>, now: Timestamp) -> Result<Wide, PageError> {
         let page = self.store.federated_grants(wanted.scope, wanted.before, A_PAGE).await?;
-        let people = self.people(page.rows.iter().map(|(grant, _)| grant)).await?;
+        let people = people(&self.store, page.rows.iter().map(|(grant, _)| grant)).await?;
         Ok(Wide {
             rows: page.rows.iter().map(|(grant, counts)| row(grant, *counts, &people, now)).collect(),
             next: page.next.map(|id| format!("{}?before={id}", wanted.here)),
             newest: wanted.before.is_none(),
-            providers: wanted.form.providers(&self.providers),
+            providers: provider_choices(&self.providers, &wanted.form.provider),
             csrf: wanted.csrf.to_owned(),
             here: wanted.here,
             may_change: wanted.may_change,
@@ -193,20 +164,6 @@ impl Desk {
             form: wanted.form,
             errors: wanted.errors,
         })
-    }
-
-    /// Whom grants are for and who made them.
-    pub(super) async fn people(
-        &self,
-        grants: impl Iterator<Item = &FederatedGrant>,
-    ) -> Result<HashMap<IdentityId, Identity>, PageError> {
-        let ids: Vec<IdentityId> = grants
-            .flat_map(|grant| {
-                let grantee = if let Grantee::Person(id) = grant.grantee { Some(id) } else { None };
-                grantee.into_iter().chain([grant.created_by])
-            })
-            .collect();
-        Ok(self.store.identities(&ids).await?.into_iter().map(|p| (p.id, p)).collect())
     }
 }
 
@@ -243,105 +200,49 @@ pub(super) fn means(role: &Role, namespace: bool) -> &'static str {
     role.amounts_to(!namespace)
 }
 
-/// A workspace's page.
-pub async fn get(at: AtWorkspace, Query(asked): Query<Asked>, State(desk): State<Desk>) -> Result<Response, PageError> {
-    of_workspace(&desk, &at, asked.before, WideForm::default(), FieldErrors::default()).await
-}
-
-/// Gives access on every cluster of a workspace.
-pub async fn post(
-    at: AtWorkspace,
-    State(desk): State<Desk>,
-    State(gate): State<Gate>,
-    ProtectedForm(form): ProtectedForm<WideForm>,
-) -> Result<Response, PageError> {
-    let permit = gate.manage_reach(&at.who.person, WideScope::Workspace(at.id())).await?;
-    let mut errors = FieldErrors::default();
-    if desk.give(&permit, &form, &mut errors).await?.is_some() {
-        return Ok(Redirect::to(&paths::workspace_access(at.id())).into_response());
+/// What is given on every cluster of a workspace, or in those of its projects that this cluster would be in there, a line for each: what
+/// comes with a cluster that joins, and goes with one that leaves.
+pub(super) async fn reaching(
+    store: &Store,
+    workspace: &Workspace,
+    cluster: &Cluster,
+) -> Result<Vec<String>, PageError> {
+    let mut scopes =
+        vec![(WideScope::Workspace(workspace.id), format!("given on every cluster of {}", workspace.name))];
+    let projects = store.projects_of(workspace.id).await?;
+    let selected = projects.into_iter().filter(|p| p.placement.selects(cluster.id, &cluster.labels));
+    scopes.extend(selected.map(|p| (WideScope::Project(p.id), format!("given in the project {}", p.name))));
+    let mut lines = Vec::new();
+    for (scope, how) in scopes {
+        let page = store.federated_grants(scope, None, NAMED).await?;
+        let people = people(store, page.rows.iter().map(|(grant, _)| grant)).await?;
+        let line = |grant: &FederatedGrant| format!("{}: {}, {how}", named(grant, &people), grant.role);
+        lines.extend(page.rows.iter().map(|(grant, _)| line(grant)));
+        if page.next.is_some() {
+            lines.push(format!("and more, {how}"));
+        }
     }
-    of_workspace(&desk, &at, None, form, errors).await
+    Ok(lines)
 }
 
-async fn of_workspace(
-    desk: &Desk,
-    at: &AtWorkspace,
-    before: Option<FederatedGrantId>,
-    form: WideForm,
-    errors: FieldErrors,
-) -> Result<Response, PageError> {
-    let frame = at.frame();
-    let status = if errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-    let wanted = Wanted {
-        scope: WideScope::Workspace(at.id()),
-        here: paths::workspace_access(at.id()),
-        place: "on every cluster of this workspace".into(),
-        csrf: &frame.csrf,
-        may_change: at.manage_access().is_ok() && at.workspace().removing.is_none(),
-        before,
-        form,
-        errors,
-    };
-    let wide = desk.wide(wanted, at.now).await?;
-    Ok(render_with(status, &WorkspaceAccessPage { head: at.head(Tab::Access), frame, wide }))
-}
-
-/// The page of access to every cluster.
-pub async fn global(
-    who: SignedIn,
-    Query(asked): Query<Asked>,
-    State(desk): State<Desk>,
-    State(gate): State<Gate>,
-) -> Result<Response, PageError> {
-    gate.view_reach(&who.person, WideScope::Global).await?;
-    everywhere(&desk, &who, asked.before, WideForm::default(), FieldErrors::default()).await
-}
-
-/// Gives access on every cluster.
-pub async fn give_everywhere(
-    who: SignedIn,
-    State(desk): State<Desk>,
-    State(gate): State<Gate>,
-    ProtectedForm(form): ProtectedForm<WideForm>,
-) -> Result<Response, PageError> {
-    let permit = gate.manage_reach(&who.person, WideScope::Global).await?;
-    let mut errors = FieldErrors::default();
-    if desk.give(&permit, &form, &mut errors).await?.is_some() {
-        return Ok(Redirect::to(paths::GLOBAL_ACCESS).into_response());
-    }
-    everywhere(&desk, &who, None, form, errors).await
-}
-
-async fn everywhere(
-    desk: &Desk,
-    who: &SignedIn,
-    before: Option<FederatedGrantId>,
-    form: WideForm,
-    errors: FieldErrors,
-) -> Result<Response, PageError> {
-    let frame = Frame::new(who, Nav::Workspaces);
-    let status = if errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-    let wanted = Wanted {
-        scope: WideScope::Global,
-        here: paths::GLOBAL_ACCESS.into(),
-        place: "on every cluster".into(),
-        csrf: &frame.csrf,
-        may_change: true,
-        before,
-        form,
-        errors,
-    };
-    let wide = desk.wide(wanted, desk.clock.now()).await?;
-    Ok(render_with(status, &GlobalAccessPage { frame, wide }))
+/// Whom grants are for and who made them.
+pub(super) async fn people(
+    store: &Store,
+    grants: impl Iterator<Item = &FederatedGrant>,
+) -> Result<HashMap<IdentityId, Identity>, PageError> {
+    let ids: Vec<IdentityId> = grants
+        .flat_map(|grant| {
+            let grantee = if let Grantee::Person(id) = grant.grantee { Some(id) } else { None };
+            grantee.into_iter().chain([grant.created_by])
+        })
+        .collect();
+    Ok(store.identities(&ids).await?.into_iter().map(|p| (p.id, p)).collect())
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::web::pages::{
-        samples::{HOSTILE, LONG_EMAIL, NOW, frame},
-        workspace::tests::{head, workspace},
-    };
+    use crate::web::pages::samples::{HOSTILE, LONG_EMAIL, NOW};
 
     /// The form and the table, with as many rows as a page has.
     pub(in crate::web) fn wide(rows: usize, wrong: bool) -> Wide {
@@ -377,22 +278,6 @@ pub(super) mod tests {
             next: Some("/workspaces/x/access?before=y".into()),
             newest: false,
         }
-    }
-
-    /// A workspace's page and that of everywhere, full, wrong and empty.
-    pub(in crate::web) fn samples() -> Vec<(&'static str, String)> {
-        let frame = || frame().at(Nav::Workspaces);
-        let of_workspace = |wide| {
-            let page = WorkspaceAccessPage { frame: frame(), head: head(&workspace(HOSTILE), Tab::Access), wide };
-            page.render().unwrap()
-        };
-        let nobody = Wide { newest: true, next: None, ..wide(0, false) };
-        vec![
-            ("workspace-access", of_workspace(wide(A_PAGE as usize, false))),
-            ("workspace-access-errors", of_workspace(wide(1, true))),
-            ("workspace-access-empty", of_workspace(nobody)),
-            ("global-access", GlobalAccessPage { frame: frame(), wide: wide(3, false) }.render().unwrap()),
-        ]
     }
 
     #[test]

@@ -1,14 +1,12 @@
 //! The form of access that reaches further than one cluster, read field by field.
 
+use super::access_form::group;
 use crate::{
     access::FederatedRequest,
     model::{federation::Reason, grant::Grantee, name::Email, provider::ProviderId, role::Role, time::Timestamp},
     oidc::Providers,
     web::forms::{Choice, FieldErrors, parse_span, span_choices},
 };
-
-/// The longest group name that is looked at.
-const LONGEST_GROUP: usize = 253;
 
 /// The form, as it is typed.
 #[derive(Debug, serde::Deserialize)]
@@ -57,12 +55,6 @@ impl WideForm {
         options
     }
 
-    /// The providers as choices.
-    pub(super) fn providers(&self, providers: &Providers) -> Vec<Choice> {
-        let settings = providers.iter().map(|p| p.settings());
-        settings.map(|s| Choice::new(s.id.to_string(), s.name.clone(), &self.provider)).collect()
-    }
-
     pub(super) fn read(
         &self,
         providers: &Providers,
@@ -103,23 +95,6 @@ impl WideForm {
     }
 }
 
-/// A group as the provider names it. Each cluster puts its own prefix before it.
-fn group(name: &str, prefix: &str) -> Result<String, String> {
-    if name.is_empty() {
-        return Err("Name a group as your sign-in provider does.".into());
-    }
-    if name.len() > LONGEST_GROUP || name.chars().any(char::is_control) {
-        return Err(format!("A group's name has at most {LONGEST_GROUP} characters, on one line."));
-    }
-    if name.to_ascii_lowercase().starts_with("system:") {
-        return Err("Groups that begin with “system:” are Kubernetes' own and are given nothing.".into());
-    }
-    match name.strip_prefix(prefix).filter(|_| !prefix.is_empty()) {
-        Some(bare) => Err(format!("Leave the prefix out: type “{bare}”. Each cluster puts its own before it.")),
-        None => Ok(name.to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,13 +122,6 @@ mod tests {
             ("robot", "x", "dex", "kind"),
         ] {
             assert!(read(kind, name, provider).unwrap_err().has(field), "{kind} {name}");
-        }
-    }
-
-    #[test]
-    fn immune_11_a_group_of_kubernetes_own_is_refused_whatever_its_case() {
-        for name in ["system:masters", "System:Masters", "SYSTEM:nodes"] {
-            assert!(read("group", name, "dex").unwrap_err().has("name"), "{name}");
         }
     }
 }
