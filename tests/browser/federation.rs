@@ -1,7 +1,7 @@
 //! The pages of access that reaches further than one cluster, judged and photographed like the others.
 
 use anyhow::{Context, Result};
-use testbed::{Browser, BrowserOptions, Dex, Testbed};
+use testbed::{Browser, BrowserOptions, ControlPlane, Dex, Testbed};
 
 use super::{
     checked, owner,
@@ -14,22 +14,26 @@ use crate::flows::house::{Database, House, connect};
 struct Walk {
     studio: Studio,
     house: House,
+    /// Its own: what is given to a group here would reach the people of other tests on a shared one.
+    cluster: ControlPlane,
     alice: Browser,
 }
 
 impl Walk {
     async fn begin() -> Result<Self> {
-        let dex = Testbed::shared().await?.new_dex(Dex::builder()).await?;
+        let bed = Testbed::shared().await?;
+        let dex = bed.new_dex(Dex::builder()).await?;
+        let cluster = ControlPlane::builder("wide").jwt(dex.jwt_issuer()).start(bed.etcd().await?).await?;
         let house = House::of(person("alice", &[]).await?, Database::Sqlite, &dex, "").await?;
         let alice = owner(&house, BrowserOptions::default()).await?;
-        Ok(Self { studio: Studio::new()?, house, alice })
+        Ok(Self { studio: Studio::new()?, house, cluster, alice })
     }
 
     async fn clusters(&mut self) -> Result<()> {
         for name in ["production", LONG_NAME] {
             self.alice.goto(&format!("{}/clusters/add", self.house.kubelend.url())).await?;
             self.alice.fill("Name", name).await?;
-            self.alice.fill("Kubeconfig", &connect(self.house.bed.staging().await?).await?).await?;
+            self.alice.fill("Kubeconfig", &connect(&self.cluster).await?).await?;
             self.alice.click("button", "Add cluster").await?;
             checked(&self.alice).await?;
         }
