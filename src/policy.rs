@@ -5,9 +5,11 @@
 //! read and tested without a database.
 
 mod federation;
+mod roles;
 mod workspaces;
 
 pub use federation::{ManageReach, Reach, ViewReach, manage_reach, view_reach};
+pub use roles::{give, give_widely};
 pub use workspaces::{
     CreateWorkspace, JoinWorkspace, ManageMembers, ManageWorkspace, ManageWorkspaceAccess, MoveCluster, ViewWorkspace,
     create_workspace, join_workspace, manage_members, manage_workspace, manage_workspace_access, move_cluster,
@@ -117,9 +119,9 @@ pub struct AddCluster(Option<Workspace>);
 /// May look at a cluster's pages.
 #[derive(Clone, Debug)]
 pub struct ViewCluster(Cluster);
-/// May give and take access on a cluster: grants and share links.
+/// May give and take access on a cluster: grants and share links; as an owner, or not.
 #[derive(Clone, Debug)]
-pub struct ManageAccess(Cluster);
+pub struct ManageAccess(Cluster, bool);
 /// May change the cluster itself: name, credentials, trust, removal.
 #[derive(Clone, Debug)]
 pub struct ManageCluster(Cluster);
@@ -187,6 +189,12 @@ pub enum Forbidden {
     /// They would give themselves more than they were given.
     #[error("nobody gives themselves a stronger role")]
     RaisesThemselves,
+    /// The role is for owners to give.
+    #[error("only owners of the workspace give cluster-admin")]
+    OwnersGive,
+    /// The role is for owners to give, and whoever made the link is none (any more).
+    #[error("only owners of the workspace give cluster-admin, and its maker is none any more")]
+    MakerNoOwner,
     /// The last person who owns a workspace stays.
     #[error("the last owner of a workspace stays")]
     LastOwner,
@@ -274,7 +282,8 @@ pub fn manage_access(
     member: Option<MemberRole>,
 ) -> Result<Authorized<ManageAccess>, Forbidden> {
     at_least(person, member, MemberRole::Editor)?;
-    Ok(authorized(person, ManageAccess(cluster)))
+    let owner = at_least(person, member, MemberRole::Owner).is_ok();
+    Ok(authorized(person, ManageAccess(cluster, owner)))
 }
 
 /// May they change the cluster itself? Owners of its workspace and platform admins may.
@@ -291,6 +300,7 @@ pub fn manage_cluster(
 }
 
 /// May they accept this link now? Whoever it is for may, while it is open, if the cluster trusts the provider that they sign in at.
+/// `maker` is whoever made it, with what they are in the cluster's workspace today.
 ///
 /// The reasons come in the order of how little they tell: somebody whom the link is not for learns nothing of the cluster.
 ///
@@ -300,6 +310,7 @@ pub fn accept_link(
     person: &Person,
     link: ShareLink,
     cluster: Cluster,
+    (maker, makers_role): (&Person, Option<MemberRole>),
     now: Timestamp,
 ) -> Result<Authorized<AcceptLink>, Forbidden> {
     match link.state(now) {
@@ -309,6 +320,7 @@ pub fn accept_link(
     if cluster.removing.is_some() {
         return Err(Forbidden::BeingRemoved);
     }
+    roles::vouched(&link, maker, makers_role)?;
     link.rules.audience.invites(&person.identity).map_err(Forbidden::NotInvited)?;
     trusted(person, &cluster)?;
     Ok(authorized(person, AcceptLink { link, cluster }))
@@ -445,7 +457,9 @@ mod tests {
         let listed =
             Audience::Listed("dex".parse().unwrap(), Audience::parse_guests("bob@good.com, group:ops").unwrap());
         let may = |who: Identity, trusts: &str| {
-            accept_link(&policy().person(who), link(listed.clone()), cluster(trusts), Timestamp::from_secs(1)).map(drop)
+            let (guest, maker) = (policy().person(who), policy().person(identity("m@good.com", true, "dex", &[])));
+            accept_link(&guest, link(listed.clone()), cluster(trusts), (&maker, None), Timestamp::from_secs(1))
+                .map(drop)
         };
         assert_eq!(may(identity("Bob@good.com", true, "dex", &[]), "dex"), Ok(()));
         assert_eq!(may(identity("x@evil.com", false, "dex", &["ops"]), "dex"), Ok(()), "a group needs no email");

@@ -17,7 +17,7 @@ use crate::{
         role::Role,
         time::Timestamp,
     },
-    policy::{Authorized, Forbidden, ManageCluster, ManageReach, ManageWorkspaceAccess},
+    policy::{self, Authorized, Forbidden, ManageCluster, ManageReach, ManageWorkspaceAccess, Reach},
     store::{NewFederatedGrant, NewProject, Store, StoreError},
 };
 
@@ -57,10 +57,7 @@ impl Federation {
         if request.expires_at.is_some_and(|end| end <= now) {
             return Err(invalid("expires", "That is in the past."));
         }
-        // What a named ClusterRole allows is its cluster's to say: one that is good on one may be anything on the next.
-        if request.role.is_named() {
-            return Err(invalid("role", "On several clusters at once only view, edit and admin are given."));
-        }
+        check_role(permit, &request.role)?;
         let (grantee, person) = self.known(request.grantee).await?;
         let who = audit::grantee(&grantee, person.as_ref());
         let until = request.expires_at.map_or_else(|| "with no end".to_owned(), |t| format!("until {t}"));
@@ -180,6 +177,17 @@ impl Federation {
             None => (grantee, None),
         })
     }
+}
+
+/// Whether a role can be given so far, and by them.
+fn check_role(permit: &Authorized<ManageReach>, role: &Role) -> Result<(), AccessError> {
+    // What a named ClusterRole allows is its cluster's to say: one that is good on one may be anything on the next.
+    if role.is_named() {
+        return Err(invalid("role", "On several clusters at once no role is given that only one of them has."));
+    }
+    policy::give_widely(permit, role).map_err(|why| invalid("role", &format!("You cannot give this: {why}.")))?;
+    let whole_cluster = !matches!(permit.reach(), Reach::Project(..));
+    role.fits(whole_cluster).map_err(|why| invalid("role", why))
 }
 
 /// A cluster in reach may put nothing before groups: a name of Kubernetes' own is refused here and not on one cluster after the other.

@@ -221,7 +221,9 @@ impl Gate {
             Some(_) => return Ok(LinkView::Ended(Box::new(cluster))),
             None => {}
         }
-        let why = match policy::accept_link(person, link.clone(), cluster.clone(), now) {
+        let maker = self.person(link.created_by).await?;
+        let makers_role = self.store.membership(cluster.workspace, maker.identity()).await?;
+        let why = match policy::accept_link(person, link.clone(), cluster.clone(), (&maker, makers_role), now) {
             Ok(permit) => return Ok(LinkView::Open(Box::new(permit))),
             Err(why) => why,
         };

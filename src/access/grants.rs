@@ -65,8 +65,8 @@ impl Grants {
         }
         let (grantee, person) = self.known(request.grantee).await?;
         check_grantee(cluster, &grantee, person.as_ref())?;
-        self.observer.check_role(cluster, Some(&request.role)).await?;
         let scope = Scope::new(cluster.id, request.namespaces);
+        self.observer.check_role(permit, Some(&request.role), &scope).await?;
         let who = audit::grantee(&grantee, person.as_ref());
         let what = audit::rights(Some(&request.role), &scope, request.expires_at);
         let new = NewGrant {

@@ -20,7 +20,7 @@ use crate::{
         share_link::{LinkRules, Note, ShareLink},
         time::Timestamp,
     },
-    policy::{AcceptLink, Authorized, Forbidden, ManageAccess},
+    policy::{self, AcceptLink, Authorized, Forbidden, ManageAccess},
     store::{Accepted, NewGrant, NewLink, Store},
 };
 
@@ -85,7 +85,7 @@ impl Links {
     ) -> Result<(ShareLink, PlainToken), AccessError> {
         let now = self.clock.now();
         check_end(request.expires_at, now)?;
-        let rules = self.rules(permit.cluster(), request).await?;
+        let rules = self.rules(permit, request).await?;
         let id = ShareLinkId::new();
         let token = PlainToken::generate(SHARE_LINK_PREFIX);
         let new = NewLink {
@@ -112,12 +112,12 @@ impl Links {
         if request.expires_at != link.rules.expires_at {
             check_end(request.expires_at, now)?;
         }
-        let rules = self.rules(permit.cluster(), request).await?;
+        let rules = self.rules(permit, request).await?;
         let event = audit::by(permit.person(), Action::LinkChanged, in_words(&rules));
         Ok(self.store.change_link(id, &rules, event, now).await?)
     }
 
-    /// Lets a link rest, or opens it again.
+    /// Lets a link rest, or opens it again: whoever could not have made it does not open it either.
     pub async fn rest(
         &self,
         permit: &Authorized<ManageAccess>,
@@ -125,13 +125,17 @@ impl Links {
         rests: bool,
     ) -> Result<(), AccessError> {
         let link = self.of(permit, id).await?;
+        if !rests {
+            policy::give(permit, link.rules.role.as_ref())?;
+        }
         let action = if rests { Action::LinkPaused } else { Action::LinkResumed };
         let event = audit::by(permit.person(), action, in_words(&link.rules));
         Ok(self.store.rest_link(id, rests, event, self.clock.now()).await?)
     }
 
-    /// One link with its token, for the people who manage its cluster. One whose token does not open with this key ring comes
-    /// without it: whoever has the link can still use it, so it must still be possible to revoke it.
+    /// One link with its token, for the people who manage its cluster. It comes without where they could not have made it, since
+    /// whoever has the token can take what it gives; and where the token does not open with this key ring: whoever has the link
+    /// can still use it, so it must still be possible to revoke it.
     pub async fn look(
         &self,
         permit: &Authorized<ManageAccess>,
@@ -141,7 +145,8 @@ impl Links {
         if link.rules.scope.cluster() != permit.cluster().id {
             return Err(AccessError::NotFound);
         }
-        let token = self.open_token(&link, &sealed);
+        let may_have = policy::give(permit, link.rules.role.as_ref()).is_ok();
+        let token = self.open_token(&link, &sealed).filter(|_| may_have);
         Ok((link, token))
     }
 
@@ -194,7 +199,8 @@ impl Links {
         if link.rules.scope.cluster() == permit.cluster().id { Ok(link) } else { Err(AccessError::NotFound) }
     }
 
-    async fn rules(&self, cluster: &Cluster, request: ShareRequest) -> Result<LinkRules, AccessError> {
+    async fn rules(&self, permit: &Authorized<ManageAccess>, request: ShareRequest) -> Result<LinkRules, AccessError> {
+        let cluster = permit.cluster();
         if cluster.removing.is_some() {
             return Err(Forbidden::BeingRemoved.into());
         }
@@ -203,10 +209,11 @@ impl Links {
             return Err(AccessError::Invalid { field: "uses", message });
         }
         check_audience(cluster, &request.audience)?;
-        self.observer.check_role(cluster, request.role.as_ref()).await?;
+        let scope = Scope::new(cluster.id, request.namespaces);
+        self.observer.check_role(permit, request.role.as_ref(), &scope).await?;
         Ok(LinkRules {
             role: request.role,
-            scope: Scope::new(cluster.id, request.namespaces),
+            scope,
             access_lasts: request.access_lasts,
             expires_at: request.expires_at,
             max_uses: request.max_uses,

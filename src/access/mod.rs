@@ -25,6 +25,7 @@ mod own_tokens;
 mod paces;
 mod probe;
 mod relay;
+mod roles;
 mod sign_in;
 mod upstream;
 mod workspaces;

@@ -12,6 +12,7 @@ use crate::{
     model::{
         cluster::{CheckStep, Cluster, ConnectionCheck, StepOutcome},
         id::{CheckId, ClusterId},
+        power::Power,
         role::Role,
     },
     store::Store,
@@ -51,7 +52,7 @@ impl Probe {
     /// Checks one cluster, whatever its last check said. Takes some seconds when nothing answers.
     pub async fn check(&self, id: ClusterId) -> Result<(), AccessError> {
         let cluster = self.store.cluster(id).await?;
-        let mut run = Run { probe: self, cluster: id, id: CheckId::new(), check: self.empty() };
+        let mut run = Run { probe: self, cluster: id, id: CheckId::new(), check: self.empty(), me: String::new() };
         self.store.begin_check(id, run.id, &run.check).await?;
         run.all(&cluster).await?;
         run.check.finished_at = Some(self.clock.now());
@@ -65,6 +66,7 @@ impl Probe {
     fn empty(&self) -> ConnectionCheck {
         let titles = ["Address reached", "Certificate trusted", "Kubernetes", "Kubelend is known there"];
         let steps = titles.into_iter().map(str::to_owned).chain(needs().into_iter().map(|n| n.title));
+        let steps = steps.chain(Power::ALL.map(|power| format!("May {} (a power of its own)", power.title())));
         let steps = steps.chain([FIGURES, MORE].map(str::to_owned)).map(waiting).collect();
         ConnectionCheck { started_at: self.clock.now(), finished_at: None, steps, version: None }
     }
@@ -76,6 +78,8 @@ struct Run<'a> {
     cluster: ClusterId,
     id: CheckId,
     check: ConnectionCheck,
+    /// Who Kubelend is there.
+    me: String,
 }
 
 impl Run<'_> {
@@ -108,6 +112,7 @@ impl Run<'_> {
         };
         if self.connection(&client, cluster).await? && self.identity(&client).await? {
             self.rights(&client).await?;
+            self.powers(&client).await?;
             self.figures(&client).await?;
             self.more_than_needed(&client).await?;
         }
@@ -158,6 +163,7 @@ impl Run<'_> {
         match who {
             Ok(user) => {
                 self.step(3, StepOutcome::Passed, format!("as {}", user.username), millis).await?;
+                self.me = user.username;
                 Ok(true)
             }
             Err(K8sError::Unauthorized) => {
@@ -190,6 +196,26 @@ impl Run<'_> {
                 }
                 Err(e) => self.step(at, StepOutcome::Failed, e.to_string(), millis).await?,
             }
+        }
+        Ok(())
+    }
+
+    /// Steps beyond the least, that somebody takes on purpose: their lack is no remark, and neither is having them.
+    async fn powers(&mut self, client: &ClusterClient) -> Result<(), AccessError> {
+        let first = self.check.steps.len() - 2 - Power::ALL.len();
+        for (n, power) in Power::ALL.into_iter().enumerate() {
+            let (mut held, mut millis) = (true, 0);
+            for question in wanted_for(power) {
+                let (may, took) = self.timed(client.can_i(&question)).await;
+                (held, millis) = (held && matches!(may, Ok(true)), millis + took);
+            }
+            if held {
+                self.step(first + n, StepOutcome::Passed, power.amounts_to(), millis).await?;
+                continue;
+            }
+            self.check.steps[first + n].remedy = Some(apply(&kubeconfig::power_manifest(power, &self.me)));
+            let detail = format!("Not given, and not needed until you want it. {}", power.amounts_to());
+            self.step(first + n, StepOutcome::Skipped, detail, millis).await?;
         }
         Ok(())
     }
@@ -255,7 +281,19 @@ fn trusted_by(cluster: &Cluster) -> String {
 }
 
 fn remedy() -> String {
-    format!("kubectl apply -f - <<'EOF'\n{}\nEOF", kubeconfig::least_power_manifest(&Role::NAMES).trim_end())
+    apply(&kubeconfig::least_power_manifest(&Role::NAMES))
+}
+
+fn apply(manifest: &str) -> String {
+    format!("kubectl apply -f - <<'EOF'\n{}\nEOF", manifest.trim_end())
+}
+
+/// What has to be allowed for a power to be held.
+fn wanted_for(power: Power) -> Vec<ResourceQuestion> {
+    let ask = |verb, resource, name| ResourceQuestion { verb, group: RBAC, resource, namespace: None, name };
+    match power {
+        Power::ClusterAdmin => vec![ask("bind", "clusterroles", Some(Role::ClusterAdmin.to_string()))],
+    }
 }
 
 fn needs() -> Vec<Need> {

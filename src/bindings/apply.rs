@@ -74,8 +74,7 @@ pub async fn ensure_absent(
 fn stands(standing: &FoundBinding, wanted: &BindingObject) -> bool {
     standing.namespace == wanted.namespace
         && standing.name == wanted.name
-        && standing.role_kind == "ClusterRole"
-        && standing.role_name == wanted.cluster_role
+        && standing.gives(&wanted.role)
         && agrees(standing, wanted)
 }
 
@@ -119,7 +118,7 @@ async fn attempt(
     if !is_ours(&standing, grant, instance) {
         return Err(ApplyError::Conflict(describe(&standing)));
     }
-    if standing.role_kind != "ClusterRole" || standing.role_name != wanted.cluster_role {
+    if !standing.gives(&wanted.role) {
         // A roleRef cannot be changed. Deleting first loses nothing that is wanted: it is the other role that goes.
         delete(client, &standing).await?;
         return match client.create_binding(wanted).await? {
@@ -184,8 +183,8 @@ mod tests {
             namespace: wanted.namespace.clone(),
             name: wanted.name.clone(),
             uid: "u".into(),
-            role_kind: "ClusterRole".into(),
-            role_name: wanted.cluster_role.clone(),
+            role_kind: wanted.role.kind.as_str().into(),
+            role_name: wanted.role.name.clone(),
             subjects: wanted.subjects.clone(),
             more_subjects: 0,
             labels: wanted.labels.clone(),

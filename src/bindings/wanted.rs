@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    k8s::BindingObject,
+    k8s::{BindingObject, RoleKind, RoleRef},
     model::{
         claim_mapping::{ClaimMapping, Unmappable},
         grant::Grant,
@@ -46,7 +46,7 @@ pub fn wanted(
     let binding = |namespace: Option<&Namespace>| BindingObject {
         namespace: namespace.map(|n| n.as_str().to_owned()),
         name: binding_name(grant.id),
-        cluster_role: role.as_str().to_owned(),
+        role: RoleRef { kind: RoleKind::ClusterRole, name: role.as_str().to_owned() },
         subjects: vec![subject.clone()],
         labels: labels(grant.id, instance),
         annotations: BTreeMap::from([(ABOUT_ANNOTATION.to_owned(), about(grant, role, &subject))]),
@@ -110,7 +110,7 @@ pub(super) mod tests {
         let [one] = bindings.as_slice() else { panic!("{bindings:?}") };
         assert_eq!(one.namespace, None);
         assert_eq!(one.name, format!("kubelend-{}", grant.id));
-        assert_eq!(one.cluster_role, "view");
+        assert_eq!(one.role, RoleRef { kind: RoleKind::ClusterRole, name: "view".into() });
         assert_eq!(one.subjects, [Subject::group("oidc:devs")]);
         assert_eq!(one.subjects[0].kind, SubjectKind::Group);
         assert_eq!(one.labels[MANAGED_BY_LABEL], "kubelend");

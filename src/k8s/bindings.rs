@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::{
     List, ListableResource, Metadata,
-    api::rbac::v1::{ClusterRoleBinding, RoleBinding, RoleRef, Subject as RbacSubject},
+    api::rbac::v1::{ClusterRoleBinding, RoleBinding, RoleRef as RbacRoleRef, Subject as RbacSubject},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
     serde::{Serialize, de::DeserializeOwned},
 };
@@ -26,15 +26,43 @@ const MAX_LISTED: usize = 2_000;
 const PAGE: u32 = 500;
 const RBAC: &str = "rbac.authorization.k8s.io";
 
-/// A binding to make: in a namespace a RoleBinding, else a ClusterRoleBinding. Always to a ClusterRole.
+/// The role that a binding gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleRef {
+    /// `ClusterRole` or `Role`.
+    pub kind: RoleKind,
+    /// Its name.
+    pub name: String,
+}
+
+/// The two kinds of roles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoleKind {
+    /// Of the cluster.
+    ClusterRole,
+    /// Of the binding's namespace.
+    Role,
+}
+
+impl RoleKind {
+    /// Kubernetes' word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ClusterRole => "ClusterRole",
+            Self::Role => "Role",
+        }
+    }
+}
+
+/// A binding to make: in a namespace a RoleBinding, else a ClusterRoleBinding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BindingObject {
     /// `None` for a ClusterRoleBinding.
     pub namespace: Option<String>,
     /// Its name.
     pub name: String,
-    /// The ClusterRole it gives.
-    pub cluster_role: String,
+    /// The role it gives.
+    pub role: RoleRef,
     /// Whom it gives it to.
     pub subjects: Vec<Subject>,
     /// Labels.
@@ -79,18 +107,18 @@ pub enum Placed {
 trait Kind:
     Resource<DynamicType = ()> + Metadata<Ty = ObjectMeta> + ListableResource + Serialize + DeserializeOwned + Sized
 {
-    fn make(metadata: ObjectMeta, role_ref: RoleRef, subjects: Vec<RbacSubject>) -> Self;
-    fn take_apart(self) -> (ObjectMeta, RoleRef, Vec<RbacSubject>);
+    fn make(metadata: ObjectMeta, role_ref: RbacRoleRef, subjects: Vec<RbacSubject>) -> Self;
+    fn take_apart(self) -> (ObjectMeta, RbacRoleRef, Vec<RbacSubject>);
     fn set_subjects(&mut self, subjects: Vec<RbacSubject>);
 }
 
 macro_rules! kinds {
     ($($kind:ident),+) => {$(
         impl Kind for $kind {
-            fn make(metadata: ObjectMeta, role_ref: RoleRef, subjects: Vec<RbacSubject>) -> Self {
+            fn make(metadata: ObjectMeta, role_ref: RbacRoleRef, subjects: Vec<RbacSubject>) -> Self {
                 Self { metadata, role_ref, subjects: Some(subjects) }
             }
-            fn take_apart(self) -> (ObjectMeta, RoleRef, Vec<RbacSubject>) {
+            fn take_apart(self) -> (ObjectMeta, RbacRoleRef, Vec<RbacSubject>) {
                 (self.metadata, self.role_ref, self.subjects.unwrap_or_default())
             }
             fn set_subjects(&mut self, subjects: Vec<RbacSubject>) {
@@ -115,6 +143,13 @@ macro_rules! for_place {
             }
         }
     };
+}
+
+impl FoundBinding {
+    /// Whether it gives this role.
+    pub fn gives(&self, role: &RoleRef) -> bool {
+        self.role_kind == role.kind.as_str() && self.role_name == role.name
+    }
 }
 
 impl ClusterClient {
@@ -170,10 +205,10 @@ impl ClusterClient {
                 annotations: Some(binding.annotations.clone()),
                 ..ObjectMeta::default()
             },
-            RoleRef {
+            RbacRoleRef {
                 api_group: Some(RBAC.to_owned()),
-                kind: "ClusterRole".into(),
-                name: binding.cluster_role.clone(),
+                kind: binding.role.kind.as_str().into(),
+                name: binding.role.name.clone(),
             },
             binding.subjects.iter().map(to_rbac).collect(),
         );
@@ -305,7 +340,7 @@ mod tests {
                 labels: Some(labels),
                 ..ObjectMeta::default()
             },
-            role_ref: RoleRef { api_group: None, kind: long("K"), name: long("r") },
+            role_ref: RbacRoleRef { api_group: None, kind: long("K"), name: long("r") },
             subjects: Some(vec![subject; subjects]),
         }
     }

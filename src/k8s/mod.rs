@@ -19,7 +19,7 @@ pub(crate) mod testing;
 mod tls;
 mod transport;
 
-pub use bindings::{BindingObject, FoundBinding, Placed};
+pub use bindings::{BindingObject, FoundBinding, Placed, RoleKind, RoleRef};
 pub use client::{ClusterClient, Connector, Shown};
 pub use dial::{Dialer, DirectDialer, Stream};
 pub use error::K8sError;

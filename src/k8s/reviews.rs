@@ -144,6 +144,11 @@ impl ClusterClient {
         Ok(ASSIGNABLE_LABELS.iter().any(|(label, value)| labels.get(*label).is_some_and(|v| v == value)))
     }
 
+    /// Whether a ClusterRole allows everything there is.
+    pub async fn allows_everything(&self, name: &str) -> Result<bool, K8sError> {
+        Ok(self.cluster_role(name).await?.rules.unwrap_or_default().iter().any(is_everything))
+    }
+
     async fn cluster_role(&self, name: &str) -> Result<ClusterRole, K8sError> {
         let path = Request::new(ClusterRole::url_path(&(), None));
         self.ask(path.get(super::bindings::path_segment(name)?, &GetParams::default())).await
@@ -203,6 +208,13 @@ impl ResourceQuestion {
     }
 }
 
+/// Whether a rule is the one of cluster-admin: every verb on every resource of every group.
+fn is_everything(rule: &PolicyRule) -> bool {
+    let all = |list: Option<&[String]>| list.is_some_and(|list| list.iter().any(|x| x == "*"));
+    let named = rule.resource_names.as_ref().is_some_and(|names| !names.is_empty());
+    all(Some(&rule.verbs)) && all(rule.api_groups.as_deref()) && all(rule.resources.as_deref()) && !named
+}
+
 impl From<PolicyRule> for Rule {
     fn from(rule: PolicyRule) -> Self {
         let (groups, named) = (rule.api_groups.unwrap_or_default(), rule.resources.unwrap_or_default());
@@ -238,6 +250,29 @@ mod tests {
         });
         assert_eq!(rule.resources, ["pods", "pods.apps", "pods/log", "pods/log.apps"]);
         assert_eq!(rule.names, ["x"]);
+    }
+
+    #[test]
+    fn immune_28_a_rule_that_allows_everything_is_known_whatever_its_role_is_called() {
+        let all = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let rule = |verbs: &[&str], groups: &[&str], resources: &[&str], names: &[&str]| PolicyRule {
+            api_groups: Some(all(groups)),
+            resources: Some(all(resources)),
+            non_resource_urls: None,
+            resource_names: Some(all(names)),
+            verbs: all(verbs),
+        };
+        assert!(is_everything(&rule(&["*"], &["*"], &["*"], &[])));
+        assert!(is_everything(&rule(&["get", "*"], &["", "*"], &["pods", "*"], &[])));
+        for less in [
+            rule(&["get"], &["*"], &["*"], &[]),
+            rule(&["*"], &["apps"], &["*"], &[]),
+            rule(&["*"], &["*"], &["pods"], &[]),
+            rule(&["*"], &["*"], &["*"], &["one"]),
+            rule(&[], &[], &[], &[]),
+        ] {
+            assert!(!is_everything(&less), "{less:?}");
+        }
     }
 
     #[test]

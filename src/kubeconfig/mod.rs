@@ -7,6 +7,7 @@ mod connect;
 mod emit;
 mod fields;
 mod parse;
+mod powers;
 mod shell;
 mod values;
 mod yaml;
@@ -15,3 +16,4 @@ pub use build::{Credential, Entry, Kubelogin, Tokens, to_yaml, to_yaml_without_t
 pub use commands::safe_commands;
 pub use connect::{connect_script, least_power_manifest};
 pub use parse::{MAX_BYTES, ParseError, Parsed, parse};
+pub use powers::{OWN_ACCOUNT, power_manifest};

@@ -17,6 +17,7 @@ pub mod identity;
 pub mod invitation;
 pub mod name;
 pub mod network;
+pub mod power;
 pub mod project;
 pub mod provider;
 pub mod role;

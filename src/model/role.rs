@@ -21,7 +21,9 @@ pub enum Role {
     Edit,
     /// ClusterRole `admin`: all of edit, and manage access within namespaces.
     Admin,
-    /// Another ClusterRole, by name. Never one of the three above: [`Role::named`] makes it.
+    /// ClusterRole `cluster-admin`: everything there is. Owners alone give it, and on the whole cluster alone.
+    ClusterAdmin,
+    /// Another ClusterRole, by name. Never one of those above: [`Role::named`] makes it.
     Named(ClusterRoleName),
 }
 
@@ -59,12 +61,12 @@ impl FromStr for ClusterRoleName {
 }
 
 impl Role {
-    /// Those that every cluster has, weakest first.
+    /// Those that every cluster has and whoever manages access gives, weakest first.
     pub const ALL: [Self; 3] = [Self::View, Self::Edit, Self::Admin];
-    /// Their names.
+    /// Their names: what Kubelend's own credential may bind by default.
     pub const NAMES: [&'static str; 3] = ["view", "edit", "admin"];
 
-    /// The role of this ClusterRole: one of the three, or a named one.
+    /// The role of this ClusterRole: one that every cluster has, or a named one.
     ///
     /// # Errors
     /// A name that is none, or one of Kubernetes' own.
@@ -81,7 +83,26 @@ impl Role {
             Self::View => "view",
             Self::Edit => "edit",
             Self::Admin => "admin",
+            Self::ClusterAdmin => "cluster-admin",
             Self::Named(name) => name.as_str(),
+        }
+    }
+
+    /// Whether only owners give it: whoever manages access would otherwise make themselves the owner of a cluster.
+    pub fn is_for_owners(&self) -> bool {
+        matches!(self, Self::ClusterAdmin)
+    }
+
+    /// Whether it can be given in a place at all.
+    ///
+    /// # Errors
+    /// What it can be given in, in words.
+    pub fn fits(&self, whole_cluster: bool) -> Result<(), &'static str> {
+        match (self, whole_cluster) {
+            (Self::ClusterAdmin, false) => {
+                Err("cluster-admin is given on the whole cluster alone. In namespaces give admin.")
+            }
+            _ => Ok(()),
         }
     }
 
@@ -105,6 +126,10 @@ impl Role {
                 "do all that edit can in every namespace, system ones among them, and give these rights to others. That amounts to owning the cluster."
             }
             (Self::Admin, false) => "do all that edit can in these namespaces, and give these rights there to others.",
+            // What `*` on `*` is: there is no weaker way to say it, whatever the place.
+            (Self::ClusterAdmin, _) => {
+                "do everything on this cluster: read every Secret, act as anybody, change and delete all there is, give rights to others and take them away. They own it, and can shut everybody else out."
+            }
             (Self::Named(_), true) => {
                 "do what this ClusterRole allows, in every namespace and with what belongs to no namespace."
             }
@@ -126,9 +151,10 @@ pub struct UnknownRole;
 
 impl FromStr for Role {
     type Err = UnknownRole;
-    /// One of the three that every cluster has.
+    /// One of those that every cluster has, spelt exactly so: RBAC knows no other spelling.
     fn from_str(s: &str) -> Result<Self, UnknownRole> {
-        Self::ALL.into_iter().find(|r| r.as_str() == s).ok_or(UnknownRole)
+        let own = Self::ALL.into_iter().chain([Self::ClusterAdmin]);
+        own.into_iter().find(|r| r.as_str() == s).ok_or(UnknownRole)
     }
 }
 
@@ -141,6 +167,23 @@ mod tests {
         assert_eq!(Role::ALL.map(|r| r.as_str().to_owned()), Role::NAMES);
         assert_eq!(Role::named("edit"), Ok(Role::Edit), "a role has one name");
         assert!(Role::named("log-reader").unwrap().is_named());
+    }
+
+    #[test]
+    fn immune_28_cluster_admin_is_known_by_its_name_however_it_comes_in_and_is_given_whole() {
+        // Marked as one to give (as Kubermatic marks it) it is still itself, and none of the cluster's own roles.
+        assert_eq!(Role::named("cluster-admin"), Ok(Role::ClusterAdmin));
+        assert!(Role::ClusterAdmin.is_for_owners() && !Role::ClusterAdmin.is_named());
+        for other in [" cluster-admin", "cluster-admin ", "cluster-admin\n", "cluster\u{2010}admin", "cluster-admin\0"]
+        {
+            assert!(Role::named(other).is_err() && other.parse::<Role>().is_err(), "{other:?}");
+        }
+        // Another ClusterRole to RBAC, and so to us.
+        assert!(Role::named("Cluster-Admin").unwrap().is_named() && "Cluster-Admin".parse::<Role>().is_err());
+        assert!(
+            Role::ALL.iter().all(|role| !role.is_for_owners() && role.fits(true).is_ok() && role.fits(false).is_ok())
+        );
+        assert!(Role::ClusterAdmin.fits(true).is_ok() && Role::ClusterAdmin.fits(false).is_err());
     }
 
     #[test]

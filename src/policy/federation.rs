@@ -50,9 +50,9 @@ impl Reach {
 /// May look at access that reaches so far.
 #[derive(Clone, Debug)]
 pub struct ViewReach(Reach);
-/// May give and take access that reaches so far.
+/// May give and take access that reaches so far; as an owner of it, or not.
 #[derive(Clone, Debug)]
-pub struct ManageReach(Reach);
+pub struct ManageReach(pub(super) Reach, pub(super) bool);
 
 impl Authorized<ViewReach> {
     /// How far.
@@ -91,7 +91,8 @@ pub fn manage_reach(
     member: Option<MemberRole>,
 ) -> Result<Authorized<ManageReach>, Forbidden> {
     may(person, &reach, member, MemberRole::Editor)?;
-    Ok(authorized(person, ManageReach(reach)))
+    let owner = may(person, &reach, member, MemberRole::Owner).is_ok();
+    Ok(authorized(person, ManageReach(reach, owner)))
 }
 
 fn may(person: &Person, reach: &Reach, member: Option<MemberRole>, wanted: MemberRole) -> Result<(), Forbidden> {

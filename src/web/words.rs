@@ -79,6 +79,11 @@ pub fn forbidden(why: Forbidden) -> Words {
             "Nobody gives themselves a stronger role",
             "Another owner of the workspace or a platform admin can give it to you.".to_owned(),
         ),
+        Forbidden::OwnersGive | Forbidden::MakerNoOwner => (
+            "cluster-admin is for owners to give",
+            "Whoever has it owns the cluster, so only owners of its workspace and platform admins give it, or a link that does."
+                .to_owned(),
+        ),
         Forbidden::LastOwner => (
             "This is the last person who owns the workspace",
             "Nobody could manage it any more, and an address or a group may turn out to be nobody. Make another person an owner \

@@ -17,6 +17,7 @@ mod outages;
 mod refusals;
 mod relay;
 mod relay_clients;
+mod roles;
 pub(crate) mod scene;
 mod strict_provider;
 pub(crate) mod visitor;

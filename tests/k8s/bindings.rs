@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, ensure};
 use kubelend::{
     bindings::{self, ApplyError, GRANT_LABEL, OWNER_LABEL},
-    k8s::{BindingObject, ClusterClient, FoundBinding, K8sError, Placed},
+    k8s::{BindingObject, ClusterClient, FoundBinding, K8sError, Placed, RoleKind, RoleRef},
     model::{
         claim_mapping::ClaimMapping,
         grant::{Grant, GrantState, Grantee, Origin},
@@ -212,7 +212,7 @@ async fn long_lists_come_whole_and_cluster_role_bindings_first() -> Result<()> {
     let object = |n: usize, namespace: Option<&String>| BindingObject {
         namespace: namespace.cloned(),
         name: format!("{}-{n}", story.name()),
-        cluster_role: "view".into(),
+        role: RoleRef { kind: RoleKind::ClusterRole, name: "view".into() },
         subjects: vec![Subject::user("x"), Subject::group("y")],
         labels: BTreeMap::from([("pages".to_owned(), story.grant.id.to_string())]),
         annotations: BTreeMap::new(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use kubelend::{
     bindings,
-    k8s::{BindingObject, K8sError, Placed, ResourceQuestion},
+    k8s::{BindingObject, K8sError, Placed, ResourceQuestion, RoleKind, RoleRef},
     kubeconfig::{connect_script, least_power_manifest},
     model::{id::GrantId, role::Role, subject::Subject},
 };
@@ -78,7 +78,7 @@ fn binding(role: &str) -> BindingObject {
     BindingObject {
         namespace: None,
         name: bindings::binding_name(GrantId::new()),
-        cluster_role: role.to_owned(),
+        role: RoleRef { kind: RoleKind::ClusterRole, name: role.to_owned() },
         subjects: vec![Subject::user("x@example.com")],
         labels: [("a".to_owned(), "b".to_owned())].into(),
         annotations: [].into(),

@@ -63,6 +63,7 @@ fn question(role: &Role, namespace: Option<String>) -> Option<(String, ResourceQ
         Role::View => ("list", "", "pods", "list pods"),
         Role::Edit => ("create", "apps", "deployments", "create deployments"),
         Role::Admin => ("create", "rbac.authorization.k8s.io", "rolebindings", "manage access"),
+        Role::ClusterAdmin => ("*", "*", "*", "do everything"),
         Role::Named(_) => return None,
     };
     Some((format!("{words} in {place}"), ResourceQuestion { verb, group, resource, namespace, name: None }))

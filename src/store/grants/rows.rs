@@ -293,11 +293,19 @@ mod tests {
     #[test]
     fn immune_28_a_stored_role_is_never_taken_for_another() {
         let named = |name: &str| Some(Role::Named(name.parse().unwrap()));
-        for role in [None, Some(Role::View), Some(Role::Admin), named("none"), named("log-reader"), named("role:x")] {
+        for role in [
+            None,
+            Some(Role::View),
+            Some(Role::Admin),
+            Some(Role::ClusterAdmin),
+            named("none"),
+            named("log-reader"),
+            named("role:x"),
+        ] {
             assert_eq!(role_of(&role_text(role.as_ref())).unwrap(), role);
         }
         assert_ne!(role_text(named("view").as_ref()), role_text(Some(&Role::View)));
-        for bad in ["root", "role:", "role:system:node", "cluster-admin", ""] {
+        for bad in ["root", "role:", "role:system:node", "Cluster-Admin", ""] {
             assert!(role_of(bad).is_err(), "{bad}");
         }
     }

@@ -144,7 +144,7 @@ impl Lender {
 fn amounts_to(role: &Role, whole_cluster: bool, rules: Option<&[Rule]>) -> String {
     match rules.filter(|_| role.is_named()) {
         Some(rules) => roles::in_words(rules),
-        None => role.amounts_to(whole_cluster).replace("They cannot", "You cannot"),
+        None => link_words::to_them(role.amounts_to(whole_cluster)),
     }
 }
 
@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn no_words_about_others_are_left_in_any_role() {
-        for role in Role::ALL {
+        for role in Role::ALL.into_iter().chain([Role::ClusterAdmin]) {
             for whole in [true, false] {
                 assert!(!amounts_to(&role, whole, None).contains("They"), "{role} {whole}");
             }

@@ -201,7 +201,7 @@ mod tests {
             assert!(errors.get("name").is_some(), "{kind} {name}");
         }
         assert!(read(&form("root", "x")).unwrap_err().get("kind").is_some());
-        let both = AccessForm { role: "cluster-admin".into(), expires: "1s".into(), ..form("user", "bob") };
+        let both = AccessForm { role: "Cluster-Admin".into(), expires: "1s".into(), ..form("user", "bob") };
         let errors = read(&both).unwrap_err();
         assert!(["name", "role", "expires"].into_iter().all(|f| errors.get(f).is_some()));
     }

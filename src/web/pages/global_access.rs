@@ -14,6 +14,7 @@ use super::{
 use crate::{
     access::Gate,
     model::{federation::WideScope, id::FederatedGrantId},
+    policy::{self, Reach},
     web::{
         errors::PageError,
         forms::{FieldErrors, ProtectedForm},
@@ -77,7 +78,7 @@ async fn page(
         here: paths::GLOBAL_ACCESS.into(),
         place: "on every cluster".into(),
         csrf: &frame.csrf,
-        may_change: true,
+        gives: policy::manage_reach(&who.person, Reach::Global, None).ok(),
         before,
         form,
         errors,

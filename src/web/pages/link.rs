@@ -26,6 +26,7 @@ use crate::{
         share_link::{LinkRules, LinkState, ShareLink},
         time::Timestamp,
     },
+    policy,
     web::{
         WebSettings,
         errors::PageError,
@@ -50,6 +51,8 @@ struct LinkPage {
     state_word: &'static str,
     state_sentence: &'static str,
     address: Option<Address>,
+    /// Whether the address is kept from them, since they could not have made the link.
+    kept: bool,
     preview: Preview,
     role: RoleTag,
     whom: String,
@@ -209,7 +212,9 @@ impl Sources {
         id: ShareLinkId,
         asked: Asked,
     ) -> Result<Response, PageError> {
-        let (link, token) = self.links.look(&at.manage_access()?, id).await?;
+        let permit = at.manage_access()?;
+        let (link, token) = self.links.look(&permit, id).await?;
+        let kept = policy::give(&permit, link.rules.role.as_ref()).is_err();
         let listed = [link];
         let people = self.people(&listed, at.now).await?;
         let [link] = listed;
@@ -218,7 +223,7 @@ impl Sources {
         let revoking = if asked.revoking { Some(self.revoking(at, &link).await?) } else { None };
         let status = if asked.errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
         let address = token.and_then(|token| address(&link, &token, at, settings));
-        let shown = Shown { link, people, address, revoking, fields, form };
+        let shown = Shown { link, people, address, kept, revoking, fields, form };
         Ok(render_with(status, &page(at.frame(), at.head(Tab::Links), shown, asked, at)))
     }
 
@@ -232,6 +237,7 @@ struct Shown {
     link: ShareLink,
     people: People,
     address: Option<Address>,
+    kept: bool,
     revoking: Option<Revoking>,
     fields: Fields,
     form: ShareForm,
@@ -242,7 +248,7 @@ fn page(frame: Frame, head: Head, shown: Shown, asked: Asked, at: &AtCluster) ->
 }
 
 fn draw(frame: Frame, head: Head, shown: Shown, asked: Asked, cluster: &str, now: Timestamp) -> LinkPage {
-    let Shown { link, people, address, revoking, fields, form } = shown;
+    let Shown { link, people, address, kept, revoking, fields, form } = shown;
     let state = link.state(now);
     let (at, accepted) = (link.rules.scope.cluster(), people.accepted(&link));
     LinkPage {
@@ -256,6 +262,7 @@ fn draw(frame: Frame, head: Head, shown: Shown, asked: Asked, cluster: &str, now
         state_word: link_words::state_word(state),
         state_sentence: link_words::state_sentence(state),
         address,
+        kept,
         preview: preview(&link.rules, &people.maker(&link), cluster, &fields),
         role: RoleTag(link.rules.role.clone()),
         whom: link.rules.audience.in_words(),
@@ -299,9 +306,9 @@ fn chat(rules: &LinkRules, cluster: &str, url: &str, now: Timestamp) -> String {
 fn preview(rules: &LinkRules, lender: &str, cluster: &str, fields: &Fields) -> Preview {
     let offered = rules.role.as_ref().and_then(|role| fields.roles.iter().find(|o| o.role == *role));
     let words = match (offered, &rules.role) {
-        (Some(offered), _) => offered.words.clone(),
-        (None, Some(role)) => role.amounts_to(rules.scope.is_whole_cluster()).replace("They cannot", "You cannot"),
-        (None, None) => role_sentence(None, true).replace("they have", "you have"),
+        (Some(offered), Some(role)) if role.is_named() => offered.words.clone(),
+        (_, Some(role)) => link_words::to_them(role.amounts_to(rules.scope.is_whole_cluster())),
+        (_, None) => role_sentence(None, true).replace("they have", "you have"),
     };
     Preview {
         lender: lender.to_owned(),
@@ -356,6 +363,7 @@ pub(super) mod tests {
                 qr: qr::code(url),
                 url: url.into(),
             }),
+            kept: false,
             revoking,
             fields: fields(),
             form: ShareForm::of(&link.rules),

@@ -43,10 +43,15 @@ pub fn meanings(offered: &[OfferedRole]) -> Vec<Meaning> {
     ];
     all.extend(offered.iter().map(|offered| Meaning {
         role: RoleTag(Some(offered.role.clone())),
-        class: "named",
+        class: if offered.role == Role::ClusterAdmin { "owns much" } else { "named" },
         words: format!("can {}", offered.words),
     }));
     all
+}
+
+/// What a role amounts to, turned to those who get it.
+pub fn to_them(words: &str) -> String {
+    words.replace(". They ", ". You ")
 }
 
 /// A link's state in a word.

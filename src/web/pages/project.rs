@@ -22,6 +22,7 @@ use crate::{
         id::{FederatedGrantId, ProjectId},
         project::Project,
     },
+    policy::Reach,
     web::{
         errors::PageError,
         forms::{FieldErrors, ProtectedForm},
@@ -152,7 +153,7 @@ async fn page(desk: &Desk, at: &AtWorkspace, id: ProjectId, shown: Shown) -> Res
         here: paths::project(at.id(), id),
         place: format!("in {}", project.name),
         csrf: &frame.csrf,
-        may_change,
+        gives: at.manage_reach(Reach::Project(at.workspace().clone(), project.clone())),
         before: shown.asked.before,
         form: shown.give,
         errors: shown.give_errors,

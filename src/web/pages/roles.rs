@@ -1,5 +1,5 @@
-//! “Role”, as the share form and the access form ask for it: those that every cluster has, and the ClusterRoles that this one marks
-//! as ones to give; and what a role's real rules amount to, in words.
+//! “Role”, as forms ask for it: those that every cluster has, and the ClusterRoles that this one marks as ones to give; and what a
+//! role's real rules amount to, in words.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use crate::{
     access::Observer,
     k8s::Rule,
     model::role::Role,
-    policy::{Authorized, ManageAccess},
+    policy::{Authorized, ManageAccess, ManageReach},
     web::forms::Choice,
 };
 
@@ -18,19 +18,30 @@ const OFFERED: usize = 30;
 /// So many kinds of things are named in a sentence.
 const NAMED_KINDS: usize = 6;
 
-/// A ClusterRole that a cluster marks as one to give.
+/// A role that is offered besides view, edit and admin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OfferedRole {
     /// The role.
     pub role: Role,
-    /// What its rules amount to, as the end of a sentence that begins with “They can”.
+    /// What it amounts to, as the end of a sentence that begins with “They can”.
     pub words: String,
 }
 
-/// Those of a cluster; none where it does not answer.
+/// Those of a cluster that they may give; without its own where it does not answer.
 pub async fn offered(observer: &Observer, permit: &Authorized<ManageAccess>) -> Vec<OfferedRole> {
     let all = observer.assignable_roles(permit).await.unwrap_or_default();
-    all.into_iter().take(OFFERED).map(|(role, rules)| OfferedRole { role, words: in_words(&rules) }).collect()
+    let own = all.into_iter().take(OFFERED).map(|(role, rules)| OfferedRole { role, words: in_words(&rules) });
+    permit.as_owner().then(cluster_admin).into_iter().chain(own).collect()
+}
+
+/// Those that they may give on everything in reach.
+pub fn offered_widely(permit: &Authorized<ManageReach>) -> Vec<OfferedRole> {
+    let whole = !matches!(permit.reach(), crate::policy::Reach::Project(..));
+    (permit.as_owner() && whole).then(cluster_admin).into_iter().collect()
+}
+
+fn cluster_admin() -> OfferedRole {
+    OfferedRole { words: Role::ClusterAdmin.amounts_to(true).into(), role: Role::ClusterAdmin }
 }
 
 /// The choices of “Role”. One that was chosen and is not offered (any more) stays a choice, so that a form does not change what
@@ -162,10 +173,11 @@ pub(in crate::web) mod tests {
 
     #[test]
     fn a_role_comes_back_from_the_form_and_others_do_not_come_in() {
-        for role in [Role::View, Role::Admin, Role::named("acme:dev").unwrap()] {
+        assert_eq!(read("role:cluster-admin"), Ok(Role::ClusterAdmin), "by whatever door");
+        for role in [Role::View, Role::Admin, Role::ClusterAdmin, Role::named("acme:dev").unwrap()] {
             assert_eq!(read(&value(Some(&role))), Ok(role));
         }
-        for bad in ["", "cluster-admin", "role:", "role:system:node", "role:a/b", "none"] {
+        for bad in ["", "Cluster-Admin", " cluster-admin", "role:", "role:system:node", "role:a/b", "none"] {
             assert!(read(bad).is_err(), "{bad}");
         }
         let chosen = choices(&offered(), "role:gone");

@@ -5,7 +5,12 @@ use std::collections::HashMap;
 
 use axum::extract::FromRef;
 
-use super::{access::grantee_name, member_form::provider_choices, wide_form::WideForm};
+use super::{
+    access::grantee_name,
+    member_form::provider_choices,
+    roles::{self, OfferedRole},
+    wide_form::WideForm,
+};
 use crate::{
     access::{AccessError, Federation},
     clock::Clock,
@@ -53,6 +58,8 @@ pub struct Wide {
     pub errors: FieldErrors,
     /// Where people sign in.
     pub providers: Vec<Choice>,
+    /// The roles that are offered besides view, edit and admin.
+    pub roles: Vec<OfferedRole>,
     /// Who has what.
     pub rows: Vec<Row>,
     /// The address of the next page.
@@ -124,7 +131,8 @@ pub(super) struct Wanted<'a> {
     pub(super) here: String,
     pub(super) place: String,
     pub(super) csrf: &'a str,
-    pub(super) may_change: bool,
+    /// Set for those who may give.
+    pub(super) gives: Option<Authorized<ManageReach>>,
     pub(super) before: Option<FederatedGrantId>,
     pub(super) form: WideForm,
     pub(super) errors: FieldErrors,
@@ -159,7 +167,8 @@ impl Desk {
             providers: provider_choices(&self.providers, &wanted.form.provider),
             csrf: wanted.csrf.to_owned(),
             here: wanted.here,
-            may_change: wanted.may_change,
+            may_change: wanted.gives.is_some(),
+            roles: wanted.gives.as_ref().map(roles::offered_widely).unwrap_or_default(),
             place: wanted.place,
             form: wanted.form,
             errors: wanted.errors,
@@ -274,6 +283,7 @@ pub(super) mod tests {
             form: WideForm { name: HOSTILE.into(), ..WideForm::default() },
             errors,
             providers: vec![Choice::new("dex", "Dex", "dex"), Choice::new("corp", HOSTILE, "dex")],
+            roles: roles::tests::offered(),
             rows: (0..i64::try_from(rows).unwrap()).map(row).collect(),
             next: Some("/workspaces/x/access?before=y".into()),
             newest: false,

@@ -1,6 +1,9 @@
 //! The form of access that reaches further than one cluster, read field by field.
 
-use super::access_form::group;
+use super::{
+    access_form::group,
+    roles::{self, OfferedRole},
+};
 use crate::{
     access::FederatedRequest,
     model::{federation::Reason, grant::Grantee, name::Email, provider::ProviderId, role::Role, time::Timestamp},
@@ -45,8 +48,8 @@ impl WideForm {
         kinds.into_iter().map(|(value, label)| Choice::new(value, label, &self.kind)).collect()
     }
 
-    pub(super) fn roles(&self) -> Vec<Choice> {
-        Role::NAMES.into_iter().map(|role| Choice::new(role, role, &self.role)).collect()
+    pub(super) fn roles(&self, offered: &[OfferedRole]) -> Vec<Choice> {
+        roles::choices(offered, &self.role)
     }
 
     pub(super) fn expires_options(&self) -> Vec<Choice> {
@@ -66,7 +69,7 @@ impl WideForm {
             .map(|p| (p.settings().id.clone(), p.settings().claim_mapping.groups_prefix.clone()))
             .collect();
         let grantee = self.grantee(&known, errors);
-        let role = errors.keep("role", self.role.parse::<Role>());
+        let role = errors.keep("role", roles::read(&self.role));
         let lasts = errors.keep("expires", parse_span(&self.expires, true).ok_or("Choose when the access ends."));
         let reason = errors.keep("reason", Reason::read(&self.reason));
         Some(FederatedRequest {

@@ -14,7 +14,10 @@ use crate::{
         time::Timestamp,
         workspace::{MemberRole, Workspace},
     },
-    policy::{self, Authorized, Forbidden, ManageMembers, ManageWorkspace, ManageWorkspaceAccess, ViewWorkspace},
+    policy::{
+        self, Authorized, Forbidden, ManageMembers, ManageReach, ManageWorkspace, ManageWorkspaceAccess, Reach,
+        ViewWorkspace,
+    },
     web::{
         Parts,
         errors::PageError,
@@ -73,6 +76,12 @@ impl AtWorkspace {
     /// May they give and take access to its clusters?
     pub fn manage_access(&self) -> Result<Authorized<ManageWorkspaceAccess>, Forbidden> {
         policy::manage_workspace_access(&self.who.person, self.workspace().clone(), self.member)
+    }
+
+    /// May they give and take access that reaches so far into it? Nobody, once it is being deleted.
+    pub fn manage_reach(&self, reach: Reach) -> Option<Authorized<ManageReach>> {
+        let living = self.workspace().removing.is_none();
+        policy::manage_reach(&self.who.person, reach, self.member).ok().filter(|_| living)
     }
 
     /// May they say who is a member?

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     access::Gate,
     model::{federation::WideScope, id::FederatedGrantId},
+    policy::Reach,
     web::{
         errors::PageError,
         forms::{FieldErrors, ProtectedForm},
@@ -72,7 +73,7 @@ async fn page(
         here: paths::workspace_access(at.id()),
         place: "on every cluster of this workspace".into(),
         csrf: &frame.csrf,
-        may_change: at.manage_access().is_ok() && at.workspace().removing.is_none(),
+        gives: at.manage_reach(Reach::Workspace(at.workspace().clone())),
         before,
         form,
         errors,

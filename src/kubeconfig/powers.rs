@@ -1,0 +1,74 @@
+//! Manifests of the powers that Kubelend's credential may hold beyond the least: each a ClusterRole of its own and its binding, so
+//! that one can be given and taken back without touching the others.
+
+use serde_json::{Value, json};
+
+use super::emit;
+use crate::model::power::Power;
+
+const RBAC: &str = "rbac.authorization.k8s.io";
+/// Who Kubelend is where the shown command made its credential.
+pub const OWN_ACCOUNT: &str = "system:serviceaccount:kubelend:kubelend";
+
+/// The manifest that gives a power to whoever Kubelend is to the cluster, as `SelfSubjectReview` says it.
+pub fn power_manifest(power: Power, username: &str) -> String {
+    let name = format!("kubelend-{}", power.as_str());
+    let object = |kind: &str| {
+        let metadata = json!({"name": name, "labels": {"app.kubernetes.io/name": "kubelend"}});
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": metadata})
+    };
+    let mut role = object("ClusterRole");
+    role["rules"] = rules(power);
+    let mut binding = object("ClusterRoleBinding");
+    binding["roleRef"] = json!({"apiGroup": RBAC, "kind": "ClusterRole", "name": name});
+    binding["subjects"] = json!([subject(username)]);
+    [role, binding].iter().map(emit::yaml).collect::<Vec<_>>().join("---\n")
+}
+
+fn rules(power: Power) -> Value {
+    match power {
+        Power::ClusterAdmin => json!([{
+            "apiGroups": [RBAC], "resources": ["clusterroles"], "resourceNames": ["cluster-admin"], "verbs": ["bind"],
+        }]),
+    }
+}
+
+fn subject(username: &str) -> Value {
+    let account = username.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
+    match account {
+        Some((namespace, name)) => json!({"kind": "ServiceAccount", "namespace": namespace, "name": name}),
+        None => json!({"apiGroup": RBAC, "kind": "User", "name": username}),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kubeconfig::yaml;
+
+    #[test]
+    fn the_manifests_in_deploy_are_those_that_are_printed() {
+        let text = include_str!("../../deploy/rbac/power-cluster-admin.yaml");
+        assert_eq!(power_manifest(Power::ClusterAdmin, OWN_ACCOUNT), text);
+    }
+
+    #[test]
+    fn immune_17_whoever_kubelend_is_there_stays_a_name_in_the_manifest() {
+        for power in Power::ALL {
+            for hostile in ["a\nEOF\nrm -rf /\n", "a: b", "- x", "'\"", "system:serviceaccount:a\nEOF\n:b"] {
+                let manifest = power_manifest(power, hostile);
+                assert!(manifest.split("---\n").all(|document| yaml::read(document).is_ok()), "{manifest}");
+                assert!(manifest.lines().all(|line| line != "EOF"), "{manifest}");
+            }
+        }
+        assert!(power_manifest(Power::ClusterAdmin, "alice@example.com").contains("kind: User"));
+    }
+
+    #[test]
+    fn immune_28_no_power_is_part_of_the_least() {
+        let least = crate::kubeconfig::least_power_manifest(&crate::model::role::Role::NAMES);
+        for more in ["cluster-admin", "escalate", "impersonate"] {
+            assert!(!least.contains(more), "{more}");
+        }
+    }
+}

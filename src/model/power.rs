@@ -1,0 +1,47 @@
+//! Powers: what Kubelend's own credential may hold on a cluster beyond the least that it needs. Each is a step that an admin of the
+//! cluster takes on purpose; pages name one where something wants it, with what it amounts to and what to run.
+
+use super::role::Role;
+
+/// A power beyond the least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Power {
+    /// To bind the ClusterRole `cluster-admin`.
+    ClusterAdmin,
+}
+
+impl Power {
+    /// All of them, the lesser first.
+    pub const ALL: [Self; 1] = [Self::ClusterAdmin];
+
+    /// As the objects on the cluster that give it are called, after `kubelend-`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ClusterAdmin => "cluster-admin",
+        }
+    }
+
+    /// What it is to do, after “May”.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::ClusterAdmin => "give cluster-admin",
+        }
+    }
+
+    /// What it amounts to, in a sentence.
+    pub fn amounts_to(self) -> &'static str {
+        match self {
+            Self::ClusterAdmin => {
+                "With it Kubelend can make anybody the owner of this cluster, whoever takes over Kubelend included."
+            }
+        }
+    }
+
+    /// The one that giving a role needs.
+    pub fn of(role: &Role) -> Option<Self> {
+        match role {
+            Role::ClusterAdmin => Some(Self::ClusterAdmin),
+            Role::View | Role::Edit | Role::Admin | Role::Named(_) => None,
+        }
+    }
+}
