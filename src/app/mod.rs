@@ -124,6 +124,7 @@ async fn build(settings: &Settings) -> Result<Built, AppError> {
     let clock = Clock::System;
     folder(&settings.data_dir)?;
     let store = Store::open(settings.database_url.expose_secret()).await?;
+    store.begin_record(clock.now()).await?;
     let keyring = Arc::new(keys::open(settings, &store).await?);
     let instance: Arc<str> = store.instance_id().await?.into();
     let providers = providers(settings, &clock)?;

@@ -15,6 +15,7 @@ pub mod grant;
 pub mod id;
 pub mod identity;
 pub mod invitation;
+pub mod matrix;
 pub mod name;
 pub mod network;
 pub mod power;

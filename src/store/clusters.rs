@@ -11,7 +11,7 @@ use super::{
     AuditDraft, NewGrant, Store, StoreError,
     audit::About,
     db::{CHUNK, Tx, clash, parsed},
-    federation, grants, workspaces,
+    federation, grants, record, workspaces,
 };
 use crate::model::{
     claim_mapping::{ClaimMapping, UsernameClaim},
@@ -232,6 +232,7 @@ impl Store {
                 None => workspaces::own(tx, by, workspace_name, now).await?,
             };
             insert(tx, new, workspace, by, now).await?;
+            record::cluster_changed(tx, new.id, now).await?;
             if let Some(grant) = &new.owner_grant {
                 grants::insert(tx, grant, now).await?;
             }

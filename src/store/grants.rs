@@ -14,9 +14,11 @@ mod work;
 pub(super) use changes::{
     address_of, end, end_all, forget_bindings, give_to_person, rename_person, rename_provider, retry_all,
 };
+pub(super) use page::literal;
 pub use page::{GrantFilter, GrantPage};
 pub(super) use rows::{
-    GrantRow, GranteeColumns, email_key, key, keys_reaching, namespaces_text, person_key, role_of, role_text, scope_of,
+    GrantRow, GranteeColumns, email_key, key, keys_reaching, namespaces_text, origin_of, person_key, role_of,
+    role_text, scope_of,
 };
 pub use work::{DueGrant, Outcome};
 
@@ -65,8 +67,9 @@ pub struct NewGrant {
 pub(super) async fn insert(tx: &mut Tx, new: &NewGrant, now: Timestamp) -> Result<Grant, StoreError> {
     const SQL: &str = "INSERT INTO grants (id, cluster_id, namespaces, role, grantee_key, to_group, identity_id, \
          provider, grantee_name, grantee_search, origin, expires_at, created_by, created_at, state, state_since, \
-         attempts, next_attempt, revision, federated_id) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $14, 0, $16, 0, $17) \
+         attempts, next_attempt, revision, federated_id, grantee_sort) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $14, 0, $16, 0, $17, \
+         COALESCE((SELECT COALESCE(i.email_key, i.name_key, i.sub) FROM identities i WHERE i.id = $7), $10)) \
          ON CONFLICT DO NOTHING";
     let grant = pending(new, now);
     expire_same(tx, &grant, now).await?;

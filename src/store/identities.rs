@@ -8,7 +8,7 @@ use super::{
     AuditDraft, Store, StoreError,
     audit::About,
     db::{CHUNK, Tx, parsed, shown},
-    federation, grants, workspaces,
+    federation, grants, record, workspaces,
 };
 use crate::model::{
     audit::Actor,
@@ -211,6 +211,7 @@ async fn learn(
     if let Some(email) = &identity.email {
         for loser in take_email(tx, claims, email, identity.id).await? {
             grants_touched += grants::rename_person(tx, loser, now).await?;
+            record::person_renamed(tx, loser).await?;
         }
     }
     refresh(tx, &identity).await?;
@@ -219,6 +220,9 @@ async fn learn(
         || before.provider != identity.provider.as_str();
     if renamed {
         grants_touched += grants::rename_person(tx, identity.id, now).await?;
+    }
+    if renamed || identity.email.is_none() {
+        record::person_renamed(tx, identity.id).await?;
     }
     if let Some(email) = &identity.email {
         let email = email.normalised();

@@ -27,6 +27,7 @@ mod grants;
 mod identities;
 mod link_rules;
 mod links;
+mod matrix;
 mod opening;
 mod pages;
 mod sessions;

@@ -19,7 +19,7 @@ use crate::{
         AuditDraft, Store, StoreError,
         audit::About,
         db::{Tx, clash, parsed},
-        federation, grants, workspaces,
+        federation, grants, record, workspaces,
     },
 };
 
@@ -105,6 +105,7 @@ impl Store {
             if changed == 0 {
                 return Err(StoreError::NotFound);
             }
+            record::cluster_changed(tx, id, now).await?;
             audit.append(tx, About::Cluster(id), now).await
         })
     }
@@ -226,6 +227,7 @@ impl Store {
             }
             on!(tx, |db| sqlx::query(SQL).bind(id.to_string()).bind(to.to_string()).execute(db).await.map(drop))
                 .map_err(|e| clash(e, NAME_TAKEN))?;
+            record::cluster_changed(tx, id, now).await?;
             federation::place_cluster(tx, id, now).await?;
             audit.append(tx, About::Workspace(from), now).await?;
             audit.append(tx, About::Cluster(id), now).await
@@ -239,13 +241,15 @@ impl Store {
     /// holds a lease on one of its grants: an attempt that was begun before the removal may still post a binding, and its
     /// grant's row is all that knows of it.
     pub async fn finish_removals(&self, now: Timestamp, quiet: Duration) -> Result<u64, StoreError> {
-        // Grants, links, acceptances, checks, trusts and the credential go with their cluster. The first question is answered
-        // by an index while there is something left to do; the second looks at each grant once nothing is.
-        const SQL: &str = "DELETE FROM clusters WHERE removing IS NOT NULL AND NOT EXISTS \
+        // The first question is answered by an index while there is something left to do; the second looks at each grant once
+        // nothing is.
+        const DUE: &str = "UPDATE clusters SET removing = removing WHERE removing IS NOT NULL AND NOT EXISTS \
              (SELECT 1 FROM grants g WHERE g.cluster_id = clusters.id AND g.state <> 'removed') \
              AND (removing = 'leave' OR NOT EXISTS (SELECT 1 FROM grants q WHERE q.cluster_id = clusters.id \
                                                     AND (q.state_since > $2 OR q.leased_until > $1))) \
              RETURNING id, workspace_id, name";
+        // Grants, links, acceptances, checks, trusts and the credential go with their cluster.
+        const SQL: &str = "DELETE FROM clusters WHERE id = $1";
         const WAITING: &str = "SELECT (SELECT COUNT(*) FROM clusters WHERE removing IS NOT NULL) \
              + (SELECT COUNT(*) FROM workspaces WHERE removing IS NOT NULL)";
         // Asked every second and hardly ever true: look before becoming a writer.
@@ -254,17 +258,20 @@ impl Store {
             return Ok(0);
         }
         transact!(self, |tx| {
-            let gone: Vec<(String, String, String)> = on!(tx, |db| sqlx::query_as(SQL)
+            let due: Vec<(String, String, String)> = on!(tx, |db| sqlx::query_as(DUE)
                 .bind(now.millis())
                 .bind(now.minus(quiet).millis())
                 .fetch_all(db)
                 .await)?;
-            for (id, workspace, name) in &gone {
-                let about = About::Gone(parsed(id, "id of a cluster")?, parsed(workspace, "workspace of a cluster")?);
+            for (id, workspace, name) in &due {
+                let cluster = parsed(id, "id of a cluster")?;
+                record::cluster_going(tx, cluster, now).await?;
+                on!(tx, |db| sqlx::query(SQL).bind(id).execute(db).await.map(drop))?;
+                let about = About::Gone(cluster, parsed(workspace, "workspace of a cluster")?);
                 AuditDraft::by_kubelend(Action::ClusterRemoved, name.clone()).append(tx, about, now).await?;
             }
             workspaces::finish(tx, now).await?;
-            Ok(u64::try_from(gone.len()).unwrap_or(u64::MAX))
+            Ok(u64::try_from(due.len()).unwrap_or(u64::MAX))
         })
     }
 }

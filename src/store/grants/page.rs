@@ -82,7 +82,7 @@ impl GrantFilter {
 }
 
 /// Text that `LIKE … ESCAPE '\'` takes as it stands.
-fn literal(text: &str) -> String {
+pub(in crate::store) fn literal(text: &str) -> String {
     text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
 }
 

@@ -221,7 +221,7 @@ pub(super) fn origin_text(origin: Origin) -> String {
     }
 }
 
-fn origin_of(text: &str) -> Result<Origin, StoreError> {
+pub(in crate::store) fn origin_of(text: &str) -> Result<Origin, StoreError> {
     const WHAT: &str = "origin of a grant";
     match text.split_once(':') {
         None if text == "manual" => Ok(Origin::Manual),
