@@ -95,6 +95,8 @@ pub struct Column {
     pub from: Timestamp,
     /// Until when.
     pub to: Timestamp,
+    /// When it went, or moved elsewhere, or was called something else, if it did.
+    pub left_at: Option<Timestamp>,
 }
 
 impl Column {
@@ -181,6 +183,15 @@ impl Counted {
     /// Whether its end has come and its bindings may still stand.
     pub fn is_leaving(&self) -> bool {
         self.ended.is_some() && self.gone_at.is_none()
+    }
+
+    /// As it is known where the cluster was then: what became of it after the cluster had left is not told there.
+    #[must_use]
+    pub fn seen_from(mut self, column: &Column) -> Self {
+        let told = |at: &Timestamp| column.left_at.is_none_or(|left| *at <= left);
+        self.ended = self.ended.filter(|(at, _)| told(at));
+        self.gone_at = self.gone_at.filter(told);
+        self
     }
 
     /// Roles by how much they let do; the same on the whole cluster is more than in namespaces. Nobody knows how strong a ClusterRole

@@ -25,7 +25,7 @@ use crate::model::{
 /// How many columns a page has at most.
 const COLUMNS: usize = 8;
 /// How many rows.
-const ROWS: usize = 25;
+const ROWS: usize = 20;
 /// How many grants of each column are looked at for a page where not every one counts.
 const WINDOW: i64 = 5_000;
 /// How many grants of one holder are read at most.
@@ -217,9 +217,9 @@ impl Store {
         let mut rows: HashMap<String, (Holder, HashMap<ClusterId, Vec<Counted>>)> = HashMap::new();
         for row in self.counted_of(keys, as_of, &columns.iter().map(|c| c.cluster).collect::<Vec<_>>()).await? {
             let cluster = row.cluster()?;
-            if by_id.get(&cluster).is_some_and(|column| row.belongs(column)) {
+            if let Some(column) = by_id.get(&cluster).filter(|column| row.belongs(column)) {
                 let (_, cells) = rows.entry(row.grantee_key.clone()).or_insert_with(|| (row.holder(), HashMap::new()));
-                cells.entry(cluster).or_default().push(row.counted()?);
+                cells.entry(cluster).or_default().push(row.counted()?.seen_from(column));
             }
         }
         Ok(keys.iter().filter_map(|key| rows.remove(key)).collect())
@@ -254,13 +254,13 @@ impl Store {
         for chunk in keys.chunks(CHUNK) {
             let there: Vec<CountedRow> = read!(self, |db| {
                 let query = bind_ids!(sqlx::query_as(THERE), chunk).bind(from).bind(to).bind(overdue(as_of));
-                clusters.iter().fold(query, |query, id| query.bind(id)).bind(MOST).fetch_all(db).await
+                clusters.iter().fold(query, sqlx::query::QueryAs::bind).bind(MOST).fetch_all(db).await
             })?;
             found.extend(there);
             if !as_of.is_now() {
                 let gone: Vec<CountedRow> = read!(self, |db| {
                     let query = bind_ids!(sqlx::query_as(GONE), chunk).bind(from).bind(to);
-                    clusters.iter().fold(query, |query, id| query.bind(id)).bind(MOST).fetch_all(db).await
+                    clusters.iter().fold(query, sqlx::query::QueryAs::bind).bind(MOST).fetch_all(db).await
                 })?;
                 found.extend(gone);
             }
@@ -322,7 +322,7 @@ impl Store {
         }
         let each = |row: CountedRow| {
             let cursor = HolderCursor { sort: row.grantee_sort.clone(), key: row.grantee_key.clone() };
-            Ok((row.holder(), cursor, row.counted()?))
+            Ok((row.holder(), cursor, row.counted()?.seen_from(column)))
         };
         rows.into_iter().map(each).collect()
     }

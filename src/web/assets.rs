@@ -16,6 +16,7 @@ use tower_http::compression::CompressionLayer;
 use super::paths;
 
 const CSS: &str = include_str!("../../static/app.css");
+const MATRIX_CSS: &str = include_str!("../../static/matrix.css");
 const JS: &str = include_str!("../../static/app.js");
 const ICON: &str = include_str!("../../static/icon.svg");
 
@@ -25,6 +26,8 @@ pub struct Urls {
     hash: String,
     /// The stylesheet's.
     pub css: String,
+    /// What the matrix has besides.
+    pub matrix_css: String,
     /// The script's.
     pub js: String,
     /// The icon's.
@@ -35,12 +38,12 @@ pub struct Urls {
 pub fn urls() -> &'static Urls {
     static URLS: LazyLock<Urls> = LazyLock::new(|| {
         let mut crc = crc32fast::Hasher::new();
-        for text in [CSS, JS, ICON] {
+        for text in [CSS, MATRIX_CSS, JS, ICON] {
             crc.update(text.as_bytes());
         }
         let hash = format!("{:08x}", crc.finalize());
         let url = |file| paths::asset(&hash, file);
-        Urls { css: url("app.css"), js: url("app.js"), icon: url("icon.svg"), hash }
+        Urls { css: url("app.css"), matrix_css: url("matrix.css"), js: url("app.js"), icon: url("icon.svg"), hash }
     });
     &URLS
 }
@@ -53,6 +56,7 @@ pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
 async fn serve(Path((hash, file)): Path<(String, String)>) -> Response {
     let (kind, text) = match file.as_str() {
         "app.css" => ("text/css; charset=utf-8", CSS),
+        "matrix.css" => ("text/css; charset=utf-8", MATRIX_CSS),
         "app.js" => ("text/javascript; charset=utf-8", JS),
         "icon.svg" => ("image/svg+xml", ICON),
         _ => return (StatusCode::NOT_FOUND, "There is no such file.\n").into_response(),

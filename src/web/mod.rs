@@ -9,6 +9,7 @@ pub mod assets;
 pub mod attempts;
 pub mod browser_name;
 pub mod client_address;
+pub mod csv;
 pub mod diagnosis;
 pub mod errors;
 pub mod field_marks;
@@ -208,8 +209,9 @@ fn visitor_pages() -> Router<Parts> {
 /// Sets of clusters, and the people who look after them.
 fn workspace_pages() -> Router<Parts> {
     use pages::{
-        create_workspace, delete_workspace, federated, global_access, invitations, members, move_cluster, project,
-        projects, workspace_access, workspace_activity, workspace_overview, workspace_settings, workspaces,
+        create_workspace, delete_workspace, federated, global_access, invitations, matrix, matrix_csv, matrix_holder,
+        members, move_cluster, project, projects, workspace_access, workspace_activity, workspace_overview,
+        workspace_settings, workspaces,
     };
     use paths::pattern;
 
@@ -225,6 +227,12 @@ fn workspace_pages() -> Router<Parts> {
         .route(pattern::MOVE_CLUSTER, get(move_cluster::get).post(move_cluster::post))
         .route(paths::GLOBAL_ACCESS, get(global_access::get).post(global_access::post))
         .route(pattern::WORKSPACE_ACCESS, get(workspace_access::get).post(workspace_access::post))
+        .route(paths::MATRIX, get(matrix::everywhere))
+        .route(paths::MATRIX_CSV, get(matrix_csv::everywhere))
+        .route(pattern::HOLDER, get(matrix_holder::everywhere))
+        .route(pattern::WORKSPACE_MATRIX, get(matrix::of_workspace))
+        .route(pattern::WORKSPACE_MATRIX_CSV, get(matrix_csv::of_workspace))
+        .route(pattern::WORKSPACE_HOLDER, get(matrix_holder::of_workspace))
         .route(pattern::PROJECTS, get(projects::get).post(projects::post))
         .route(pattern::PROJECT, get(project::get).post(project::post))
         .route(pattern::CHANGE_PROJECT, post(project::change))

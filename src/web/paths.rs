@@ -41,6 +41,14 @@ pub const CLUSTERS: &str = "/clusters";
 pub const ADD_CLUSTER: &str = "/clusters/add";
 /// Who has a role on every cluster.
 pub const GLOBAL_ACCESS: &str = "/access";
+/// Who can reach which cluster, of all.
+pub const MATRIX: &str = "/matrix";
+/// The same as a file.
+pub const MATRIX_CSV: &str = "/matrix.csv";
+/// All that happened.
+pub const ALL_ACTIVITY: &str = "/activity";
+/// The same as a file.
+pub const ALL_ACTIVITY_CSV: &str = "/activity.csv";
 /// The workspaces that the person is a member of.
 pub const WORKSPACES: &str = "/workspaces";
 /// The form that makes one.
@@ -108,6 +116,14 @@ pub mod pattern {
     pub const FEDERATED: &str = "/federated/{grant}";
     /// Who has a role on all clusters of a workspace; POST grants.
     pub const WORKSPACE_ACCESS: &str = "/workspaces/{workspace}/access";
+    /// Who can reach which cluster of a workspace.
+    pub const WORKSPACE_MATRIX: &str = "/workspaces/{workspace}/matrix";
+    /// The same as a file.
+    pub const WORKSPACE_MATRIX_CSV: &str = "/workspaces/{workspace}/matrix.csv";
+    /// What whoever holds a grant can reach in a workspace.
+    pub const WORKSPACE_HOLDER: &str = "/workspaces/{workspace}/matrix/{grant}";
+    /// What whoever holds a grant can reach, of all.
+    pub const HOLDER: &str = "/matrix/{grant}";
     /// A workspace's projects; POST makes one.
     pub const PROJECTS: &str = "/workspaces/{workspace}/projects";
     /// One project; POST grants in it.
@@ -261,6 +277,8 @@ pub fn project(workspace: WorkspaceId, project: ProjectId) -> String {
 of_workspace! {
     /// Who has a role on all its clusters.
     workspace_access => WORKSPACE_ACCESS,
+    /// Who can reach which of its clusters.
+    workspace_matrix => WORKSPACE_MATRIX,
     /// Its projects.
     projects => PROJECTS,
     /// A workspace's overview.

@@ -94,10 +94,10 @@ async fn columns_and_rows_are_read_page_by_page_by_name(bed: Bed) {
     let first = bed.matrix(home, AsOf::Now(NOW)).await;
     let (columns, rows) = names(&first);
     assert_eq!(columns, ["down-1", "down-3", "down-5", "down-7", "down-9", "Up-0", "Up-2", "Up-4"]);
-    assert_eq!(rows, (0..25).map(|n| format!("group-{n:02}")).collect::<Vec<_>>());
+    assert_eq!(rows, (0..20).map(|n| format!("group-{n:02}")).collect::<Vec<_>>());
     let next = first.next_rows.expect("more rows");
     let second = bed.store.matrix(home, AsOf::Now(NOW), "", None, &next).await.unwrap();
-    assert_eq!(names(&second).1, (25..30).map(|n| format!("group-{n}")).collect::<Vec<_>>());
+    assert_eq!(names(&second).1, (20..30).map(|n| format!("group-{n}")).collect::<Vec<_>>());
     assert_eq!(second.next_rows, None);
     let beside = first.next_columns.expect("more columns");
     let beside = bed.store.matrix(home, AsOf::Now(NOW), "", Some(&beside), &HolderCursor::default()).await.unwrap();
@@ -280,7 +280,7 @@ async fn shortest(bed: &Bed, cluster: &Cluster, as_of: AsOf) -> Duration {
     let mut best = Duration::MAX;
     for n in 0..40 {
         let begun = std::time::Instant::now();
-        assert_eq!(bed.matrix(Some(cluster.workspace), as_of).await.rows.len(), 25);
+        assert_eq!(bed.matrix(Some(cluster.workspace), as_of).await.rows.len(), 20);
         if n >= 10 {
             best = best.min(begun.elapsed());
         }

@@ -9,6 +9,7 @@ use crate::{
     store::{
         Store, StoreError,
         db::{CHUNK, parsed},
+        record::FOREVER,
     },
 };
 
@@ -29,6 +30,7 @@ impl ColumnRow {
             name: self.name,
             from: as_of.from().max(Timestamp::from_millis(self.since)),
             to: as_of.to().min(Timestamp::from_millis(self.until)),
+            left_at: (self.until != FOREVER).then(|| Timestamp::from_millis(self.until)),
         })
     }
 }

@@ -23,7 +23,7 @@ macro_rules! next_in {
             $bound,
             " AND ($3 = '' OR g.grantee_sort LIKE $3 ESCAPE '\\' OR i.name_key LIKE $3 ESCAPE '\\') AND ",
             $counts,
-            " ORDER BY g.grantee_sort, g.grantee_key LIMIT 26) AS ",
+            " ORDER BY g.grantee_sort, g.grantee_key LIMIT 21) AS ",
             $name
         )
     };
@@ -49,7 +49,7 @@ macro_rules! rows_now {
             rows_now!("g", "$10", $bound),
             " UNION ALL ",
             rows_now!("h", "$11", $bound),
-            ") AS everybody GROUP BY sort, who ORDER BY sort, who LIMIT 26"
+            ") AS everybody GROUP BY sort, who ORDER BY sort, who LIMIT 21"
         )
     };
     ($name:literal, $cluster:literal, $bound:literal) => {
@@ -77,7 +77,7 @@ macro_rules! rows_then {
             rows_then!("g", "$23", "$24", "$25", $bound),
             " UNION ALL ",
             rows_then!("h", "$26", "$27", "$28", $bound),
-            ") AS everybody GROUP BY sort, who ORDER BY sort, who LIMIT 26"
+            ") AS everybody GROUP BY sort, who ORDER BY sort, who LIMIT 21"
         )
     };
     ($name:literal, $cluster:literal, $from:literal, $to:literal, $bound:literal) => {
@@ -160,7 +160,7 @@ impl Store {
         let sql = if as_of.is_now() { NOW } else { THEN };
         let end: Option<(String, String)> = read!(self, |db| {
             let query = sqlx::query_as(sql).bind(&begin.sort).bind(&begin.key).bind(WINDOW - 1);
-            ids.iter().fold(query, |query, id| query.bind(id)).fetch_optional(db).await
+            ids.iter().fold(query, sqlx::query::QueryAs::bind).fetch_optional(db).await
         })?;
         Ok(end.map(|(sort, key)| HolderCursor { sort, key }))
     }
@@ -178,7 +178,7 @@ impl Store {
         let sql = if end.is_some() { UP_TO } else { ALL };
         Ok(read!(self, |db| {
             let query = sqlx::query_as(sql).bind(&begin.sort).bind(&begin.key).bind(pattern);
-            let query = ids.iter().fold(query, |query, id| query.bind(id));
+            let query = ids.iter().fold(query, sqlx::query::QueryAs::bind);
             end.into_iter().fold(query, |query, end| query.bind(&end.sort).bind(&end.key)).fetch_all(db).await
         })?)
     }
@@ -248,7 +248,7 @@ impl Store {
         let mut found = Vec::new();
         for row in rows {
             if let Some(column) = by_id.get(&row.cluster()?).filter(|column| row.belongs(column)) {
-                found.push(Reached { column: column.clone(), grant: row.counted()? });
+                found.push(Reached { column: column.clone(), grant: row.counted()?.seen_from(column) });
             }
         }
         found.sort_by_key(|reached| {

@@ -118,6 +118,8 @@ pub enum Tab {
     Overview,
     /// Who has a role on all its clusters.
     Access,
+    /// Who can reach which of its clusters.
+    Matrix,
     /// Its projects.
     Projects,
     /// Who is what.
@@ -131,9 +133,10 @@ pub enum Tab {
 }
 
 impl Tab {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Overview,
         Self::Access,
+        Self::Matrix,
         Self::Projects,
         Self::Members,
         Self::Invitations,
@@ -145,6 +148,7 @@ impl Tab {
         match self {
             Self::Overview => "Overview",
             Self::Access => "Access",
+            Self::Matrix => "Matrix",
             Self::Projects => "Projects",
             Self::Members => "Members",
             Self::Invitations => "Invitations",
@@ -157,6 +161,7 @@ impl Tab {
         match self {
             Self::Overview => paths::workspace(workspace),
             Self::Access => paths::workspace_access(workspace),
+            Self::Matrix => paths::workspace_matrix(workspace),
             Self::Projects => paths::projects(workspace),
             Self::Members => paths::members(workspace),
             Self::Invitations => paths::invitations(workspace),
@@ -246,7 +251,10 @@ pub(super) mod tests {
             let head = Head::new(&workspace("Payments"), Tab::Members, all);
             head.tabs.iter().map(|t| t.label).collect::<Vec<_>>()
         };
-        assert_eq!(labels(false), ["Overview", "Access", "Projects", "Members", "Activity"]);
-        assert_eq!(labels(true), ["Overview", "Access", "Projects", "Members", "Invitations", "Activity", "Settings"]);
+        assert_eq!(labels(false), ["Overview", "Access", "Matrix", "Projects", "Members", "Activity"]);
+        assert_eq!(
+            labels(true),
+            ["Overview", "Access", "Matrix", "Projects", "Members", "Invitations", "Activity", "Settings"]
+        );
     }
 }
