@@ -20,6 +20,8 @@ pub mod health;
 pub mod labels;
 #[cfg(test)]
 mod link_tests;
+#[cfg(test)]
+mod matrix_tests;
 pub mod opened_links;
 pub mod pages;
 pub mod paths;

@@ -45,7 +45,7 @@ pub(super) async fn cluster(app: &TestApp, owner: &Identity) -> Cluster {
         trusts: vec![("dex".parse().unwrap(), ClaimMapping::default())],
         owner_grant: None,
     };
-    app.parts.store.add_cluster(&new, "Workspace", owner.id, audit(), NOW).await.unwrap()
+    app.parts.store.add_cluster(&new, "Workspace", owner.id, audit(), app.parts.clock.now()).await.unwrap()
 }
 
 #[tokio::test]

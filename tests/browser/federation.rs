@@ -99,6 +99,21 @@ impl Walk {
         self.alice.click("link", "Projects").await?;
         self.studio.look(&self.alice, "projects").await
     }
+
+    async fn matrix(&mut self) -> Result<()> {
+        self.alice.click("link", "Matrix").await?;
+        self.alice.find("heading", "Who can reach what").await?;
+        self.studio.look(&self.alice, "matrix").await?;
+        self.alice.click("link", "shop-team").await?;
+        self.alice.see("namespace shop").await?;
+        self.studio.look(&self.alice, "matrix-holder").await?;
+        self.alice.goto(&format!("{}/matrix?at=2026-11-01", self.house.kubelend.url())).await?;
+        self.alice.see("The record begins on").await?;
+        self.studio.look(&self.alice, "matrix-day").await?;
+        self.alice.click("link", "Everybody, today").await?;
+        self.alice.find("heading", "Matrix of all clusters").await?;
+        self.studio.look(&self.alice, "matrix-all").await
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,5 +123,6 @@ async fn every_page_of_wide_access_is_accessible_small_and_narrow() -> Result<()
     walk.clusters().await.context("clusters")?;
     walk.everywhere().await.context("everywhere")?;
     walk.workspace().await.context("workspace")?;
+    walk.matrix().await.context("matrix")?;
     walk.studio.verdict()
 }
