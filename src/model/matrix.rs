@@ -203,6 +203,7 @@ impl Counted {
             Some(Role::Named(_)) => 2,
             Some(Role::Edit) => 3,
             Some(Role::Admin) => 4,
+            Some(Role::ClusterAdmin) => 5,
         };
         (role, self.scope.is_whole_cluster())
     }
@@ -242,6 +243,7 @@ mod tests {
             counted(Some(Role::Edit), &[]),
             counted(Some(Role::Admin), &["shop"]),
             counted(Some(Role::Admin), &[]),
+            counted(Some(Role::ClusterAdmin), &[]),
         ];
         for n in 1..=order.len() {
             let mut some = order[..n].to_vec();

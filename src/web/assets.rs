@@ -1,6 +1,7 @@
-//! The stylesheet, the script and the icon, embedded in the binary. Their address holds a hash of their content, so browsers
-//! keep them for good. These alone are compressed on the wire: pages hold secrets beside what others typed, and the length
-//! of a compressed page would tell about the secrets (BREACH).
+//! The stylesheets (one for all pages, and one for the matrix alone, so that no other page carries it), the script and the icon,
+//! embedded in the binary. Their address holds a hash of their content, so browsers keep them for good. These alone are
+//! compressed on the wire: pages hold secrets beside what others typed, and the length of a compressed page would tell about the
+//! secrets (BREACH).
 
 use std::sync::LazyLock;
 

@@ -13,6 +13,7 @@ pub(crate) mod house;
 mod keys;
 mod links;
 mod main_job;
+mod matrix;
 mod outages;
 mod refusals;
 mod relay;

@@ -1,6 +1,8 @@
 //! `/matrix` and `/workspaces/{workspace}/matrix`: people and groups down, clusters across, a cell is the strongest role; today, or
 //! on any day. Whoever may look at a workspace sees its own, platform admins see all.
 
+use std::collections::HashMap;
+
 use askama::Template;
 use axum::{
     extract::{Query, State},
@@ -17,7 +19,7 @@ use crate::{
     model::{
         federation::WideScope,
         id::WorkspaceId,
-        matrix::{AsOf, ColumnCursor},
+        matrix::{AsOf, ColumnCursor, Holder},
         time::Timestamp,
     },
     store::{HolderCursor, MatrixPage, Store},
@@ -121,6 +123,8 @@ struct Named {
     name: String,
     /// Its access page, where it is there today.
     href: Option<String>,
+    /// Its workspace, where several are shown.
+    of: Option<String>,
 }
 
 struct Row {
@@ -157,9 +161,21 @@ async fn answer(place: Place, asked: Asked, store: &Store) -> Result<Response, P
     let columns = Some(&asked.col).filter(|c| !c.is_empty()).map(|c| c.parse()).transpose();
     let columns: Option<ColumnCursor> = columns.map_err(|_| PageError::not_found())?;
     let found = store.matrix(place.workspace, as_of, &asked.q, columns.as_ref(), &asked.rows()).await?;
+    let of = workspaces(&place, &found, store).await?;
     let note = note(as_of, store.record_since().await?);
     let wrong = read.err().map(|_| "Write a day as 2026-11-01. This is today.");
-    Ok(render(&page(place, asked, as_of, found, wrong, note)))
+    Ok(render(&page(place, asked, as_of, (found, of), wrong, note)))
+}
+
+/// What the workspaces of the columns are called, where they may differ.
+async fn workspaces(
+    place: &Place,
+    found: &MatrixPage,
+    store: &Store,
+) -> Result<HashMap<WorkspaceId, String>, PageError> {
+    let ids: Vec<WorkspaceId> =
+        found.columns.iter().map(|c| c.workspace).filter(|_| place.workspace.is_none()).collect();
+    Ok(store.workspaces(&ids).await?.into_iter().map(|w| (w.id, w.name)).collect())
 }
 
 /// What is not known of days before the record began.
@@ -184,13 +200,13 @@ fn page(
     place: Place,
     asked: Asked,
     as_of: AsOf,
-    found: MatrixPage,
+    (found, of): (MatrixPage, HashMap<WorkspaceId, String>),
     wrong: Option<&'static str>,
     note: Option<String>,
 ) -> Page {
     let here = place.here;
     let column: Option<ColumnCursor> = asked.col.parse().ok();
-    let row = |(holder, cells): &(crate::model::matrix::Holder, std::collections::HashMap<_, Vec<_>>)| {
+    let row = |(holder, cells): &(Holder, HashMap<_, Vec<_>>)| {
         let cells: Vec<Option<Cell>> =
             found.columns.iter().map(|c| cells.get(&c.cluster).and_then(|grants| cell(grants))).collect();
         let any = cells.iter().flatten().map(|cell| cell.id.to_string()).next().unwrap_or_default();
@@ -210,7 +226,11 @@ fn page(
         columns: found
             .columns
             .into_iter()
-            .map(|c| Named { href: as_of.is_now().then(|| paths::access(c.cluster)), name: c.name })
+            .map(|c| Named {
+                href: as_of.is_now().then(|| paths::access(c.cluster)),
+                of: of.get(&c.workspace).cloned(),
+                name: c.name,
+            })
             .collect(),
         css: &assets::urls().matrix_css,
         frame: place.frame,
@@ -228,7 +248,7 @@ pub(super) mod tests {
     use crate::{
         model::{
             id::ClusterId,
-            matrix::{Column, Holder, HolderKind},
+            matrix::{Column, HolderKind},
         },
         web::pages::{
             matrix_cells::tests::counted,
@@ -270,7 +290,8 @@ pub(super) mod tests {
             now: NOW,
         };
         let note = note(as_of, Some(NOW));
-        page(place, asked, as_of, found, None, note).render().unwrap()
+        let of = found.columns.iter().filter(|_| !inside).map(|c| (c.workspace, HOSTILE.to_owned())).collect();
+        page(place, asked, as_of, (found, of), None, note).render().unwrap()
     }
 
     pub(in crate::web) fn samples() -> Vec<(&'static str, String)> {

@@ -33,7 +33,7 @@ pub(super) struct Cell {
 pub(super) fn cell(grants: &[Counted]) -> Option<Cell> {
     let best = strongest(grants)?;
     let mut class = String::from(match &best.role {
-        Some(role @ (Role::View | Role::Edit | Role::Admin)) => role.as_str(),
+        Some(role @ (Role::View | Role::Edit | Role::Admin | Role::ClusterAdmin)) => role.as_str(),
         Some(Role::Named(_)) => "named",
         None => "none",
     });
