@@ -105,13 +105,14 @@ async fn open_sqlite(url: &str) -> Result<Pool, StoreError> {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY);
-    create_private(options.get_filename()).map_err(sqlx::Error::Io)?;
+    let alone = make_alone(options.get_filename()).await.map_err(sqlx::Error::Io)?;
     let pool = || SqlitePoolOptions::new().acquire_timeout(ACQUIRE);
     let write = pool().max_connections(1).connect_with(options.clone()).await?;
     // sqlx takes no lock for SQLite's migrations, so they run inside a transaction that excludes other writers.
     let mut tx: Transaction<'_, sqlx::Sqlite> = write.begin_with("BEGIN IMMEDIATE").await?;
     migrator().run_direct(None, &mut *tx, false).await?;
     tx.commit().await?;
+    drop(alone);
     let options = options.pragma("query_only", "ON");
     let read = pool().max_connections(SQLITE_READERS).connect_with(options).await?;
     Ok(Pool::Sqlite { read, write })
@@ -133,6 +134,25 @@ async fn open_postgres(url: &str) -> Result<Pool, StoreError> {
     Ok(Pool::Postgres(pool))
 }
 
+/// Makes the file, and holds its folder until what is given back is dropped, or this process ends.
+///
+/// SQLite cannot wait while it turns a file to WAL: of two processes that do so at once, one is told that the database is
+/// locked, whatever its busy timeout. So one process after the other opens it.
+async fn make_alone(path: &Path) -> io::Result<fs::File> {
+    let path = path.to_owned();
+    let made = tokio::task::spawn_blocking(move || {
+        create_private(&path)?;
+        let folder = fs::File::open(folder_of(&path))?;
+        folder.lock()?;
+        Ok(folder)
+    });
+    made.await.map_err(io::Error::other)?
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Makes the file, and its folder, for their owner alone; SQLite gives its journal the mode of the file.
 fn create_private(path: &Path) -> io::Result<()> {
     let mut folder = fs::DirBuilder::new();
@@ -145,9 +165,7 @@ fn create_private(path: &Path) -> io::Result<()> {
         folder.mode(0o700);
         file.mode(0o600);
     }
-    if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-        folder.create(parent)?;
-    }
+    folder.create(folder_of(path))?;
     match file.open(path) {
         Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
         _ => Ok(()),
