@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use tokio::time::{Instant, sleep, timeout_at};
 
 /// How long to wait between two questions.
-const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Asks until the answer is `Ok`, and after `within` fails with the last answer's reason.
 pub async fn eventually<T, F, Fut>(what: &str, within: Duration, mut ask: F) -> Result<T>

@@ -57,7 +57,7 @@ impl Walk {
 
     async fn everywhere(&mut self) -> Result<()> {
         self.alice.click("link", "Workspaces").await?;
-        self.alice.click("link", "Global access").await?;
+        self.alice.follow("link", "Global access").await?;
         self.studio.look(&self.alice, "global-access-empty").await?;
         self.give("Group", "sre", "admin", "on call").await?;
         self.studio.look(&self.alice, "global-access").await?;
@@ -80,7 +80,7 @@ impl Walk {
         self.give("User", LONG_EMAIL, "edit", "looks after the payments of the night until the release").await?;
         self.give("Group", "devs", "view", "").await?;
         self.studio.look(&self.alice, "workspace-access").await?;
-        self.alice.click("link", "Projects").await?;
+        self.alice.follow("link", "Projects").await?;
         self.studio.look(&self.alice, "projects-empty").await?;
         self.alice.fill("Name", "Online shop").await?;
         self.alice.fill("Namespace", "shop").await?;
@@ -96,7 +96,7 @@ impl Walk {
         self.alice.click("link", "Remove project").await?;
         self.alice.see("Online shop goes").await?;
         self.studio.look(&self.alice, "project-remove").await?;
-        self.alice.click("link", "Projects").await?;
+        self.alice.follow("link", "Projects").await?;
         self.studio.look(&self.alice, "projects").await
     }
 

@@ -58,21 +58,32 @@ impl Studio {
         }
         for (scheme, word) in SCHEMES {
             browser.set_color_scheme(scheme).await?;
-            for broken in browser.axe().await? {
+            let broken = match scheme {
+                ColorScheme::Light => browser.axe().await?,
+                ColorScheme::Dark => browser.axe_of_colors().await?,
+            };
+            for broken in broken {
                 let places: Vec<String> = broken.nodes.iter().map(|n| format!("{} {}", n.html, n.summary)).collect();
                 self.problems.push(format!("{name}, {word}: {} ({}): {}", broken.id, broken.help, places.join("; ")));
             }
-            for (width, tallest) in WIDTHS {
-                browser.set_viewport(width, 800).await?;
-                self.narrow(browser, name, width).await?;
-                if let Some(folder) = self.pictures.as_ref().filter(|_| (self.taken)(width, word)) {
-                    let file = folder.join(format!("{name}-{width}-{word}.png"));
-                    fs::write(file, picture(browser, width, tallest).await?)?;
-                }
-            }
-            browser.set_viewport(1440, 900).await?;
         }
+        for (width, tallest) in WIDTHS {
+            browser.set_viewport(width, 800).await?;
+            self.narrow(browser, name, width).await?;
+            self.photograph(browser, name, width, tallest).await?;
+        }
+        browser.set_viewport(1440, 900).await?;
         browser.set_color_scheme(ColorScheme::Light).await
+    }
+
+    async fn photograph(&self, browser: &Browser, name: &str, width: u32, tallest: u32) -> Result<()> {
+        let Some(folder) = &self.pictures else { return Ok(()) };
+        for (scheme, word) in SCHEMES.into_iter().filter(|(_, word)| (self.taken)(width, word)) {
+            browser.set_color_scheme(scheme).await?;
+            let file = folder.join(format!("{name}-{width}-{word}.png"));
+            fs::write(file, picture(browser, width, tallest).await?)?;
+        }
+        Ok(())
     }
 
     /// What is wider than the window is named, so that it need not be searched for.

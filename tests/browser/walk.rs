@@ -84,7 +84,7 @@ impl Walk {
     async fn clusters(&mut self) -> Result<()> {
         self.alice = owner(&self.house, BrowserOptions::default()).await?;
         self.studio.look(&self.alice, "clusters-empty").await?;
-        self.alice.click("link", "Add cluster").await?;
+        self.alice.follow("link", "Add cluster").await?;
         self.studio.look(&self.alice, "add-cluster").await?;
         self.alice.fill("Name", "Staging (EU)").await?;
         let refused = "apiVersion: v1\nkind: Config\nusers:\n- name: me\n  user:\n    exec:\n      command: aws\n";
@@ -110,7 +110,7 @@ impl Walk {
         self.alice.click("link", "Access").await?;
         self.alice.fill("Name", "bob@acme.example").await?;
         self.alice.find("combobox", "Namespaces").await?.fill("Not a namespace!").await?;
-        self.alice.click("button", "Grant").await?;
+        self.alice.follow("button", "Grant").await?;
         self.studio.look(&self.alice, "access-errors").await?;
         self.alice.click("link", "Access").await?;
         for (kind, name, role, namespaces, expires) in [
@@ -125,7 +125,7 @@ impl Walk {
 
     /// The share link's way through its maker's and its visitor's hands.
     async fn lending(&mut self) -> Result<()> {
-        self.alice.click("link", "Share links").await?;
+        self.alice.follow("link", "Share links").await?;
         self.studio.look(&self.alice, "links-empty").await?;
         self.alice.fill("Only for", "bob@acme@example").await?;
         self.alice.fill("Uses", "many").await?;
@@ -146,7 +146,7 @@ impl Walk {
         self.bob.sign_in_at_dex(&bob).await?;
         self.bob.find("heading", "Shared with me").await?;
         self.studio.look(&self.bob, "shared-empty").await?;
-        self.bob.click("link", "Clusters").await?;
+        self.bob.follow("link", "Clusters").await?;
         self.studio.look(&self.bob, "clusters-guest").await?;
         self.bob.click("button", "Sign out").await?;
         // An address typed before the answer to a form has come would be overtaken by it.
@@ -168,7 +168,7 @@ impl Walk {
     /// What bob holds: nothing, then two files, and taking them back.
     async fn held(&mut self) -> Result<()> {
         let here = self.bob.url().await?;
-        self.bob.click("link", "My devices").await?;
+        self.bob.follow("link", "My devices").await?;
         self.studio.look(&self.bob, "own-devices-empty").await?;
         self.bob.goto(&here).await?;
         self.bob.click("link", "Download kubeconfig").await?;
@@ -183,11 +183,11 @@ impl Walk {
         let (_, file) = self.bob.take_download().await?;
         anyhow::ensure!(file.contains("oidc-login") && !file.contains("token:"), "{file}");
         self.studio.look(&self.bob, "kubeconfig-kubelogin").await?;
-        self.bob.click("link", "My devices").await?;
+        self.bob.follow("link", "My devices").await?;
         self.studio.look(&self.bob, "own-devices").await?;
-        self.bob.click("link", "Sessions").await?;
+        self.bob.follow("link", "Sessions").await?;
         self.studio.look(&self.bob, "sessions").await?;
-        self.bob.click("link", "Claims").await?;
+        self.bob.follow("link", "Claims").await?;
         self.studio.look(&self.bob, "claims").await?;
         self.bob.click("link", "Kubeconfigs").await?;
         self.bob.click("button", "Take all back").await?;
@@ -217,7 +217,7 @@ impl Walk {
         self.alice.click("link", "production").await?;
         self.alice.see("The cluster does not know Dex").await?;
         self.studio.look(&self.alice, "overview-waits").await?;
-        self.bob.click("link", "Shared with me").await?;
+        self.bob.follow("link", "Shared with me").await?;
         self.studio.look(&self.bob, "shared").await?;
         self.bob.click("link", "Leave production").await?;
         self.bob.find("heading", "Leave production?").await?;
@@ -236,9 +236,9 @@ impl Walk {
     async fn managing(&mut self) -> Result<()> {
         self.alice.goto(&self.address("/clusters")).await?;
         self.studio.look(&self.alice, "clusters").await?;
-        self.alice.click("link", "staging").await?;
+        self.alice.follow("link", "staging").await?;
         self.studio.look(&self.alice, "overview").await?;
-        self.alice.click("link", "Access").await?;
+        self.alice.follow("link", "Access").await?;
         self.studio.look(&self.alice, "access").await?;
         self.accept(&self.link, person(LONG_EMAIL, &[]).await?).await?;
         for (tab, name) in [
@@ -248,11 +248,11 @@ impl Walk {
             ("Activity", "activity"),
             ("Settings", "settings"),
         ] {
-            self.alice.click("link", tab).await?;
+            self.alice.follow("link", tab).await?;
             self.studio.look(&self.alice, name).await?;
         }
         self.alice.click("link", "Devices").await?;
-        self.alice.click("button", "Take all back").await?;
+        self.alice.follow("button", "Take all back").await?;
         self.studio.look(&self.alice, "devices-revoke").await?;
         self.alice.click("link", "Share links").await?;
         self.alice.click("link", "Show link").await?;
@@ -282,7 +282,7 @@ impl Walk {
         self.dex.stop().await?;
         self.house.kubelend.restart().await?;
         self.bob.goto(&self.address("/sign-in")).await?;
-        self.bob.click("link", "Sign in with Dex").await?;
+        self.bob.follow("link", "Sign in with Dex").await?;
         self.studio.look(&self.bob, "provider-down").await?;
         eventually("the hint", Duration::from_secs(10), async || {
             self.bob.goto(&self.address("/sign-in")).await?;

@@ -39,9 +39,9 @@ impl Walk {
     }
 
     async fn making(&mut self) -> Result<()> {
-        self.bob.click("link", "Workspaces").await?;
+        self.bob.follow("link", "Workspaces").await?;
         self.studio.look(&self.bob, "workspaces-guest").await?;
-        self.alice.click("link", "Workspaces").await?;
+        self.alice.follow("link", "Workspaces").await?;
         self.studio.look(&self.alice, "workspaces-empty").await?;
         self.create("Staging of the shop").await?;
         self.create("Payments").await?;
@@ -68,7 +68,7 @@ impl Walk {
             self.alice.click("button", "Add cluster").await?;
             checked(&self.alice).await?;
         }
-        self.alice.click("link", "Clusters").await?;
+        self.alice.follow("link", "Clusters").await?;
         self.studio.look(&self.alice, "clusters-workspaces").await
     }
 
@@ -92,20 +92,20 @@ impl Walk {
             row(&self.alice, name).await?;
         }
         self.studio.look(&self.alice, "members").await?;
-        row(&self.alice, "bob@acme.example").await?.find("button", "Change role").await?.click().await?;
+        row(&self.alice, "bob@acme.example").await?.find("button", "Change role").await?.follow().await?;
         self.studio.look(&self.alice, "members-change").await?;
         row(&self.alice, "bob@acme.example").await?.find("button", "Remove").await?.click().await?;
         self.alice.see("By a group that they are in, they stay a viewer here.").await?;
         self.studio.look(&self.alice, "members-remove").await?;
-        self.bob.click("link", "Workspaces").await?;
+        self.bob.follow("link", "Workspaces").await?;
         self.studio.look(&self.bob, "workspaces-member").await?;
         self.bob.click("link", "Payments").await?;
-        self.bob.click("link", "Members").await?;
+        self.bob.follow("link", "Members").await?;
         self.studio.look(&self.bob, "members-editor").await
     }
 
     async fn inviting(&mut self) -> Result<()> {
-        self.alice.click("link", "Invitations").await?;
+        self.alice.follow("link", "Invitations").await?;
         self.studio.look(&self.alice, "invitations-empty").await?;
         self.alice.select("Role", "owner").await?;
         self.alice.click("button", "Create invitation").await?;
@@ -124,15 +124,15 @@ impl Walk {
     }
 
     async fn managing(&mut self) -> Result<()> {
-        self.alice.click("link", "Workspaces").await?;
+        self.alice.follow("link", "Workspaces").await?;
         self.studio.look(&self.alice, "workspaces").await?;
-        self.alice.click("link", "Payments").await?;
+        self.alice.follow("link", "Payments").await?;
         self.studio.look(&self.alice, "workspace").await?;
         for (tab, name) in [("Activity", "workspace-activity"), ("Settings", "workspace-settings")] {
-            self.alice.click("link", tab).await?;
+            self.alice.follow("link", tab).await?;
             self.studio.look(&self.alice, name).await?;
         }
-        self.alice.click("link", "Delete workspace").await?;
+        self.alice.follow("link", "Delete workspace").await?;
         self.studio.look(&self.alice, "workspace-delete").await?;
         self.alice.click("link", "Overview").await?;
         self.alice.click("link", "production").await?;

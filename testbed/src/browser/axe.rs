@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Browser;
 use crate::programs::Programs;
@@ -42,11 +42,26 @@ impl Browser {
     /// What axe-core finds wrong with the page as it is now. Its script comes in through the driver, past the page's
     /// Content-Security-Policy.
     pub async fn axe(&self) -> Result<Vec<Violation>> {
-        self.execute(&format!("{}; return null", axe_source()?), Vec::new()).await.context("load axe-core")?;
+        self.axe_with(json!({})).await
+    }
+
+    /// The same of what colours can break alone: the rest of a page is the same in each colour scheme.
+    pub async fn axe_of_colors(&self) -> Result<Vec<Violation>> {
+        self.axe_with(json!({ "runOnly": ["color-contrast", "link-in-text-block"] })).await
+    }
+
+    async fn axe_with(&self, mut options: Value) -> Result<Vec<Violation>> {
+        // Half a megabyte: once for a page, however often it is asked.
+        if self.execute("return typeof axe", Vec::new()).await? == "undefined" {
+            self.execute(&format!("{}; return null", axe_source()?), Vec::new()).await.context("load axe-core")?;
+        }
+        options["resultTypes"] = json!(["violations"]);
+        // There is nothing to fetch beforehand, and the page's policy would refuse it.
+        options["preload"] = json!(false);
         let script = "const done = arguments[arguments.length - 1];
-            axe.run(document, { resultTypes: ['violations'] })
+            axe.run(document, arguments[0])
                 .then(result => done(result.violations), error => done(String(error)));";
-        let result = self.driver.post("execute/async", json!({ "script": script, "args": [] })).await?;
+        let result = self.driver.post("execute/async", json!({ "script": script, "args": [options] })).await?;
         serde_json::from_value(result.clone()).with_context(|| format!("axe-core said {result}"))
     }
 }

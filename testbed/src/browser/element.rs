@@ -3,7 +3,8 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::Browser;
+use super::{Browser, PATIENCE};
+use crate::eventually;
 
 /// WebDriver's key for references to elements.
 const REFERENCE: &str = "element-6066-11e4-a52e-4f735466cecf";
@@ -44,6 +45,19 @@ impl<'a> Element<'a> {
     /// that the click opens.
     pub async fn click(&self) -> Result<()> {
         self.post("click", json!({})).await.map(drop)
+    }
+
+    /// Clicks what leads to another page, and waits until that is there. A click alone may come back while the old page still
+    /// stands.
+    pub async fn follow(&self) -> Result<()> {
+        self.browser.execute("window.isLeft = true", Vec::new()).await?;
+        self.click().await?;
+        let there = "return !window.isLeft && document.readyState === 'complete'";
+        eventually("another page", PATIENCE, || async {
+            ensure!(self.browser.execute(there, Vec::new()).await? == true, "the page is still the one that was left");
+            Ok(())
+        })
+        .await
     }
 
     /// Replaces what a text field holds.

@@ -122,6 +122,11 @@ impl Browser {
         self.use_current(role, name, async |found| found.click().await).await
     }
 
+    /// Finds what leads to another page, clicks, and waits until that page is there.
+    pub async fn follow(&self, role: &str, name: &str) -> Result<()> {
+        self.use_current(role, name, async |found| found.follow().await).await
+    }
+
     /// Fills the text field with this label.
     pub async fn fill(&self, label: &str, text: &str) -> Result<()> {
         self.use_current("textbox", label, async |found| found.fill(text).await).await
