@@ -65,17 +65,20 @@ impl Observer {
         self.clients.client(cluster.id, BOUND).await
     }
 
-    /// Labels can be forged, so the name must fit the grant that the label claims as well.
     fn made(&self, found: &FoundBinding) -> bool {
+        self.made_for(found).is_some()
+    }
+
+    /// The grant that this Kubelend made it for. Labels can be forged, so the name must fit the grant that the label claims as well.
+    pub(super) fn made_for(&self, found: &FoundBinding) -> Option<GrantId> {
         let label = |key: &str| found.labels.get(key).map(String::as_str);
-        let named = label(bindings::GRANT_LABEL)
-            .and_then(|id| id.parse::<GrantId>().ok())
-            .is_some_and(|id| bindings::binding_name(id) == found.name);
-        named && label(bindings::OWNER_LABEL) == Some(&*self.instance)
+        let named = label(bindings::GRANT_LABEL)?.parse().ok().filter(|id| bindings::binding_name(*id) == found.name);
+        named.filter(|_| label(bindings::OWNER_LABEL) == Some(&*self.instance))
     }
 }
 
-fn kubernetes_own(found: &FoundBinding) -> bool {
+/// Whether Kubernetes makes it for itself.
+pub(super) fn kubernetes_own(found: &FoundBinding) -> bool {
     found.name.starts_with("system:") || found.labels.contains_key(BOOTSTRAPPING)
 }
 

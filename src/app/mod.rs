@@ -14,8 +14,8 @@ use tokio::sync::watch;
 
 use crate::{
     access::{
-        Applier, Clusters, Devices, Diagnoser, Federation, Gate, Grants, Invitations, Kubeconfigs, Links, Observer,
-        OwnClients, Probe, Relay, RelaySettings, SignIns, Upstreams, Workspaces,
+        Applier, Clusters, Devices, Diagnoser, Federation, Gate, Grants, Insight, Invitations, Kubeconfigs, Links,
+        Observer, OwnClients, Probe, Relay, RelaySettings, SignIns, Upstreams, Workspaces,
     },
     clock::Clock,
     config::{self, Settings},
@@ -136,6 +136,7 @@ async fn build(settings: &Settings) -> Result<Built, AppError> {
     let gate = Gate::new(store.clone(), Arc::new(policy(settings)), clock.clone());
     let relay = Relay::new(store.clone(), upstreams.clone(), gate.clone(), relay_settings(settings), clock.clone());
     let observer = Observer::new(clients.clone(), instance);
+    let insight = Insight::new(clients.clone(), observer.clone(), store.clone());
     let parts = web::Parts {
         gate,
         sign_ins: SignIns::new(store.clone(), keyring.clone(), upstreams.clone(), clock.clone()),
@@ -157,6 +158,7 @@ async fn build(settings: &Settings) -> Result<Built, AppError> {
         devices: Devices::new(store.clone(), clock.clone()),
         relay,
         observer,
+        insight,
         sessions: SessionStore::new(store.clone(), keyring.clone(), clock.clone()),
         store: store.clone(),
         providers,

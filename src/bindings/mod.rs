@@ -4,7 +4,9 @@
 //! installation. What bears the name without being ours is never touched: that is a conflict, and said.
 
 mod apply;
+mod effective;
 mod wanted;
 
 pub use apply::{ApplyError, ensure, ensure_absent};
+pub use effective::{Rbac, Way, one_name};
 pub use wanted::{GRANT_LABEL, MANAGED_BY_LABEL, OWNER_LABEL, binding_name, wanted};

@@ -79,7 +79,8 @@ fn is_markup(body: &[u8]) -> bool {
     body.trim_ascii_start().starts_with(b"<")
 }
 
-fn clean(message: &str) -> String {
+/// Foreign words for a page: cut, and without control characters.
+pub(super) fn clean(message: &str) -> String {
     let plain: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_MESSAGE).collect();
     if plain.trim().is_empty() { "it gives no reason".into() } else { plain }
 }

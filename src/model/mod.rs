@@ -21,6 +21,8 @@ pub mod network;
 pub mod power;
 pub mod project;
 pub mod provider;
+pub mod questions;
+pub mod rbac;
 pub mod role;
 pub mod scope;
 pub mod session;

@@ -52,8 +52,8 @@ use url::Url;
 
 use crate::{
     access::{
-        Clusters, Devices, Diagnoser, Federation, Gate, Grants, Invitations, Kubeconfigs, Links, Observer, Relay,
-        SignIns, Workspaces,
+        Clusters, Devices, Diagnoser, Federation, Gate, Grants, Insight, Invitations, Kubeconfigs, Links, Observer,
+        Relay, SignIns, Workspaces,
     },
     clock::Clock,
     crypto::Keyring,
@@ -98,6 +98,8 @@ pub struct Parts {
     pub providers: Providers,
     /// For display only: foreign bindings, namespaces, rules of roles.
     pub observer: Observer,
+    /// For display only: what somebody can do, and who can do something.
+    pub insight: Insight,
     /// For the cookie of a sign-in attempt, and the session cookie's key.
     pub keyring: Arc<Keyring>,
     /// The time.
@@ -147,6 +149,7 @@ parts! {
     store: Store,
     providers: Providers,
     observer: Observer,
+    insight: Insight,
     keyring: Arc<Keyring>,
     clock: Clock,
     limits: Arc<RateLimits>,
@@ -244,7 +247,9 @@ fn workspace_pages() -> Router<Parts> {
 
 /// What people see who lend.
 fn owner_pages() -> Router<Parts> {
-    use pages::{access, activity, add_cluster, clusters, credentials, devices, link, links, overview, settings};
+    use pages::{
+        access, activity, add_cluster, can, clusters, credentials, devices, link, links, overview, settings, who_can,
+    };
     use paths::pattern;
 
     Router::new()
@@ -253,6 +258,8 @@ fn owner_pages() -> Router<Parts> {
         .route(pattern::CLUSTER, get(overview::get))
         .route(pattern::CHECK, post(overview::check))
         .route(pattern::ACCESS, get(access::get).post(access::post))
+        .route(pattern::CAN, get(can::get))
+        .route(pattern::WHO_CAN, get(who_can::get))
         .route(pattern::REVOKE_GRANT, get(access::ask_remove).post(access::remove))
         .route(pattern::LINKS, get(links::get).post(links::post))
         .route(pattern::LINK, get(link::get).post(link::post))

@@ -74,6 +74,10 @@ pub mod pattern {
     pub const CHECK: &str = "/clusters/{cluster}/check";
     /// Its access page; POST grants.
     pub const ACCESS: &str = "/clusters/{cluster}/access";
+    /// What somebody can do there.
+    pub const CAN: &str = "/clusters/{cluster}/can";
+    /// Who can do something there.
+    pub const WHO_CAN: &str = "/clusters/{cluster}/who-can";
     /// Takes a grant back (POST; GET asks first).
     pub const REVOKE_GRANT: &str = "/clusters/{cluster}/access/{grant}/remove";
     /// Its share links; POST makes one.
@@ -198,6 +202,30 @@ pub fn landing(token: &str) -> String {
 /// A share link that was opened in this browser.
 pub fn accept(handle: &str) -> String {
     fill(pattern::ACCEPT, &[("handle", encode(handle))])
+}
+
+/// What somebody can do on a cluster, with a query that says who.
+pub fn can(cluster: ClusterId, query: &[(&str, &str)]) -> String {
+    asked(pattern::CAN, cluster, query)
+}
+
+/// Who can do something on a cluster, with a query that says what.
+pub fn who_can(cluster: ClusterId, query: &[(&str, &str)]) -> String {
+    asked(pattern::WHO_CAN, cluster, query)
+}
+
+/// The address of a page of a cluster, as another page of the same cluster can write it: much shorter where a table has many.
+pub fn beside(address: &str) -> String {
+    let page = address.strip_prefix("/clusters/").and_then(|rest| rest.split_once('/'));
+    page.map_or(address, |(_, page)| page).to_owned()
+}
+
+fn asked(pattern: &str, cluster: ClusterId, query: &[(&str, &str)]) -> String {
+    let path = fill(pattern, &[("cluster", cluster.to_string())]);
+    let mut text = url::form_urlencoded::Serializer::new(String::new());
+    text.extend_pairs(query.iter().filter(|(_, value)| !value.is_empty()));
+    let text = text.finish();
+    if text.is_empty() { path } else { format!("{path}?{text}") }
 }
 
 /// Takes a grant back.

@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{
     access::{
-        Applier, Clusters, Devices, Diagnoser, Federation, Gate, Grants, Invitations, Kubeconfigs, Links, Observer,
-        OwnClients, Probe, Relay, RelaySettings, SignIns, Upstreams, Workspaces,
+        Applier, Clusters, Devices, Diagnoser, Federation, Gate, Grants, Insight, Invitations, Kubeconfigs, Links,
+        Observer, OwnClients, Probe, Relay, RelaySettings, SignIns, Upstreams, Workspaces,
     },
     clock::Clock,
     crypto::{self, Keyring},
@@ -205,6 +205,7 @@ fn parts(store: Store, clock: Clock, ids: &[&str]) -> Parts {
     };
     let relay = Relay::new(store.clone(), upstreams.clone(), gate.clone(), Arc::new(relay_settings), clock.clone());
     let observer = Observer::new(clients.clone(), instance);
+    let insight = Insight::new(clients.clone(), observer.clone(), store.clone());
     Parts {
         gate,
         diagnoser: Diagnoser::new(
@@ -227,6 +228,7 @@ fn parts(store: Store, clock: Clock, ids: &[&str]) -> Parts {
         kubeconfigs: Kubeconfigs::new(store.clone(), keyring.clone(), relay, providers.clone(), clock.clone()),
         sessions: SessionStore::new(store.clone(), keyring.clone(), clock.clone()),
         observer,
+        insight,
         store,
         providers,
         keyring,

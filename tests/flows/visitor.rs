@@ -261,13 +261,14 @@ impl Visitor {
     }
 
     async fn send(&mut self, filled: Filled) -> Result<&Page> {
-        let url = self.page.url.join(&filled.action)?;
+        let mut url = self.page.url.join(&filled.action)?;
+        if filled.method == Method::GET {
+            url.query_pairs_mut().clear().extend_pairs(&filled.fields);
+        }
         let origin = self.base.origin().ascii_serialization();
         let request = self.http.request(filled.method.clone(), url.clone()).header("origin", origin);
         let request = if filled.method == Method::GET {
-            let mut with_query = url.clone();
-            with_query.query_pairs_mut().clear().extend_pairs(&filled.fields);
-            self.http.get(with_query)
+            self.http.get(url.clone())
         } else if filled.multipart {
             let form =
                 filled.fields.into_iter().fold(multipart::Form::new(), |form, (name, value)| form.text(name, value));

@@ -3,6 +3,7 @@
 mod bindings;
 mod client;
 mod connect;
+mod effective;
 
 use std::{sync::Arc, time::Duration};
 

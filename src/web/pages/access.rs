@@ -37,7 +37,7 @@ use crate::{
 };
 
 /// How many grants a page lists.
-const A_PAGE: u32 = 40;
+const A_PAGE: u32 = 35;
 /// So many rows are found without a filter.
 const FEW: usize = 10;
 
@@ -47,6 +47,8 @@ struct AccessPage {
     frame: Frame,
     head: Head,
     here: String,
+    can: String,
+    who_can: String,
     notice: Option<String>,
     undo: Option<Undo>,
     asking: Option<Asking>,
@@ -201,6 +203,8 @@ impl Sources {
             filter,
             foreign,
             foreign_note,
+            can: paths::can(at.id(), &[]),
+            who_can: paths::who_can(at.id(), &[]),
             here,
         };
         Ok(render_with(status, &page))
@@ -317,6 +321,8 @@ pub(super) mod tests {
                 frame: frame(),
                 head: head(&staging, Some(&check(true, false)), NOW, Tab::Access),
                 here: paths::access(staging.id),
+                can: paths::can(staging.id, &[]),
+                who_can: paths::who_can(staging.id, &[]),
                 notice: None,
                 undo: (rows == 5).then(|| Undo { what: HOSTILE.into(), again: Some(GrantId::new()) }),
                 asking: (rows == 5).then(|| Asking { what: HOSTILE.into(), action: "/x".into() }),

@@ -26,6 +26,7 @@ use crate::{
 
 use super::{
     access::grantee_name,
+    can_form,
     roles::{self, OfferedRole},
 };
 
@@ -150,6 +151,8 @@ pub struct Row {
     pub class: &'static str,
     /// The state in words.
     pub state: String,
+    /// Where it says what they can do in all, seen from the access page.
+    pub can: String,
     /// Set where it can be taken back.
     pub remove: Option<GrantId>,
 }
@@ -177,6 +180,7 @@ pub fn row(grant: &Grant, who: Option<&Identity>, cluster: &Cluster, may_change:
         },
         class: outcome_class(outcome),
         state,
+        can: paths::beside(&paths::can(cluster.id, &[("grant", &grant.id.to_string())])),
         remove: (may_change && grant.ended.is_none() && !matches!(grant.origin, Origin::Federated(_)))
             .then_some(grant.id),
         name,
@@ -226,6 +230,8 @@ pub struct ForeignRow {
     pub scope: String,
     /// The binding's name.
     pub binding: String,
+    /// The query that asks what they can do in all.
+    pub can: String,
     subject: SubjectKind,
     namespace: Option<String>,
 }
@@ -246,6 +252,7 @@ fn foreign_row(binding: &FoundBinding, subject: &Subject) -> ForeignRow {
         role: format!("{} {}", binding.role_kind, binding.role_name),
         scope: binding.namespace.as_ref().map_or_else(|| "the whole cluster".into(), |n| format!("namespace {n}")),
         binding: binding.name.clone(),
+        can: can_form::query(subject, binding.namespace.as_deref()),
         subject: subject.kind,
         namespace: binding.namespace.clone(),
     }

@@ -103,7 +103,7 @@ fn kind_words(kind: Option<CredentialKind>) -> &'static str {
 }
 
 /// Who the API server takes Kubelend for, as the last check saw it.
-fn identity(check: &ConnectionCheck) -> Option<String> {
+pub(super) fn identity(check: &ConnectionCheck) -> Option<String> {
     let step = check.steps.iter().find(|s| s.title == "Kubelend is known there" && s.outcome == StepOutcome::Passed)?;
     Some(step.detail.strip_prefix("as ").unwrap_or(&step.detail).to_owned())
 }

@@ -103,6 +103,8 @@ fn all() -> Vec<(&'static str, String)> {
     pages.extend(add_cluster::tests::samples());
     pages.extend(overview::tests::samples());
     pages.extend(access::tests::samples());
+    pages.extend(super::can::tests::samples());
+    pages.extend(super::who_can::tests::samples());
     pages.extend(links::tests::samples());
     pages.extend(link::tests::samples());
     pages.extend(credentials::tests::samples());
