@@ -22,7 +22,8 @@ use crate::{
 const BOUND: Duration = Duration::from_secs(4);
 const RBAC: &str = "rbac.authorization.k8s.io";
 const FIGURES: &str = "May read the API server's figures (optional)";
-const MORE: &str = "No more than needed";
+/// The step that says a word about rights that are more than needed.
+pub const MORE: &str = "No more than needed";
 
 /// Checks clusters.
 #[derive(Clone, Debug)]
@@ -33,9 +34,9 @@ pub struct Probe {
 }
 
 /// A right that Kubelend needs, and what for.
-struct Need {
-    title: String,
-    question: ResourceQuestion,
+pub(super) struct Need {
+    pub(super) title: String,
+    pub(super) question: ResourceQuestion,
 }
 
 impl Probe {
@@ -243,11 +244,12 @@ impl Run<'_> {
         let millis = first + second;
         match (all, reads) {
             (Ok(true), _) => {
-                let detail = "This credential may do everything on the cluster. Kubelend needs far less: run the shown command and replace it on the Credentials page.";
+                let detail = "This credential may do everything on the cluster. Kubelend needs far less: exchange it on the Credentials page.";
                 self.step(at, StepOutcome::Warned, detail, millis).await
             }
             (_, Ok(true)) => {
-                let detail = "This credential may read Secrets, which Kubelend never does. A credential of the shown command may not.";
+                let detail =
+                    "This credential may read Secrets, which Kubelend never does: exchange it on the Credentials page.";
                 self.step(at, StepOutcome::Warned, detail, millis).await
             }
             (Ok(false), Ok(false)) => {
@@ -296,7 +298,7 @@ fn wanted_for(power: Power) -> Vec<ResourceQuestion> {
     }
 }
 
-fn needs() -> Vec<Need> {
+pub(super) fn needs() -> Vec<Need> {
     let ask = |verb, resource, name| ResourceQuestion { verb, group: RBAC, resource, namespace: None, name };
     let mut all = Vec::new();
     for (resource, words) in [("clusterrolebindings", "ClusterRoleBindings"), ("rolebindings", "RoleBindings")] {

@@ -14,8 +14,8 @@ use tokio::sync::watch;
 
 use crate::{
     access::{
-        Applier, Clusters, Devices, Diagnoser, Federation, Gate, Grants, Insight, Invitations, Kubeconfigs, Links,
-        Observer, OwnClients, Probe, Relay, RelaySettings, SignIns, Upstreams, Workspaces,
+        Applier, Clusters, Devices, Diagnoser, Exchange, Federation, Gate, Grants, Insight, Invitations, Kubeconfigs,
+        Links, Observer, OwnClients, Probe, Relay, RelaySettings, SignIns, Upstreams, Workspaces,
     },
     clock::Clock,
     config::{self, Settings},
@@ -140,6 +140,7 @@ async fn build(settings: &Settings) -> Result<Built, AppError> {
     let parts = web::Parts {
         gate,
         sign_ins: SignIns::new(store.clone(), keyring.clone(), upstreams.clone(), clock.clone()),
+        exchange: Exchange::new(store.clone(), keyring.clone(), clients.clone(), probe.clone(), clock.clone()),
         clusters: Clusters::new(store.clone(), keyring.clone(), applier.clone(), probe.clone(), clock.clone()),
         links: Links::new(store.clone(), keyring.clone(), applier.clone(), observer.clone(), clock.clone()),
         grants: Grants::new(store.clone(), applier.clone(), observer.clone(), clock.clone()),

@@ -14,6 +14,7 @@ mod effective;
 mod error;
 mod figures;
 mod idle;
+mod own_account;
 mod reviews;
 #[cfg(test)]
 pub(crate) mod testing;

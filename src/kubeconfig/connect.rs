@@ -7,13 +7,18 @@ use super::emit;
 
 const RBAC: &str = "rbac.authorization.k8s.io";
 
-/// The manifest: namespace, ServiceAccount, token Secret, ClusterRole and its binding. `roles` are the ClusterRoles that Kubelend may
+/// The manifest: namespace, ServiceAccount, ClusterRole and its binding, token Secret. `roles` are the ClusterRoles that Kubelend may
 /// bind (verb `bind`, by name). Rights: get/list/watch/create/update/patch/delete clusterrolebindings and rolebindings, `bind` on the listed
 /// ClusterRoles, get/list namespaces, get/list clusterroles and roles, create subjectaccessreviews; and get `/metrics`, which a diagnosis
 /// is better with and nothing needs.
 ///
 /// The Secret's token has no end; deleting the Secret revokes it.
 pub fn least_power_manifest(roles: &[&str]) -> String {
+    least_power_objects(roles).iter().map(emit::yaml).collect::<Vec<_>>().join("---\n")
+}
+
+/// The same as the objects themselves, in the order in which they can be made: the token last, when all that it may do stands.
+pub fn least_power_objects(roles: &[&str]) -> [Value; 5] {
     let account = json!({"kind": "ServiceAccount", "name": "kubelend", "namespace": "kubelend"});
     let role = json!({"apiGroup": RBAC, "kind": "ClusterRole", "name": "kubelend"});
     let mut account_object = object("v1", "ServiceAccount", true);
@@ -27,11 +32,7 @@ pub fn least_power_manifest(roles: &[&str]) -> String {
     let mut binding = object("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", false);
     binding["roleRef"] = role;
     binding["subjects"] = json!([account]);
-    [object("v1", "Namespace", false), account_object, secret, cluster_role, binding]
-        .iter()
-        .map(emit::yaml)
-        .collect::<Vec<_>>()
-        .join("---\n")
+    [object("v1", "Namespace", false), account_object, cluster_role, binding, secret]
 }
 
 fn object(api_version: &str, kind: &str, namespaced: bool) -> Value {

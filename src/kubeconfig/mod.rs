@@ -14,6 +14,6 @@ mod yaml;
 
 pub use build::{Credential, Entry, Kubelogin, Tokens, to_yaml, to_yaml_without_tokens};
 pub use commands::safe_commands;
-pub use connect::{connect_script, least_power_manifest};
+pub use connect::{connect_script, least_power_manifest, least_power_objects};
 pub use parse::{MAX_BYTES, ParseError, Parsed, parse};
 pub use powers::{OWN_ACCOUNT, power_manifest};

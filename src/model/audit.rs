@@ -23,6 +23,7 @@ pub enum Action {
     ClusterAdded,
     ClusterRenamed,
     ClusterCredentialsReplaced,
+    ClusterCredentialsExchanged,
     ClusterTrustChanged,
     ClusterRemovalAsked,
     ClusterRemoved,
@@ -66,12 +67,13 @@ pub enum Action {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 45] = [
         Self::SignedIn,
         Self::SignedOut,
         Self::ClusterAdded,
         Self::ClusterRenamed,
         Self::ClusterCredentialsReplaced,
+        Self::ClusterCredentialsExchanged,
         Self::ClusterTrustChanged,
         Self::ClusterRemovalAsked,
         Self::ClusterRemoved,
@@ -121,6 +123,7 @@ impl Action {
             Self::ClusterAdded => "cluster.added",
             Self::ClusterRenamed => "cluster.renamed",
             Self::ClusterCredentialsReplaced => "cluster.credentials_replaced",
+            Self::ClusterCredentialsExchanged => "cluster.credentials_exchanged",
             Self::ClusterTrustChanged => "cluster.trust_changed",
             Self::ClusterRemovalAsked => "cluster.removal_asked",
             Self::ClusterRemoved => "cluster.removed",

@@ -219,6 +219,7 @@ pub fn deed(action: Action) -> &'static str {
         Action::ClusterAdded => "added the cluster",
         Action::ClusterRenamed => "renamed the cluster:",
         Action::ClusterCredentialsReplaced => "replaced the credentials of",
+        Action::ClusterCredentialsExchanged => "exchanged a credential for one of least power:",
         Action::ClusterTrustChanged => "changed how people are named:",
         Action::ClusterRemovalAsked => "asked to remove",
         Action::ClusterRemoved => "removed the cluster",

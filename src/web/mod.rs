@@ -52,8 +52,8 @@ use url::Url;
 
 use crate::{
     access::{
-        Clusters, Devices, Diagnoser, Federation, Gate, Grants, Insight, Invitations, Kubeconfigs, Links, Observer,
-        Relay, SignIns, Workspaces,
+        Clusters, Devices, Diagnoser, Exchange, Federation, Gate, Grants, Insight, Invitations, Kubeconfigs, Links,
+        Observer, Relay, SignIns, Workspaces,
     },
     clock::Clock,
     crypto::Keyring,
@@ -72,6 +72,8 @@ pub struct Parts {
     pub sign_ins: SignIns,
     /// Clusters.
     pub clusters: Clusters,
+    /// Trading credentials for less.
+    pub exchange: Exchange,
     /// Share links.
     pub links: Links,
     /// Grants.
@@ -137,6 +139,7 @@ parts! {
     gate: Gate,
     sign_ins: SignIns,
     clusters: Clusters,
+    exchange: Exchange,
     links: Links,
     grants: Grants,
     kubeconfigs: Kubeconfigs,
@@ -266,6 +269,7 @@ fn owner_pages() -> Router<Parts> {
         .route(pattern::REST_LINK, post(link::rest))
         .route(pattern::REVOKE_LINK, get(link::ask_revoke).post(link::revoke))
         .route(pattern::CREDENTIALS, get(credentials::get).post(credentials::post))
+        .route(pattern::EXCHANGE_CREDENTIALS, post(credentials::exchange))
         .route(pattern::DEVICES, get(devices::get))
         .route(pattern::REVOKE_DEVICES, get(devices::ask).post(devices::revoke_many))
         .route(pattern::REVOKE_DEVICE, post(devices::revoke))

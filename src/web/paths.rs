@@ -90,6 +90,8 @@ pub mod pattern {
     pub const REVOKE_LINK: &str = "/clusters/{cluster}/links/{link}/revoke";
     /// How Kubelend signs in there; POST replaces it.
     pub const CREDENTIALS: &str = "/clusters/{cluster}/credentials";
+    /// Trades what it signs in with for less.
+    pub const EXCHANGE_CREDENTIALS: &str = "/clusters/{cluster}/credentials/exchange";
     /// The kubeconfigs that people hold for it.
     pub const DEVICES: &str = "/clusters/{cluster}/devices";
     /// Takes all of them back, or all of one person (POST; GET asks first).
@@ -343,6 +345,8 @@ of_cluster! {
     links => LINKS,
     /// How Kubelend signs in there.
     credentials => CREDENTIALS,
+    /// Trades what it signs in with for less.
+    exchange_credentials => EXCHANGE_CREDENTIALS,
     /// The kubeconfigs that people hold for it.
     devices => DEVICES,
     /// Takes all of them back, or all of one person.

@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{
     access::{
-        Applier, Clusters, Devices, Diagnoser, Federation, Gate, Grants, Insight, Invitations, Kubeconfigs, Links,
-        Observer, OwnClients, Probe, Relay, RelaySettings, SignIns, Upstreams, Workspaces,
+        Applier, Clusters, Devices, Diagnoser, Exchange, Federation, Gate, Grants, Insight, Invitations, Kubeconfigs,
+        Links, Observer, OwnClients, Probe, Relay, RelaySettings, SignIns, Upstreams, Workspaces,
     },
     clock::Clock,
     crypto::{self, Keyring},
@@ -212,7 +212,7 @@ fn parts(store: Store, clock: Clock, ids: &[&str]) -> Parts {
             store.clone(),
             keyring.clone(),
             upstreams.clone(),
-            clients,
+            clients.clone(),
             providers.clone(),
             clock.clone(),
         ),
@@ -222,6 +222,7 @@ fn parts(store: Store, clock: Clock, ids: &[&str]) -> Parts {
         devices: Devices::new(store.clone(), clock.clone()),
         relay: relay.clone(),
         sign_ins: SignIns::new(store.clone(), keyring.clone(), upstreams.clone(), clock.clone()),
+        exchange: Exchange::new(store.clone(), keyring.clone(), clients.clone(), probe.clone(), clock.clone()),
         clusters: Clusters::new(store.clone(), keyring.clone(), applier.clone(), probe, clock.clone()),
         links: Links::new(store.clone(), keyring.clone(), applier.clone(), observer.clone(), clock.clone()),
         grants: Grants::new(store.clone(), applier, observer.clone(), clock.clone()),

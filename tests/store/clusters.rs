@@ -15,7 +15,7 @@ use kubelend::{
         trial::Trial,
         workspace::MemberRole,
     },
-    store::{Accepted, HeldCredential, Outcome, SealedCredential, StoreError},
+    store::{Accepted, HeldCredential, Outcome, SealedCredential, StoreError, StoredCredential},
 };
 
 use super::{
@@ -31,6 +31,7 @@ both!(
     people_see_the_clusters_of_their_workspaces_by_name,
     a_changed_trust_makes_that_providers_grants_pending,
     a_new_credential_makes_all_grants_due_at_once,
+    a_credential_is_exchanged_only_while_it_is_the_one_that_was_read,
     a_purged_cluster_goes_once_its_bindings_are_gone_and_nobody_is_at_them,
     a_purged_cluster_that_nobody_had_access_to_goes_at_once,
     immune_20_an_attempt_that_ends_after_a_purge_is_undone_before_the_cluster_goes,
@@ -196,6 +197,28 @@ async fn a_new_credential_makes_all_grants_due_at_once(bed: Bed) {
     ids.sort();
     // The one that stood too: nobody knows whether it stands at the new address.
     assert_eq!(ids, [waiting.id, applied.id]);
+}
+
+async fn a_credential_is_exchanged_only_while_it_is_the_one_that_was_read(bed: Bed) {
+    let cluster = bed.cluster().await;
+    let exchange = async |held: &StoredCredential, sealed: &[u8]| {
+        let new = SealedCredential { kind: CredentialKind::Token, sealed: sealed.to_vec() };
+        let audit = draft(Action::ClusterCredentialsExchanged);
+        bed.store.exchange_credential(cluster.id, held, &new, audit, later(1)).await
+    };
+    let held = bed.store.stored_credential(cluster.id).await.unwrap();
+    exchange(&held, b"least").await.unwrap();
+    let least = bed.store.stored_credential(cluster.id).await.unwrap();
+    assert_eq!((least.sealed.as_slice(), &least.endpoint), (b"least".as_slice(), &held.endpoint));
+    assert!(matches!(exchange(&held, b"late").await.unwrap_err(), StoreError::Stale));
+    assert_eq!(bed.store.stored_credential(cluster.id).await.unwrap(), least);
+    // The same at another address is another one, too.
+    let elsewhere = Endpoint { server: "https://new.example.com/".parse().unwrap(), ..held.endpoint };
+    let same = SealedCredential { kind: CredentialKind::Token, sealed: least.sealed.clone() };
+    let audit = draft(Action::ClusterCredentialsReplaced);
+    bed.store.replace_credential(cluster.id, &elsewhere, &same, audit, later(2)).await.unwrap();
+    assert!(matches!(exchange(&least, b"late").await.unwrap_err(), StoreError::Stale));
+    assert_eq!(bed.events(Action::ClusterCredentialsExchanged).await, 1);
 }
 
 async fn remove(bed: &Bed, id: ClusterId, how: Removal) {

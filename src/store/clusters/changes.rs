@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{NAME_TAKEN, SealedCredential, credential, lock, lock_for_giving, removal_text};
+use super::{NAME_TAKEN, SealedCredential, StoredCredential, credential, lock, lock_for_giving, removal_text};
 use crate::{
     model::{
         audit::Action,
@@ -157,6 +157,28 @@ impl Store {
                 .map(drop))?;
             credential::replace(tx, id, new, now).await?;
             grants::retry_all(tx, id, now).await?;
+            audit.append(tx, About::Cluster(id), now).await
+        })
+    }
+
+    /// Puts another credential in place of the one that was read, at the same endpoint.
+    ///
+    /// # Errors
+    /// `Stale` where another one is held by now, or another endpoint.
+    pub async fn exchange_credential(
+        &self,
+        id: ClusterId,
+        held: &StoredCredential,
+        new: &SealedCredential,
+        audit: AuditDraft,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        transact!(self, |tx| {
+            lock(tx, id).await?;
+            if credential::stored(tx, id).await? != *held {
+                return Err(StoreError::Stale);
+            }
+            credential::replace(tx, id, new, now).await?;
             audit.append(tx, About::Cluster(id), now).await
         })
     }

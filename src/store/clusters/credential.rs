@@ -65,6 +65,23 @@ pub(super) async fn replace(
     write(tx, SQL, cluster, credential, now).await
 }
 
+const STORED: &str = "SELECT k.sealed, c.server, c.ca_pem, c.tls_server_name FROM cluster_credentials k \
+     JOIN clusters c ON c.id = k.cluster_id WHERE k.cluster_id = $1";
+
+pub(super) async fn stored(tx: &mut Tx, cluster: ClusterId) -> Result<StoredCredential, StoreError> {
+    let row: Option<StoredRow> =
+        on!(tx, |db| sqlx::query_as(STORED).bind(cluster.to_string()).fetch_optional(db).await)?;
+    row.ok_or(StoreError::NotFound)?.read()
+}
+
+impl StoredRow {
+    fn read(self) -> Result<StoredCredential, StoreError> {
+        let Self { sealed, server, ca_pem, tls_server_name } = self;
+        let server = server.parse().map_err(|_| StoreError::Corrupt("address of a cluster"))?;
+        Ok(StoredCredential { sealed, endpoint: Endpoint { server, ca_pem, tls_server_name } })
+    }
+}
+
 async fn write(
     tx: &mut Tx,
     sql: &'static str,
@@ -85,13 +102,9 @@ async fn write(
 impl Store {
     /// Its credential, sealed, with the endpoint.
     pub async fn stored_credential(&self, id: ClusterId) -> Result<StoredCredential, StoreError> {
-        const SQL: &str = "SELECT k.sealed, c.server, c.ca_pem, c.tls_server_name FROM cluster_credentials k \
-             JOIN clusters c ON c.id = k.cluster_id WHERE k.cluster_id = $1";
         let row: Option<StoredRow> =
-            read!(self, |db| sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(db).await)?;
-        let StoredRow { sealed, server, ca_pem, tls_server_name } = row.ok_or(StoreError::NotFound)?;
-        let server = server.parse().map_err(|_| StoreError::Corrupt("address of a cluster"))?;
-        Ok(StoredCredential { sealed, endpoint: Endpoint { server, ca_pem, tls_server_name } })
+            read!(self, |db| sqlx::query_as(STORED).bind(id.to_string()).fetch_optional(db).await)?;
+        row.ok_or(StoreError::NotFound)?.read()
     }
 
     /// What is known of its credential.

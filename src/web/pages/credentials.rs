@@ -13,13 +13,13 @@ use super::{
     cluster::{AtCluster, Head, Tab},
 };
 use crate::{
-    access::{AccessError, Clusters},
+    access::{self, AccessError, Clusters, Exchange},
     kubeconfig,
     model::cluster::{ConnectionCheck, CredentialKind, Endpoint, StepOutcome},
     store::Store,
     web::{
         errors::PageError,
-        forms::{FieldErrors, ProtectedMultipart},
+        forms::{FieldErrors, ProtectedForm, ProtectedMultipart},
         frame::{Frame, render_with},
         paths, shell,
         when::When,
@@ -37,6 +37,9 @@ struct CredentialsPage {
     identity: Option<String>,
     kind: &'static str,
     since: When,
+    /// Where what may do too much is exchanged, and what the check says of it.
+    exchange: Option<(String, String)>,
+    manifest: String,
     script: String,
     revoke: String,
     kubeconfig: String,
@@ -68,6 +71,24 @@ pub async fn post(
     page(&at, &store, StatusCode::UNPROCESSABLE_ENTITY, pasted(&form).to_owned(), errors).await
 }
 
+/// Trades it for less.
+pub async fn exchange(
+    at: AtCluster,
+    State(exchange): State<Exchange>,
+    State(store): State<Store>,
+    _: ProtectedForm<serde::de::IgnoredAny>,
+) -> Result<Response, PageError> {
+    let permit = at.manage()?;
+    let mut errors = FieldErrors::default();
+    match exchange.exchange(&permit).await {
+        Ok(()) => return Ok(Redirect::to(&paths::cluster(at.id())).into_response()),
+        Err(AccessError::Invalid { field, message }) => errors.add(field, message),
+        Err(AccessError::Cluster(error)) => errors.add("exchange", format!("{error}. Nothing has changed here.")),
+        Err(other) => return Err(other.into()),
+    }
+    page(&at, &store, StatusCode::UNPROCESSABLE_ENTITY, String::new(), errors).await
+}
+
 async fn page(
     at: &AtCluster,
     store: &Store,
@@ -85,6 +106,13 @@ async fn page(
         trust: trust(&at.cluster().endpoint),
         kind: kind_words(held.kind),
         since: When::new(held.since, at.now),
+        exchange: at
+            .check
+            .as_ref()
+            .filter(|_| at.cluster().removing.is_none())
+            .and_then(too_much)
+            .map(|why| (paths::exchange_credentials(at.id()), why)),
+        manifest: kubeconfig::least_power_manifest(&bindable_roles()),
         script: kubeconfig::connect_script(&bindable_roles()),
         revoke: revoke(identity.as_deref()),
         identity,
@@ -100,6 +128,12 @@ fn kind_words(kind: Option<CredentialKind>) -> &'static str {
         Some(CredentialKind::ClientCertificate) => "a client certificate with its key",
         None => "a bearer token or a client certificate; an older Kubelend did not note which",
     }
+}
+
+/// What the last check says of a credential that may do more than is needed.
+fn too_much(check: &ConnectionCheck) -> Option<String> {
+    let step = check.steps.iter().find(|s| s.title == access::MORE && s.outcome == StepOutcome::Warned)?;
+    Some(step.detail.clone())
 }
 
 /// Who the API server takes Kubelend for, as the last check saw it.
@@ -137,7 +171,7 @@ pub(super) mod tests {
 
     pub(in crate::web) fn samples() -> Vec<(&'static str, String)> {
         let staging = cluster("staging");
-        let draw = |kubeconfig: &str, errors| {
+        let draw = |kubeconfig: &str, exchange: Option<&str>, errors| {
             let seen = identity(&check(true, false));
             CredentialsPage {
                 frame: frame(),
@@ -147,6 +181,8 @@ pub(super) mod tests {
                 trust: trust(&staging.endpoint),
                 kind: kind_words(Some(CredentialKind::Token)),
                 since: When::new(staging.created_at, NOW),
+                exchange: exchange.map(|why| (paths::exchange_credentials(staging.id), why.to_owned())),
+                manifest: kubeconfig::least_power_manifest(&bindable_roles()),
                 script: "kubectl apply -f - <<'EOF'\n…\nEOF\n".repeat(30),
                 revoke: revoke(seen.as_deref()),
                 identity: seen,
@@ -158,7 +194,12 @@ pub(super) mod tests {
         };
         let mut errors = FieldErrors::default();
         errors.add("kubeconfig", HOSTILE);
-        vec![("credentials", draw("", FieldErrors::default())), ("credentials-wrong", draw(HOSTILE, errors))]
+        errors.add("exchange", HOSTILE);
+        vec![
+            ("credentials", draw("", None, FieldErrors::default())),
+            ("credentials-too-much", draw("", Some("This credential may do everything."), FieldErrors::default())),
+            ("credentials-wrong", draw(HOSTILE, Some(HOSTILE), errors)),
+        ]
     }
 
     #[test]
