@@ -5,10 +5,12 @@
 //! read and tested without a database.
 
 mod federation;
+mod platform;
 mod roles;
 mod workspaces;
 
 pub use federation::{ManageReach, Reach, ViewReach, manage_reach, view_reach};
+pub use platform::{ViewTrail, view_trail};
 pub use roles::{give, give_widely};
 pub use workspaces::{
     CreateWorkspace, JoinWorkspace, ManageMembers, ManageWorkspace, ManageWorkspaceAccess, MoveCluster, ViewWorkspace,

@@ -77,7 +77,7 @@ impl AuditDraft {
 }
 
 #[derive(sqlx::FromRow)]
-struct EventRow {
+pub(super) struct EventRow {
     id: String,
     at: i64,
     actor_id: Option<String>,
@@ -90,7 +90,7 @@ struct EventRow {
 }
 
 impl EventRow {
-    fn event(self) -> Result<AuditEvent, StoreError> {
+    pub(super) fn event(self) -> Result<AuditEvent, StoreError> {
         let actor = match self.actor_id {
             Some(id) => Actor::Person(parsed(&id, "actor of an event")?),
             None => Actor::Kubelend,

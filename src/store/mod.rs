@@ -26,6 +26,7 @@ mod projects;
 mod record;
 mod sessions;
 mod tokens;
+mod trail;
 mod trials;
 mod upstream;
 mod workspaces;
@@ -41,6 +42,7 @@ pub use links::{Acceptance, Accepted, NewLink};
 pub use matrix::{HolderCursor, MatrixPage, Reached};
 pub use projects::NewProject;
 pub use sessions::{SessionStore, session_keys};
+pub use trail::{Trail, TrailFilter, TrailPage};
 pub use workspaces::{Joined, NewInvitation, NewWorkspace, WorkspaceCounts};
 
 use db::Pool;

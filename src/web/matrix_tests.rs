@@ -153,3 +153,33 @@ async fn immune_28_only_who_may_look_at_access_sees_the_matrix_and_has_the_file(
     let all = app.get("/matrix.csv", &roots).await.body;
     assert_eq!(all.lines().count(), 2, "{all}");
 }
+
+#[tokio::test]
+async fn immune_28_platform_admins_look_through_all_that_happened_and_nobody_else_does() {
+    let app = app().await;
+    let (owner, owners) = app.sign_in("owner@example.com", "dex").await;
+    let cluster = cluster(&app, &owner).await;
+    let (_, roots) = app.sign_in("root@example.com", "dex").await;
+    for page in ["/activity", "/activity.csv"] {
+        assert_eq!(app.get(page, &owners).await.status, 403, "{page}");
+        assert_eq!(app.get(page, "").await.status, 303, "{page}");
+    }
+    let all = app.get("/activity", &roots).await.body;
+    assert!(all.contains("<strong>root@example.com</strong> signed in"), "{all}");
+    assert!(all.contains(&format!("<a href=\"/clusters/{}\">staging</a>", cluster.id)), "{all}");
+    let found = app.get("/activity?who=ROOT&what=session&from=2026-11-23&until=2026-11-23", &roots).await.body;
+    assert!(found.contains("<strong>root@example.com</strong>"), "{found}");
+    assert!(!found.contains("<strong>owner@example.com</strong>"), "{found}");
+    let none = app.get("/activity?from=2026-11-24", &roots).await.body;
+    assert!(none.contains("<h3>Nothing fits</h3>"), "{none}");
+    let file = app.get("/activity.csv?what=session.signed_in", &roots).await.body;
+    let lines: Vec<&str> = file.split_terminator("\r\n").collect();
+    assert_eq!(lines[0], "Time,Who,Action,What,Cluster,Workspace,Request");
+    assert_eq!(lines.len(), 3, "{file}");
+    assert!(lines.iter().skip(1).all(|line| line.contains(",session.signed_in,")), "{file}");
+    // On one cluster and in one workspace the same is looked through.
+    let here = app.get(&format!("/clusters/{}/activity?who=nobody", cluster.id), &owners).await.body;
+    assert!(here.contains("<h3>Nothing fits</h3>"), "{here}");
+    let here = app.get(&format!("/workspaces/{}/activity?what=link", cluster.workspace), &owners).await.body;
+    assert!(here.contains("made a share link:") && !here.contains("Nothing fits"), "{here}");
+}

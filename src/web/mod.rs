@@ -218,7 +218,7 @@ fn visitor_pages() -> Router<Parts> {
 fn workspace_pages() -> Router<Parts> {
     use pages::{
         create_workspace, delete_workspace, federated, global_access, invitations, matrix, matrix_csv, matrix_holder,
-        members, move_cluster, project, projects, workspace_access, workspace_activity, workspace_overview,
+        members, move_cluster, project, projects, trail, workspace_access, workspace_activity, workspace_overview,
         workspace_settings, workspaces,
     };
     use paths::pattern;
@@ -235,6 +235,8 @@ fn workspace_pages() -> Router<Parts> {
         .route(pattern::MOVE_CLUSTER, get(move_cluster::get).post(move_cluster::post))
         .route(paths::GLOBAL_ACCESS, get(global_access::get).post(global_access::post))
         .route(pattern::WORKSPACE_ACCESS, get(workspace_access::get).post(workspace_access::post))
+        .route(paths::ALL_ACTIVITY, get(trail::get))
+        .route(paths::ALL_ACTIVITY_CSV, get(trail::file))
         .route(paths::MATRIX, get(matrix::everywhere))
         .route(paths::MATRIX_CSV, get(matrix_csv::everywhere))
         .route(pattern::HOLDER, get(matrix_holder::everywhere))

@@ -112,7 +112,15 @@ impl Walk {
         self.studio.look(&self.alice, "matrix-day").await?;
         self.alice.click("link", "Everybody, today").await?;
         self.alice.find("heading", "Matrix of all clusters").await?;
-        self.studio.look(&self.alice, "matrix-all").await
+        self.studio.look(&self.alice, "matrix-all").await?;
+        self.alice.follow("link", "Workspaces").await?;
+        self.alice.follow("link", "Activity").await?;
+        self.alice.find("heading", "Activity everywhere").await?;
+        self.studio.look(&self.alice, "activity-all").await?;
+        self.alice.find("searchbox", "By").await?.fill("nobody").await?;
+        self.alice.click("button", "Filter").await?;
+        self.alice.see("Nothing fits").await?;
+        self.studio.look(&self.alice, "activity-all-nothing").await
     }
 }
 

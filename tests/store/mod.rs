@@ -32,6 +32,7 @@ mod opening;
 mod pages;
 mod sessions;
 mod tokens;
+mod trail;
 mod upstream;
 mod work;
 mod workspaces;

@@ -6,16 +6,18 @@ use axum::{
     response::Response,
 };
 
-use super::cluster::{AtCluster, Head, Tab};
+use super::{
+    cluster::{AtCluster, Head, Tab},
+    trail::{Asked, Found},
+};
 use crate::{
     model::{
         audit::{Actor, AuditEvent},
-        id::AuditEventId,
         time::Timestamp,
     },
-    store::Store,
+    store::{Store, Trail},
     web::{
-        errors::PageError,
+        errors::{NextStep, PageError},
         frame::{Frame, render},
         labels::{Moment, date, deed},
         paths,
@@ -31,10 +33,7 @@ pub(super) const A_PAGE: u32 = 50;
 struct ActivityPage {
     frame: Frame,
     head: Head,
-    here: String,
-    days: Vec<Day>,
-    newest: bool,
-    next: Option<String>,
+    found: Found,
 }
 
 /// The events of a day.
@@ -58,8 +57,8 @@ pub struct Line {
     pub request: Option<String>,
     /// Whether Kubelend did it, following what people had decided.
     pub by_itself: bool,
-    /// The cluster it happened on, where the page is about several.
-    pub on: Option<String>,
+    /// Where it happened, where the page is about several places; without an address where that has gone.
+    pub on: Option<NextStep>,
 }
 
 impl Line {
@@ -95,30 +94,15 @@ fn spoken(actor: &str, target: &str) -> String {
     words.join(" ")
 }
 
-/// Where a page begins.
-#[derive(Debug, serde::Deserialize)]
-pub struct From {
-    pub(super) before: Option<AuditEventId>,
-}
-
 /// The page.
-pub async fn get(at: AtCluster, Query(from): Query<From>, State(store): State<Store>) -> Result<Response, PageError> {
-    let events = store.audit_of_cluster(at.id(), from.before, A_PAGE + 1).await?;
-    let here = paths::activity(at.id());
-    let (days, next) = page(events, &here, |_| None);
-    let (frame, head) = (at.frame(), at.head(Tab::Activity));
-    Ok(render(&ActivityPage { frame, head, here, days, newest: from.before.is_none(), next }))
+pub async fn get(at: AtCluster, Query(asked): Query<Asked>, State(store): State<Store>) -> Result<Response, PageError> {
+    let page = store.trail(Trail::Cluster(at.id()), &asked.filter(at.now), asked.before, A_PAGE).await?;
+    let found = Found::new(asked, paths::activity(at.id()), page, |_| None);
+    Ok(render(&ActivityPage { frame: at.frame(), head: at.head(Tab::Activity), found }))
 }
 
-/// Events by day, and where the next page is if there are more than one page holds. `on` names the cluster of an event.
-pub(super) fn page(
-    mut events: Vec<AuditEvent>,
-    here: &str,
-    on: impl Fn(&AuditEvent) -> Option<String>,
-) -> (Vec<Day>, Option<String>) {
-    let more = events.len() > A_PAGE as usize;
-    events.truncate(A_PAGE as usize);
-    let next = events.last().filter(|_| more).map(|e| format!("{here}?before={}", e.id));
+/// Events by day. `on` says where one happened.
+pub(super) fn by_day(events: Vec<AuditEvent>, on: impl Fn(&AuditEvent) -> Option<NextStep>) -> Vec<Day> {
     let mut days: Vec<Day> = Vec::new();
     for event in events {
         let day = date(event.at);
@@ -129,14 +113,15 @@ pub(super) fn page(
             _ => days.push(Day { date: day, events: vec![line] }),
         }
     }
-    (days, next)
+    days
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
     use crate::{
-        model::audit::Action,
+        model::{audit::Action, id::AuditEventId},
+        store::TrailPage,
         web::pages::{
             cluster::tests::{cluster, head},
             overview::tests::events,
@@ -146,10 +131,11 @@ pub(super) mod tests {
 
     pub(in crate::web) fn samples() -> Vec<(&'static str, String)> {
         let staging = cluster("staging");
-        let draw = |events| {
-            let (days, next) = page(events, "/a", |_| None);
+        let draw = |events: Vec<AuditEvent>| {
+            let page = TrailPage { next: events.last().map(|e| e.id), events };
             let head = head(&staging, Some(&check(true, true)), NOW, Tab::Activity);
-            ActivityPage { frame: frame(), head, here: "/a".into(), days, newest: true, next }.render().unwrap()
+            let found = Found::new(Asked::default(), "/a".into(), page, |_| None);
+            ActivityPage { frame: frame(), head, found }.render().unwrap()
         };
         let many = (0..60).map(|n| AuditEvent { id: AuditEventId::new(), ..events()[n % 5].clone() }).collect();
         vec![("activity", draw(events())), ("activity-full", draw(many)), ("activity-empty", draw(vec![]))]
@@ -177,15 +163,11 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn events_are_grouped_by_day_and_the_next_page_begins_after_the_last_shown() {
-        let (days, next) = page(vec![event(60), event(0), event(-60)], "/a", |_| None);
+    fn events_are_grouped_by_day() {
+        let days = by_day(vec![event(60), event(0), event(-60)], |_| None);
         assert_eq!(
             days.iter().map(|d| (d.date.as_str(), d.events.len())).collect::<Vec<_>>(),
             [("23 Nov 2026", 2), ("22 Nov 2026", 1)]
         );
-        assert_eq!(next, None);
-        let many: Vec<_> = (0..=50).map(|n| event(-n)).collect();
-        let last = many[49].id;
-        assert_eq!(page(many, "/a", |_| None).1, Some(format!("/a?before={last}")));
     }
 }

@@ -54,6 +54,7 @@ pub mod share_form;
 pub mod shared;
 pub mod sign_in;
 pub mod sign_out;
+pub mod trail;
 pub mod trust;
 pub mod who_can;
 pub mod wide_access;

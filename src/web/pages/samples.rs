@@ -122,6 +122,7 @@ fn all() -> Vec<(&'static str, String)> {
     pages.extend(super::move_cluster::tests::samples());
     pages.extend(super::workspace_access::tests::samples());
     pages.extend(super::global_access::tests::samples());
+    pages.extend(super::trail::tests::samples());
     pages.extend(super::matrix::tests::samples());
     pages.extend(super::matrix_holder::tests::samples());
     pages.extend(super::federated::tests::samples());

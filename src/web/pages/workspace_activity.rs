@@ -7,12 +7,13 @@ use axum::{
 };
 
 use super::{
-    activity::{A_PAGE, Day, From, page},
+    activity::A_PAGE,
+    trail::{Asked, Found},
     workspace::{AtWorkspace, Head, Tab},
     workspace_overview::on,
 };
 use crate::{
-    store::Store,
+    store::{Store, Trail},
     web::{
         errors::PageError,
         frame::{Frame, render},
@@ -25,38 +26,44 @@ use crate::{
 struct WorkspaceActivityPage {
     frame: Frame,
     head: Head,
-    here: String,
-    days: Vec<Day>,
-    newest: bool,
-    next: Option<String>,
+    found: Found,
 }
 
 /// The page.
-pub async fn get(at: AtWorkspace, Query(from): Query<From>, State(store): State<Store>) -> Result<Response, PageError> {
+pub async fn get(
+    at: AtWorkspace,
+    Query(asked): Query<Asked>,
+    State(store): State<Store>,
+) -> Result<Response, PageError> {
     let inside = store.clusters_in(&[at.id()]).await?;
-    let events = store.audit_of_workspace(at.id(), from.before, A_PAGE + 1).await?;
-    let here = paths::workspace_activity(at.id());
-    let (days, next) = page(events, &here, |event| on(event, &inside));
-    let (frame, head) = (at.frame(), at.head(Tab::Activity));
-    Ok(render(&WorkspaceActivityPage { frame, head, here, days, newest: from.before.is_none(), next }))
+    let page = store.trail(Trail::Workspace(at.id()), &asked.filter(at.now), asked.before, A_PAGE).await?;
+    let found = Found::new(asked, paths::workspace_activity(at.id()), page, |event| on(event, &inside));
+    Ok(render(&WorkspaceActivityPage { frame: at.frame(), head: at.head(Tab::Activity), found }))
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::web::pages::{
-        overview::tests::events,
-        samples::{HOSTILE, frame},
-        workspace::tests::{head, workspace},
+    use crate::{
+        model::audit::AuditEvent,
+        store::TrailPage,
+        web::{
+            errors::NextStep,
+            pages::{
+                overview::tests::events,
+                samples::{HOSTILE, frame},
+                workspace::tests::{head, workspace},
+            },
+        },
     };
 
     pub(in crate::web) fn samples() -> Vec<(&'static str, String)> {
-        let draw = |events| {
-            let (days, next) = page(events, "/a", |_| Some(HOSTILE.into()));
+        let draw = |events: Vec<AuditEvent>| {
+            let page = TrailPage { next: events.last().map(|e| e.id), events };
+            let on = |_: &AuditEvent| Some(NextStep::new(HOSTILE, ""));
+            let found = Found::new(Asked::default(), "/a".into(), page, on);
             let head = head(&workspace("Payments"), Tab::Activity);
-            WorkspaceActivityPage { frame: frame(), head, here: "/a".into(), days, newest: true, next }
-                .render()
-                .unwrap()
+            WorkspaceActivityPage { frame: frame(), head, found }.render().unwrap()
         };
         vec![("workspace-activity", draw(events())), ("workspace-activity-empty", draw(vec![]))]
     }

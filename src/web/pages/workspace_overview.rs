@@ -19,7 +19,7 @@ use crate::{
     oidc::Providers,
     store::Store,
     web::{
-        errors::PageError,
+        errors::{NextStep, PageError},
         frame::{Frame, render},
         paths,
     },
@@ -93,9 +93,12 @@ fn first(members: &[(Member, Option<Identity>)]) -> Vec<Named> {
 }
 
 /// The cluster that an event is about, where it stands in the workspace.
-pub(super) fn on(event: &crate::model::audit::AuditEvent, inside: &[Cluster]) -> Option<String> {
+pub(super) fn on(event: &crate::model::audit::AuditEvent, inside: &[Cluster]) -> Option<NextStep> {
     let id = event.cluster?;
-    Some(inside.iter().find(|c| c.id == id).map_or_else(|| "a cluster that is gone".into(), |c| c.name.to_string()))
+    Some(inside.iter().find(|c| c.id == id).map_or_else(
+        || NextStep::new("a cluster that is gone", ""),
+        |c| NextStep::new(c.name.as_str(), paths::cluster(id)),
+    ))
 }
 
 #[cfg(test)]
@@ -121,7 +124,7 @@ pub(super) mod tests {
                 more: members.len().saturating_sub(FEW),
                 events: events()
                     .into_iter()
-                    .map(|e| Line { on: Some("staging".into()), ..Line::relative(e, NOW) })
+                    .map(|e| Line { on: Some(NextStep::new("staging", "/c")), ..Line::relative(e, NOW) })
                     .collect(),
                 members: "/m".into(),
                 activity: "/a".into(),
