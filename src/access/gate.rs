@@ -202,8 +202,9 @@ impl Gate {
         person: &Person,
         id: ClusterId,
     ) -> Result<(Authorized<HoldKubeconfig>, Vec<Grant>), AccessError> {
-        let (cluster, member) = self.facts(person, id).await?;
-        let grants = self.store.grants_reaching(person.identity(), Some(id), self.clock.now()).await?;
+        let grants = self.store.grants_reaching(person.identity(), Some(id), self.clock.now());
+        let grants = async { grants.await.map_err(AccessError::from) };
+        let ((cluster, member), grants) = tokio::try_join!(self.facts(person, id), grants)?;
         Ok((policy::hold_kubeconfig(person, cluster, member, grants.len())?, grants))
     }
 

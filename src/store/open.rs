@@ -106,7 +106,8 @@ async fn open_sqlite(url: &str) -> Result<Pool, StoreError> {
         .foreign_keys(true)
         .busy_timeout(BUSY);
     let alone = make_alone(options.get_filename()).await.map_err(sqlx::Error::Io)?;
-    let pool = || SqlitePoolOptions::new().acquire_timeout(ACQUIRE);
+    // A file does not go away as a server does: asking each connection whether it lives would double the way of each statement.
+    let pool = || SqlitePoolOptions::new().acquire_timeout(ACQUIRE).test_before_acquire(false);
     let write = pool().max_connections(1).connect_with(options.clone()).await?;
     // sqlx takes no lock for SQLite's migrations, so they run inside a transaction that excludes other writers.
     let mut tx: Transaction<'_, sqlx::Sqlite> = write.begin_with("BEGIN IMMEDIATE").await?;

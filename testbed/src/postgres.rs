@@ -116,14 +116,25 @@ impl Postgres {
 
     /// Makes an empty database and returns its URL. Those that nobody uses any more ([`Self::in_use`]) are dropped before.
     pub async fn create_database(&self) -> Result<String> {
+        self.create("template1").await
+    }
+
+    /// The same with all that another database of this server holds. Nobody may be connected to that one.
+    pub async fn copy_database(&self, url: &str) -> Result<String> {
+        self.create(name_of(url)?).await
+    }
+
+    async fn create(&self, template: &str) -> Result<String> {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let spent = std::mem::take(&mut *self.spent.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut arguments = Vec::new();
         for url in spent {
-            let name = url.rsplit('/').next().context("a database URL has a name")?;
-            self.sql("postgres", &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await?;
+            arguments.push(format!("--command=DROP DATABASE IF EXISTS {} WITH (FORCE)", name_of(&url)?));
         }
         let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        self.sql("postgres", &format!("CREATE DATABASE {name}")).await?;
+        arguments.push(format!("--command=CREATE DATABASE {name} TEMPLATE {template}"));
+        let arguments: Vec<&OsStr> = arguments.iter().map(AsRef::as_ref).collect();
+        self.psql(&self.url("postgres"), &arguments).await?;
         Ok(self.url(&name))
     }
 
@@ -188,6 +199,10 @@ impl Postgres {
         }
         Ok(())
     }
+}
+
+fn name_of(url: &str) -> Result<&str> {
+    url.rsplit('/').next().context("a database URL has a name")
 }
 
 /// The user to run as, when we are root.
