@@ -11,6 +11,7 @@ use crate::{
         federation::WideScope,
         grant::Grant,
         id::{ClusterId, IdentityId, WorkspaceId},
+        identity::Identity,
         share_link::ShareLink,
         workspace::{MemberRole, Workspace},
     },
@@ -72,7 +73,12 @@ impl Gate {
 
     /// The person behind a session.
     pub async fn person(&self, id: IdentityId) -> Result<Person, AccessError> {
-        Ok(self.policy.person(self.store.identity(id).await?))
+        Ok(self.somebody(self.store.identity(id).await?))
+    }
+
+    /// Whoever this is, with what the platform lets them do.
+    pub fn somebody(&self, identity: Identity) -> Person {
+        self.policy.person(identity)
     }
 
     /// May they add a cluster?
@@ -202,9 +208,11 @@ impl Gate {
         person: &Person,
         id: ClusterId,
     ) -> Result<(Authorized<HoldKubeconfig>, Vec<Grant>), AccessError> {
-        let grants = self.store.grants_reaching(person.identity(), Some(id), self.clock.now());
-        let grants = async { grants.await.map_err(AccessError::from) };
-        let ((cluster, member), grants) = tokio::try_join!(self.facts(person, id), grants)?;
+        let (cluster, member, grants) = tokio::try_join!(
+            self.store.cluster(id),
+            self.store.membership_around(id, person.identity()),
+            self.store.grants_reaching(person.identity(), Some(id), self.clock.now()),
+        )?;
         Ok((policy::hold_kubeconfig(person, cluster, member, grants.len())?, grants))
     }
 

@@ -22,9 +22,10 @@ use crate::{
         audit::Action,
         device::{Device, DeviceLimits, DeviceState, Use},
         id::DeviceId,
+        identity::Identity,
         time::Timestamp,
     },
-    store::{Store, StoreError},
+    store::{Renewal, Store, StoreError},
 };
 
 /// How long a device's request may take: client-go waits longer, and what is asked of the provider goes on without it.
@@ -119,10 +120,10 @@ impl Relay {
 
     /// A living ID token for the device that brings this token, from there.
     pub async fn refresh(&self, id: DeviceId, token: &SecretString, from: IpAddr) -> Result<Relayed, RelayError> {
-        let device = self.known(id, token).await?;
+        let Renewal { device, holder, session, .. } = self.known(id, token).await?;
         self.may_go_on(&device)?;
-        let person = self.holder(&device).await?;
-        let living = tokio::time::timeout(PATIENCE, self.upstreams.living(&person)).await;
+        let person = self.holder(&device, holder).await?;
+        let living = tokio::time::timeout(PATIENCE, self.upstreams.living_of(&person, session)).await;
         let tokens = match living {
             Ok(Ok(tokens)) => tokens,
             Ok(Err(UpstreamError::Missing | UpstreamError::Ended)) => {
@@ -159,11 +160,15 @@ impl Relay {
     }
 
     /// The device of this id, if the token is its own. What does not fit is answered like what does not exist.
-    async fn known(&self, id: DeviceId, token: &SecretString) -> Result<Device, RelayError> {
+    async fn known(&self, id: DeviceId, token: &SecretString) -> Result<Renewal, RelayError> {
         let unknown = || refused(format!("Kubelend does not know this kubeconfig. {}", self.get_a_new_one()));
         let Some(token) = PlainToken::parse(DEVICE_PREFIX, token.expose_secret()) else { return unknown() };
-        match self.store.device(id).await {
-            Ok((device, Some(hash))) if same_text(&hash.to_hex(), &token.hash().to_hex()) => Ok(device),
+        match self.store.renewal(self.upstreams.keyring(), id).await {
+            Ok(renewal)
+                if renewal.token.as_ref().is_some_and(|hash| same_text(&hash.to_hex(), &token.hash().to_hex())) =>
+            {
+                Ok(renewal)
+            }
             Ok(_) | Err(StoreError::NotFound) => unknown(),
             Err(error) => Err(error.into()),
         }
@@ -184,14 +189,10 @@ impl Relay {
     }
 
     /// The person, if the cluster is still lent to them.
-    async fn holder(&self, device: &Device) -> Result<crate::model::identity::Identity, RelayError> {
+    async fn holder(&self, device: &Device, holder: Identity) -> Result<Identity, RelayError> {
         let trouble = |error: AccessError| RelayError::Unavailable { why: error.to_string(), retry_after: RETRY };
         let gone = || refused(format!("Your access to this cluster has ended. See {}shared", self.settings.public_url));
-        let person = match self.gate.person(device.identity).await {
-            Ok(person) => person,
-            Err(AccessError::NotFound) => return gone(),
-            Err(error) => return Err(trouble(error)),
-        };
+        let person = self.gate.somebody(holder);
         // Somebody's identity may have moved to another provider of the same issuer since the file was made.
         if person.identity().provider != device.provider {
             return gone();

@@ -122,6 +122,12 @@ impl Upstreams {
     /// Tokens whose ID token has more than half of its life left, as far as the provider gives any.
     pub(super) async fn living(&self, identity: &Identity) -> Answer {
         let session = self.read(identity).await?;
+        self.living_of(identity, Some(session)).await
+    }
+
+    /// The same for somebody whose session was read just now; `None` where there was none.
+    pub(super) async fn living_of(&self, identity: &Identity, session: Option<UpstreamSession>) -> Answer {
+        let session = session.ok_or(UpstreamError::Missing)?;
         if self.is_good(&session) {
             return Ok(session.tokens);
         }
@@ -142,6 +148,11 @@ impl Upstreams {
             answer
         });
         asking.await.unwrap_or_else(|error| Err(UpstreamError::Unavailable(error.to_string())))
+    }
+
+    /// What opens the sessions.
+    pub(super) fn keyring(&self) -> &Keyring {
+        &self.keyring
     }
 
     fn is_good(&self, session: &UpstreamSession) -> bool {

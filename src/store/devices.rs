@@ -59,7 +59,7 @@ pub enum Devices {
 }
 
 #[derive(sqlx::FromRow)]
-struct DeviceRow {
+pub(super) struct DeviceRow {
     id: String,
     identity_id: String,
     cluster_id: String,
@@ -93,7 +93,7 @@ fn a_use(at: Option<i64>, from: Option<String>) -> Result<Option<Use>, StoreErro
 }
 
 impl DeviceRow {
-    fn device(self) -> Result<(Device, Option<HashedToken>), StoreError> {
+    pub(super) fn device(self) -> Result<(Device, Option<HashedToken>), StoreError> {
         let token = self.token_hash.map(|hash| <[u8; 32]>::try_from(hash).map(HashedToken));
         let token = token.transpose().map_err(|_| StoreError::Corrupt("token of a device"))?;
         let device = Device {

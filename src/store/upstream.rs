@@ -42,14 +42,14 @@ fn context(identity: IdentityId, provider: &ProviderId) -> String {
 }
 
 #[derive(sqlx::FromRow)]
-struct Row {
-    sealed: Vec<u8>,
-    refused_at: Option<i64>,
-    version: i64,
+pub(super) struct Row {
+    pub(super) sealed: Vec<u8>,
+    pub(super) refused_at: Option<i64>,
+    pub(super) version: i64,
 }
 
 impl Row {
-    fn session(
+    pub(super) fn session(
         self,
         keyring: &Keyring,
         identity: IdentityId,

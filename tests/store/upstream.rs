@@ -4,15 +4,28 @@ use std::time::Duration;
 
 use kubelend::{
     crypto::Keyring,
-    model::{audit::Action, grant::Grantee, identity::Identity, token_set::Tokens, upstream::UpstreamSession},
+    model::{
+        audit::Action,
+        device::Format,
+        grant::Grantee,
+        id::{ClusterId, DeviceId},
+        identity::Identity,
+        token_set::Tokens,
+        upstream::UpstreamSession,
+        workspace::MemberRole,
+    },
     store::StoreError,
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use super::bed::{Bed, NOW, claims, draft, later, provider};
+use super::{
+    bed::{Bed, NOW, claims, draft, later, provider},
+    devices::device,
+};
 
 both!(
     a_session_comes_back_as_it_was_kept,
+    a_device_is_read_with_its_holder_and_the_session_at_its_own_provider,
     what_the_database_holds_of_it_says_nothing,
     the_newer_sign_in_wins,
     immune_26_one_of_twenty_refreshes_it,
@@ -55,6 +68,31 @@ async fn a_session_comes_back_as_it_was_kept(bed: Bed) {
     assert!(matches!(elsewhere, StoreError::NotFound));
     let other_ring = bed.store.upstream(&Keyring::generate(), bob.id, &provider("dex")).await.unwrap_err();
     assert!(matches!(other_ring, StoreError::NotFound));
+}
+
+async fn a_device_is_read_with_its_holder_and_the_session_at_its_own_provider(bed: Bed) {
+    let (ring, cluster) = (Keyring::generate(), bed.cluster().await);
+    let (bob, carol) = (bed.person("bob").await, bed.person("carol").await);
+    let new = device(cluster.id, bob.id, Format::Relay);
+    bed.store.add_device(&new, draft(Action::KubeconfigIssued), NOW).await.unwrap();
+    keep(&bed, &ring, &carol, "hers", 5).await;
+    bed.store.put_upstream(&ring, bob.id, &provider("other"), &tokens("elsewhere", 5)).await.unwrap();
+    let before = bed.store.renewal(&ring, new.id).await.unwrap();
+    assert!(before.session.is_none(), "neither another person's nor that of another provider");
+    let session = keep(&bed, &ring, &bob, "his", 5).await;
+    let read = bed.store.renewal(&ring, new.id).await.unwrap();
+    let (kept, token) = bed.store.device(new.id).await.unwrap();
+    assert_eq!((&read.device, &read.token, &read.holder), (&kept, &token, &bob));
+    let found = read.session.unwrap();
+    assert_eq!((id_token(&found), found.version, found.tokens.expires_at), ("his", session.version, later(605)));
+    assert!(bed.store.renewal(&Keyring::generate(), new.id).await.unwrap().session.is_none());
+    assert!(matches!(bed.store.renewal(&ring, DeviceId::new()).await.unwrap_err(), StoreError::NotFound));
+    // What its holder is around the cluster is what they are in its workspace.
+    let around = bed.store.membership_around(cluster.id, &bob).await.unwrap();
+    assert_eq!(around, bed.store.membership(cluster.workspace, &bob).await.unwrap());
+    let maker = bed.store.identity(cluster.created_by).await.unwrap();
+    assert_eq!(bed.store.membership_around(cluster.id, &maker).await.unwrap(), Some(MemberRole::Owner));
+    assert_eq!(bed.store.membership_around(ClusterId::new(), &maker).await.unwrap(), None);
 }
 
 async fn what_the_database_holds_of_it_says_nothing(bed: Bed) {

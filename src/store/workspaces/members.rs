@@ -11,7 +11,7 @@ use crate::{
     model::{
         audit::Action,
         grant::Grantee,
-        id::{IdentityId, WorkspaceId},
+        id::{ClusterId, IdentityId, WorkspaceId},
         identity::Identity,
         provider::ProviderId,
         time::Timestamp,
@@ -348,6 +348,20 @@ impl Store {
         Ok(strongest)
     }
 
+    /// What somebody is in the workspace of a cluster, by themselves or by a group, if anything: the strongest of it.
+    pub async fn membership_around(
+        &self,
+        cluster: ClusterId,
+        person: &Identity,
+    ) -> Result<Option<MemberRole>, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT role FROM members WHERE member_key IN ",
+            id_list!(),
+            " AND workspace_id = (SELECT workspace_id FROM clusters WHERE id = $33)"
+        );
+        self.strongest(SQL, &cluster.to_string(), person).await
+    }
+
     /// What somebody is in a workspace, by themselves or by a group, if anything: the strongest of it.
     pub async fn membership(
         &self,
@@ -356,12 +370,19 @@ impl Store {
     ) -> Result<Option<MemberRole>, StoreError> {
         const SQL: &str =
             concat!("SELECT role FROM members WHERE member_key IN ", id_list!(), " AND workspace_id = $33");
+        self.strongest(SQL, &workspace.to_string(), person).await
+    }
+
+    async fn strongest(
+        &self,
+        sql: &'static str,
+        of: &str,
+        person: &Identity,
+    ) -> Result<Option<MemberRole>, StoreError> {
         let mut strongest = None;
         for chunk in grants::keys_reaching(person).chunks(CHUNK) {
-            let rows: Vec<(String,)> = read!(self, |db| bind_ids!(sqlx::query_as(SQL), chunk)
-                .bind(workspace.to_string())
-                .fetch_all(db)
-                .await)?;
+            let rows: Vec<(String,)> =
+                read!(self, |db| bind_ids!(sqlx::query_as(sql), chunk).bind(of).fetch_all(db).await)?;
             for (held,) in rows {
                 strongest = strongest.max(Some(role(&held)?));
             }
