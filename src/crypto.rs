@@ -219,6 +219,11 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// 128 bits of SHA-256 of a text, in hexadecimal: tells texts apart where the texts themselves would be too long to keep.
+pub fn digest(text: &str) -> String {
+    hex(&Sha256::digest(text.as_bytes())[..16])
+}
+
 /// A token that people carry: 256 random bits behind a prefix that says what it opens, with a checksum at the end, so that
 /// leak scanners find it and a mistyped one is told from an unknown one without asking the database.
 #[derive(Clone)]

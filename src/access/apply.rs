@@ -3,26 +3,27 @@
 //! The grant's row says what is wanted. This reads it, makes the cluster agree, and writes down how that went, but only if the
 //! wish is still the same: somebody may have revoked the grant in between, and then that wish has its own attempt coming.
 
+mod went;
+
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
+use self::went::{Marked, Went, brought, count, event, outcome};
 use super::{AccessError, OwnClients, audit};
 use crate::{
-    bindings::{self, ApplyError},
+    bindings::{self, Repair, Work},
     clock::Clock,
-    crypto,
     k8s::{BindingObject, ClusterClient, K8sError},
     model::{
         audit::Action,
-        claim_mapping::Unmappable,
+        binding::Memory,
         cluster::Cluster,
         grant::{EndReason, Grant, GrantState, Grantee},
         id::{ClusterId, GrantId},
         identity::Identity,
-        time::Timestamp,
     },
-    store::{AuditDraft, DueGrant, Outcome, Store},
+    store::{DueGrant, Store},
 };
 
 /// How long an attempt may take in all. A page waits for it, and pages answer within 3 s.
@@ -32,8 +33,6 @@ const BOUND: Duration = Duration::from_millis(2_200);
 const LEASE: Duration = Duration::from_secs(6);
 /// How long one cluster may take with all that is claimed for it: less than a claim of the loop's.
 const BATCH: Duration = Duration::from_secs(15);
-/// The longest wait between two attempts.
-const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// Brings grants to clusters.
 #[derive(Clone, Debug)]
@@ -87,14 +86,24 @@ impl Applier {
         let (grant, person) = self.store.grant(due.id).await?;
         let grant = self.end_if_expired(grant, person.as_ref()).await?;
         let wanted = grant.ended.is_none();
-        let went = match away {
-            Some(error) => Went::Cluster(error),
+        let (went, ensured) = match away {
+            Some(error) => (Went::Cluster(error), None),
             None => self.bring(&grant, person.as_ref(), cluster, wanted).await?,
         };
         let now = self.clock.now();
         let outcome = outcome(&went, wanted, due.attempts, now);
         let event = event(&outcome, &grant, person.as_ref());
-        self.store.settle_grant(due, wanted, &outcome, event, now).await?;
+        match ensured {
+            None => drop(self.store.settle_grant(due, wanted, &outcome, event, now).await?),
+            Some((mark, ensured)) => {
+                let repairs: Vec<Repair> = ensured.repairs.iter().map(|(repair, _)| *repair).collect();
+                let brought = brought(mark, ensured, &grant, person.as_ref());
+                self.store.settle_brought(due, &outcome, event, &brought, now).await?;
+                for repair in repairs {
+                    count(repair);
+                }
+            }
+        }
         let error = if let Went::Cluster(error) = went { Some(error) } else { None };
         Ok((outcome.state, error))
     }
@@ -106,16 +115,22 @@ impl Applier {
         person: Option<&Identity>,
         cluster: &Cluster,
         wanted: bool,
-    ) -> Result<Went, AccessError> {
+    ) -> Result<(Went, Option<Marked>), AccessError> {
         let attempt = async {
             let client = self.clients.client(cluster.id, BOUND).await?;
-            if wanted { self.bind(&client, grant, person, cluster).await } else { self.unbind(&client, grant).await }
+            if wanted {
+                self.bind(&client, grant, person, cluster).await
+            } else {
+                // What is remembered stays so: should it come back with a restored cluster, it is known.
+                self.unbind(&client, grant, &self.store.memory(grant.id).await?).await?;
+                Ok((Went::Done, None))
+            }
         };
         match tokio::time::timeout(BOUND, attempt).await {
-            Ok(Err(AccessError::Cluster(e))) => Ok(Went::Cluster(e)),
+            Ok(Err(AccessError::Cluster(e))) => Ok((Went::Cluster(e), None)),
             Ok(Err(other)) => Err(other),
             Ok(Ok(went)) => Ok(went),
-            Err(_) => Ok(Went::Cluster(K8sError::TimedOut)),
+            Err(_) => Ok((Went::Cluster(K8sError::TimedOut), None)),
         }
     }
 
@@ -136,18 +151,49 @@ impl Applier {
         grant: &Grant,
         person: Option<&Identity>,
         cluster: &Cluster,
-    ) -> Result<Went, AccessError> {
+    ) -> Result<(Went, Option<Marked>), AccessError> {
         match self.wanted(grant, person, cluster).await? {
             Ok(objects) => match not_offered(client, grant).await? {
-                None => match bindings::ensure(client, grant.id, &objects, &self.instance).await {
-                    Ok(()) => Ok(Went::Done),
-                    Err(e) => e.try_into(),
-                },
-                Some(refused) => self.unbind(client, grant).await.map(|_| refused),
+                None => self.ensure(client, grant, &objects).await,
+                Some(refused) => self.withdraw(client, grant, refused).await,
             },
             // Nobody can be named: then nobody must be bound, above all not whoever bears the name now.
-            Err(why) => self.unbind(client, grant).await.map(|_| why),
+            Err(why) => self.withdraw(client, grant, why).await,
         }
+    }
+
+    /// Unbinds one that goes on, for now: what will be made later puts nothing back.
+    async fn withdraw(
+        &self,
+        client: &ClusterClient,
+        grant: &Grant,
+        why: Went,
+    ) -> Result<(Went, Option<Marked>), AccessError> {
+        let memory = self.store.memory(grant.id).await?;
+        self.unbind(client, grant, &memory).await?;
+        if !memory.made.is_empty() {
+            self.store.forget_made(grant.id, &memory.made).await?;
+        }
+        Ok((why, None))
+    }
+
+    /// Makes these stand. What is gone is forgotten before anything is made in its place.
+    async fn ensure(
+        &self,
+        client: &ClusterClient,
+        grant: &Grant,
+        objects: &[BindingObject],
+    ) -> Result<(Went, Option<Marked>), AccessError> {
+        let memory = self.store.memory(grant.id).await?;
+        let mark = memory.mark.clone();
+        let work = Work::begin(client, memory, objects, &self.instance).await?;
+        let gone = work.gone();
+        if !gone.is_empty() {
+            self.store.forget_made(grant.id, &gone).await?;
+        }
+        let mut ensured = work.finish().await;
+        let went = ensured.failed.take().map_or(Went::Done, Went::from);
+        Ok((went, Some((mark, ensured))))
     }
 
     /// What should stand there, or why nothing can.
@@ -173,15 +219,11 @@ impl Applier {
         })
     }
 
-    async fn unbind(&self, client: &ClusterClient, grant: &Grant) -> Result<Went, AccessError> {
+    async fn unbind(&self, client: &ClusterClient, grant: &Grant, memory: &Memory) -> Result<(), AccessError> {
         let names = grant.scope.namespaces();
         let places: Vec<Option<String>> =
             if names.is_empty() { vec![None] } else { names.iter().map(|n| Some(n.to_string())).collect() };
-        match bindings::ensure_absent(client, grant.id, &places, &self.instance).await {
-            // What stands there is not ours, so ours is gone.
-            Ok(()) | Err(ApplyError::Conflict(_)) => Ok(Went::Done),
-            Err(e) => e.try_into(),
-        }
+        Ok(bindings::ensure_absent(client, memory, &places, &self.instance).await?)
     }
 }
 
@@ -193,128 +235,5 @@ async fn not_offered(client: &ClusterClient, grant: &Grant) -> Result<Option<Wen
         Ok(true) => Ok(None),
         Ok(false) | Err(K8sError::NotFound) => Ok(Some(Went::NotOffered(role.to_string()))),
         Err(error) => Err(error.into()),
-    }
-}
-
-/// How an attempt went.
-enum Went {
-    Done,
-    Unmappable(Unmappable),
-    NotTrusted,
-    NotOffered(String),
-    ChangedHands,
-    Conflict(String),
-    Cluster(K8sError),
-}
-
-impl TryFrom<ApplyError> for Went {
-    type Error = AccessError;
-    fn try_from(error: ApplyError) -> Result<Self, AccessError> {
-        match error {
-            ApplyError::Conflict(what) => Ok(Self::Conflict(what)),
-            ApplyError::Cluster(e) => Err(e.into()),
-        }
-    }
-}
-
-fn outcome(went: &Went, wanted: bool, attempts: i64, now: Timestamp) -> Outcome {
-    let again = Some(now.plus(wait(attempts)));
-    let (done, trying) =
-        if wanted { (GrantState::Applied, GrantState::Pending) } else { (GrantState::Removed, GrantState::Removing) };
-    let failed = if wanted { GrantState::Failed } else { GrantState::Removing };
-    let settle = |state, detail: Option<String>, retry_at| Outcome { state, detail, retry_at };
-    match went {
-        Went::Done => settle(done, None, None),
-        // Nothing to try again: a sign-in or a change of the cluster's trust makes it due.
-        Went::Unmappable(why) => settle(GrantState::Failed, Some(format!("Not bound: {why}.")), None),
-        Went::NotTrusted => {
-            settle(GrantState::Failed, Some("Not bound: this cluster does not trust their provider.".into()), None)
-        }
-        Went::NotOffered(role) => settle(
-            GrantState::Failed,
-            Some(format!(
-                "Not bound: the cluster has no ClusterRole “{role}” that is marked as one to give. It is tried again."
-            )),
-            again,
-        ),
-        // Nor here: it is an owner's turn.
-        Went::ChangedHands => settle(
-            GrantState::Pending,
-            Some(
-                "Not bound: this address changed hands. Confirm by granting to the person again, or remove this."
-                    .into(),
-            ),
-            None,
-        ),
-        Went::Conflict(what) => {
-            settle(GrantState::Conflict, Some(format!("{what}. It was left alone; rename or delete it there.")), again)
-        }
-        Went::Cluster(e) => match e {
-            K8sError::Unreachable(_) | K8sError::TimedOut | K8sError::Tls(_) | K8sError::Nonsense(_) => {
-                settle(trying, Some(format!("Waiting for the cluster: {e}.")), again)
-            }
-            K8sError::NotFound => settle(
-                failed,
-                Some("The cluster does not have one of these namespaces. It is tried again until it does.".into()),
-                again,
-            ),
-            _ => settle(failed, Some(format!("The cluster refused: {e}. It is tried again.")), again),
-        },
-    }
-}
-
-/// One second, doubling up to half a minute, a quarter of it left to chance so that many do not return at once.
-fn wait(attempts: i64) -> Duration {
-    let doubled = Duration::from_secs(1 << u32::try_from(attempts.clamp(0, 5)).unwrap_or(5)).min(MAX_WAIT);
-    let chance = u32::from(crypto::random::<1>()[0]);
-    doubled * 3 / 4 + doubled * chance / (4 * 255)
-}
-
-fn event(outcome: &Outcome, grant: &Grant, person: Option<&Identity>) -> Option<AuditDraft> {
-    let action = match outcome.state {
-        GrantState::Applied => Action::BindingApplied,
-        GrantState::Removed => Action::BindingRemoved,
-        GrantState::Failed | GrantState::Conflict => Action::BindingFailed,
-        GrantState::Pending | GrantState::Removing => return None,
-    };
-    let who = audit::grantee(&grant.grantee, person);
-    let what = audit::rights(grant.role.as_ref(), &grant.scope, grant.expires_at);
-    let why = outcome.detail.as_deref().map(|d| format!(" ({d})")).unwrap_or_default();
-    Some(audit::by_kubelend(action, format!("{who}: {what}{why}")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_grow_and_stay_within_half_a_minute() {
-        for (attempts, low, high) in [(0, 750, 1000), (3, 6000, 8000), (50, 22_500, 30_000)] {
-            let waited = wait(attempts).as_millis();
-            assert!((low..=high).contains(&waited), "{attempts}: {waited}");
-        }
-    }
-
-    #[test]
-    fn a_removal_that_fails_stays_a_removal() {
-        let now = Timestamp::from_secs(0);
-        for error in [K8sError::TimedOut, K8sError::Forbidden("no".into()), K8sError::NotFound] {
-            let out = outcome(&Went::Cluster(error), false, 0, now);
-            assert_eq!(out.state, GrantState::Removing);
-            assert!(out.retry_at.is_some());
-        }
-    }
-
-    #[test]
-    fn immune_32_an_address_that_changed_hands_waits_for_an_owner_and_is_not_tried_again() {
-        let out = outcome(&Went::ChangedHands, true, 3, Timestamp::from_secs(0));
-        assert_eq!((out.state, out.retry_at), (GrantState::Pending, None));
-        assert!(out.detail.is_some_and(|d| d.contains("changed hands")));
-    }
-
-    #[test]
-    fn immune_32_somebody_without_a_name_is_bound_to_nothing_until_something_changes() {
-        let out = outcome(&Went::Unmappable(Unmappable::NoEmail), true, 0, Timestamp::from_secs(0));
-        assert_eq!((out.state, out.retry_at), (GrantState::Failed, None));
     }
 }

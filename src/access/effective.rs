@@ -185,7 +185,7 @@ impl Insight {
 
     /// The grant that a binding was made for, if Kubelend made it.
     async fn grant_of(&self, binding: &FoundBinding, known: &mut Known) -> Result<KnownGrant, AccessError> {
-        let Some(id) = self.observer.made_for(binding) else { return Ok(None) };
+        let Some(id) = self.observer.made_for(binding).await? else { return Ok(None) };
         if let Some(grant) = known.get(&id) {
             return Ok(grant.clone());
         }

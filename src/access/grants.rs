@@ -109,6 +109,18 @@ impl Grants {
         self.applier.apply_now(id).await
     }
 
+    /// Tries at once to bring it to its cluster, whoever made it: somebody has just made way for it. Repeating it is fine.
+    pub async fn retry(&self, permit: &Authorized<ManageAccess>, id: GrantId) -> Result<GrantState, AccessError> {
+        let (grant, _) = self.store.grant(id).await?;
+        if grant.scope.cluster() != permit.cluster().id {
+            return Err(AccessError::NotFound);
+        }
+        if grant.role.is_none() || matches!(grant.state, GrantState::Applied | GrantState::Removed) {
+            return Ok(grant.state);
+        }
+        self.applier.apply_now(id).await
+    }
+
     /// Gives back what somebody was given themselves on a cluster, and takes their files for it back; what reaches them by a group
     /// stays. Repeating it is fine.
     pub async fn leave(&self, permit: &Authorized<HoldKubeconfig>, grants: &[Grant]) -> Result<(), AccessError> {

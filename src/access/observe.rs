@@ -7,8 +7,9 @@ use super::{AccessError, OwnClients};
 use crate::{
     bindings,
     k8s::{ClusterClient, FoundBinding, K8sError, RoleRules, Rule},
-    model::{cluster::Cluster, id::GrantId, role::Role},
+    model::{binding::Memory, cluster::Cluster, id::GrantId, role::Role},
     policy::{Authorized, ManageAccess, ViewCluster},
+    store::{Store, StoreError},
 };
 
 const BOUND: Duration = Duration::from_secs(2);
@@ -19,13 +20,14 @@ const BOOTSTRAPPING: &str = "kubernetes.io/bootstrapping";
 #[derive(Clone, Debug)]
 pub struct Observer {
     clients: OwnClients,
+    store: Store,
     instance: Arc<str>,
 }
 
 impl Observer {
     /// With these parts.
-    pub fn new(clients: OwnClients, instance: Arc<str>) -> Self {
-        Self { clients, instance }
+    pub fn new(clients: OwnClients, store: Store, instance: Arc<str>) -> Self {
+        Self { clients, store, instance }
     }
 
     /// Bindings on the cluster that this Kubelend did not make. Those that Kubernetes makes for itself (label
@@ -35,7 +37,10 @@ impl Observer {
         // Most of what stands on a cluster is Kubernetes' own: it need not come here first.
         let others = format!("!{BOOTSTRAPPING}");
         let all = bounded(async { Ok(self.client(cluster).await?.bindings(Some(&others)).await?) }).await?;
-        Ok(all.into_iter().filter(|b| !kubernetes_own(b) && !self.made(b)).collect())
+        let claimed: Vec<GrantId> = all.iter().filter_map(|b| bindings::grant_named(&b.name)).collect();
+        let known = self.store.memories(cluster.id, &claimed).await?;
+        let ours = |found: &FoundBinding| known.iter().any(|memory| self.is_of(found, memory));
+        Ok(all.into_iter().filter(|b| !kubernetes_own(b) && !ours(b)).collect())
     }
 
     /// The cluster's namespaces, for the form's list.
@@ -65,15 +70,19 @@ impl Observer {
         self.clients.client(cluster.id, BOUND).await
     }
 
-    fn made(&self, found: &FoundBinding) -> bool {
-        self.made_for(found).is_some()
+    /// The grant that this Kubelend made it for, if it did.
+    pub(super) async fn made_for(&self, found: &FoundBinding) -> Result<Option<GrantId>, AccessError> {
+        let Some(named) = bindings::grant_named(&found.name) else { return Ok(None) };
+        match self.store.memory(named).await {
+            Ok(memory) => Ok(self.is_of(found, &memory).then_some(named)),
+            Err(StoreError::NotFound) => Ok(None),
+            Err(other) => Err(other.into()),
+        }
     }
 
-    /// The grant that this Kubelend made it for. Labels can be forged, so the name must fit the grant that the label claims as well.
-    pub(super) fn made_for(&self, found: &FoundBinding) -> Option<GrantId> {
-        let label = |key: &str| found.labels.get(key).map(String::as_str);
-        let named = label(bindings::GRANT_LABEL)?.parse().ok().filter(|id| bindings::binding_name(*id) == found.name);
-        named.filter(|_| label(bindings::OWNER_LABEL) == Some(&*self.instance))
+    /// Names and labels can be forged: what decides is the UID, or the mark of one that is just being made.
+    fn is_of(&self, found: &FoundBinding, memory: &Memory) -> bool {
+        bindings::grant_named(&found.name) == Some(memory.grant) && bindings::is_ours(found, memory, &self.instance)
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Probe {
 pub(super) struct Need {
     pub(super) title: String,
     pub(super) question: ResourceQuestion,
+    /// What is done without it, where something is.
+    pub(super) without: Option<&'static str>,
 }
 
 impl Probe {
@@ -185,6 +187,10 @@ impl Run<'_> {
             let at = at + 4;
             match may {
                 Ok(true) => self.step(at, StepOutcome::Passed, "allowed", millis).await?,
+                Ok(false) if let Some(words) = need.without => {
+                    self.check.steps[at].remedy = Some(remedy());
+                    self.step(at, StepOutcome::Warned, words, millis).await?;
+                }
                 Ok(false) => {
                     self.check.steps[at].remedy = Some(remedy());
                     self.step(
@@ -302,18 +308,24 @@ pub(super) fn needs() -> Vec<Need> {
     let ask = |verb, resource, name| ResourceQuestion { verb, group: RBAC, resource, namespace: None, name };
     let mut all = Vec::new();
     for (resource, words) in [("clusterrolebindings", "ClusterRoleBindings"), ("rolebindings", "RoleBindings")] {
-        for verb in ["list", "create", "update", "delete"] {
-            all.push(Need { title: format!("May {verb} {words}"), question: ask(verb, resource, None) });
+        for verb in ["list", "watch", "create", "patch", "delete"] {
+            let without = (verb == "watch").then_some(
+                "Not allowed, so a list every 20 s tells what somebody changed there. Apply this with your own kubectl \
+                 to spare the cluster that.",
+            );
+            all.push(Need { title: format!("May {verb} {words}"), question: ask(verb, resource, None), without });
         }
     }
     for role in Role::NAMES {
         all.push(Need {
             title: format!("May bind “{role}”"),
             question: ask("bind", "clusterroles", Some(role.to_owned())),
+            without: None,
         });
     }
-    all.push(Need { title: "May read ClusterRoles".into(), question: ask("get", "clusterroles", None) });
+    let reads = ask("get", "clusterroles", None);
+    all.push(Need { title: "May read ClusterRoles".into(), question: reads, without: None });
     let namespaces = ResourceQuestion { verb: "list", group: "", resource: "namespaces", namespace: None, name: None };
-    all.push(Need { title: "May list namespaces".into(), question: namespaces });
+    all.push(Need { title: "May list namespaces".into(), question: namespaces, without: None });
     all
 }

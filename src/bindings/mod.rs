@@ -1,12 +1,14 @@
 //! From grants to bindings: what should stand on a cluster is a pure function of a grant; making it so is idempotent.
 //!
-//! A binding is named after its grant, so the same grant always leads to the same object, and bears a label of this
-//! installation. What bears the name without being ours is never touched: that is a conflict, and said.
+//! A binding is named after its grant, so the same grant always leads to the same object. It is ours where its UID is one that was
+//! remembered when it was made; what bears the name without that is never touched: that is a conflict, and said.
 
 mod apply;
 mod effective;
+mod looks;
 mod wanted;
 
-pub use apply::{ApplyError, ensure, ensure_absent};
+pub use apply::{ApplyError, Ensured, NotOurs, Repair, Work, ensure_absent, is_ours};
 pub use effective::{Rbac, Way, one_name};
-pub use wanted::{GRANT_LABEL, MANAGED_BY_LABEL, OWNER_LABEL, binding_name, wanted};
+pub use looks::looks_of;
+pub use wanted::{GRANT_LABEL, MANAGED_BY_LABEL, OWNER_LABEL, binding_name, grant_named, owner_selector, wanted};

@@ -21,6 +21,8 @@ pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 pub const OWNER_LABEL: &str = "kubelend.io/instance";
 /// Which grant.
 pub const GRANT_LABEL: &str = "kubelend.io/grant";
+/// Drawn anew for what is made: see [`Memory::mark`](crate::model::binding::Memory::mark). No part of what is wanted afterwards.
+pub(super) const MARK_LABEL: &str = "kubelend.io/mark";
 /// For people who meet a binding on the cluster: what it is.
 pub(super) const ABOUT_ANNOTATION: &str = "kubelend.io/about";
 /// The value of [`MANAGED_BY_LABEL`].
@@ -29,6 +31,25 @@ pub(super) const MANAGED_BY: &str = "kubelend";
 /// The name of a grant's bindings: `kubelend-ID`; a RoleBinding in each namespace bears the same.
 pub fn binding_name(grant: GrantId) -> String {
     format!("kubelend-{grant}")
+}
+
+/// The grant that a binding of this name would be for.
+pub fn grant_named(binding: &str) -> Option<GrantId> {
+    let id = binding.strip_prefix("kubelend-")?.parse().ok()?;
+    (binding_name(id) == binding).then_some(id)
+}
+
+/// The labels by which an API server finds all that claims to be of this installation.
+pub fn owner_selector(instance: &str) -> String {
+    format!("{OWNER_LABEL}={instance}")
+}
+
+/// “the RoleBinding NAME in namespace a”.
+pub(super) fn place_in_words(binding: &BindingObject) -> String {
+    match &binding.namespace {
+        Some(namespace) => format!("the RoleBinding {} in namespace {namespace}", binding.name),
+        None => format!("the ClusterRoleBinding {}", binding.name),
+    }
 }
 
 /// What should stand for a grant: one ClusterRoleBinding, or a RoleBinding in each of its namespaces; nothing for a grant without role.
@@ -67,8 +88,8 @@ fn labels(grant: GrantId, instance: &str) -> BTreeMap<String, String> {
 fn about(grant: &Grant, role: &Role, subject: &Subject) -> String {
     let until = grant.expires_at.map(|end| format!(" until {end}")).unwrap_or_default();
     format!(
-        "Kubelend lends {} {} the role {role} in {}{until}. Take it back in Kubelend: where it is \
-         only deleted here, Kubelend does not notice, still shows it, and may make it anew.",
+        "Kubelend lends {} {} the role {role} in {}{until}. Take it back in Kubelend: what is \
+         changed or deleted here, Kubelend puts back.",
         subject.kind.as_str().to_lowercase(),
         subject.name,
         grant.scope.in_words(),
@@ -121,8 +142,8 @@ pub(super) mod tests {
             about.contains("group oidc:devs the role view in the whole cluster until 2026-11-23T00:00:00Z"),
             "{about}"
         );
-        // As decision 2 has it: nobody watches a cluster for what is deleted there by hand.
-        assert!(about.ends_with("Kubelend does not notice, still shows it, and may make it anew."), "{about}");
+        assert!(about.ends_with("what is changed or deleted here, Kubelend puts back."), "{about}");
+        assert_eq!((grant_named(&one.name), grant_named("kubelend-x")), (Some(grant.id), None));
     }
 
     #[test]

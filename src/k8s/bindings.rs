@@ -3,6 +3,8 @@
 //! The two kinds differ in their path alone, so both go through one set of functions. What is changed or deleted is named
 //! by its UID: a binding that somebody made anew under the same name is another binding.
 
+mod objects;
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::{
@@ -13,17 +15,21 @@ use k8s_openapi::{
 };
 use kube::core::{
     Resource,
-    params::{DeleteParams, GetParams, ListParams, PostParams, Preconditions},
+    params::{DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams, Preconditions},
     request::Request,
 };
 
+pub(super) use self::objects::found;
+use self::objects::object;
 use super::{ClusterClient, K8sError, answer, bounds, client::body};
-use crate::model::subject::{Subject, SubjectKind};
+use crate::model::subject::Subject;
 
 /// How many of each kind are listed at most.
 const MAX_LISTED: usize = 2_000;
 /// How many come in one answer.
 const PAGE: u32 = 500;
+/// Who Kubelend is among those that write fields of an object.
+const MANAGER: &str = "kubelend";
 const RBAC: &str = "rbac.authorization.k8s.io";
 
 /// The role that a binding gives.
@@ -103,13 +109,23 @@ pub enum Placed {
     Exists(FoundBinding),
 }
 
+/// What stands, at a version.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// The bindings.
+    pub items: Vec<FoundBinding>,
+    /// Whether they are all.
+    pub whole: bool,
+    /// Where a watch goes on.
+    pub version: String,
+}
+
 /// What both kinds have in common.
-trait Kind:
+pub(super) trait Kind:
     Resource<DynamicType = ()> + Metadata<Ty = ObjectMeta> + ListableResource + Serialize + DeserializeOwned + Sized
 {
     fn make(metadata: ObjectMeta, role_ref: RbacRoleRef, subjects: Vec<RbacSubject>) -> Self;
     fn take_apart(self) -> (ObjectMeta, RbacRoleRef, Vec<RbacSubject>);
-    fn set_subjects(&mut self, subjects: Vec<RbacSubject>);
 }
 
 macro_rules! kinds {
@@ -120,9 +136,6 @@ macro_rules! kinds {
             }
             fn take_apart(self) -> (ObjectMeta, RbacRoleRef, Vec<RbacSubject>) {
                 (self.metadata, self.role_ref, self.subjects.unwrap_or_default())
-            }
-            fn set_subjects(&mut self, subjects: Vec<RbacSubject>) {
-                self.subjects = Some(subjects);
             }
         }
     )+};
@@ -158,10 +171,10 @@ impl ClusterClient {
         for_place!(&binding.namespace, |Of| self.create::<Of>(binding).await)
     }
 
-    /// Replaces subjects, labels and annotations of the binding that has this UID (a PUT with its resourceVersion read just
-    /// before). Labels and annotations that others put there stay.
-    pub async fn update_binding(&self, uid: &str, binding: &BindingObject) -> Result<(), K8sError> {
-        for_place!(&binding.namespace, |Of| self.update::<Of>(uid, binding).await)
+    /// Puts subjects, labels and annotations of the binding that has this UID right, by server-side apply as the manager `kubelend`. Labels
+    /// and annotations that others put there stay. `Conflict` where another one bears the name by now, or none.
+    pub async fn apply_binding(&self, uid: &str, binding: &BindingObject) -> Result<FoundBinding, K8sError> {
+        for_place!(&binding.namespace, |Of| found(self.apply::<Of>(uid, binding).await?))
     }
 
     /// The binding of that name, if there is one.
@@ -197,22 +210,9 @@ impl ClusterClient {
 
     async fn create<K: Kind>(&self, binding: &BindingObject) -> Result<Placed, K8sError> {
         let namespace = binding.namespace.as_deref();
-        let object = K::make(
-            ObjectMeta {
-                name: Some(path_segment(&binding.name)?.to_owned()),
-                namespace: binding.namespace.clone(),
-                labels: Some(binding.labels.clone()),
-                annotations: Some(binding.annotations.clone()),
-                ..ObjectMeta::default()
-            },
-            RbacRoleRef {
-                api_group: Some(RBAC.to_owned()),
-                kind: binding.role.kind.as_str().into(),
-                name: binding.role.name.clone(),
-            },
-            binding.subjects.iter().map(to_rbac).collect(),
-        );
-        match self.post::<K>(&path::<K>(namespace)?.url_path, &object).await {
+        let object = object::<K>(binding, None)?;
+        let by = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+        match self.ask::<K>(path::<K>(namespace)?.create(&by, body(&object)?)).await {
             Ok(made) => found(made).map(Placed::Created),
             Err(K8sError::Conflict(message)) => match self.read::<K>(namespace, &binding.name).await? {
                 Some(standing) => found(standing).map(Placed::Exists),
@@ -223,18 +223,16 @@ impl ClusterClient {
         }
     }
 
-    async fn update<K: Kind>(&self, uid: &str, binding: &BindingObject) -> Result<(), K8sError> {
-        let namespace = binding.namespace.as_deref();
-        let mut object = self.read::<K>(namespace, &binding.name).await?.ok_or(K8sError::NotFound)?;
-        let metadata = Metadata::metadata_mut(&mut object);
-        if metadata.uid.as_deref() != Some(uid) {
-            return Err(K8sError::Conflict(format!("another binding is called {} by now", binding.name)));
+    async fn apply<K: Kind>(&self, uid: &str, binding: &BindingObject) -> Result<K, K8sError> {
+        // A UID in what is applied is a precondition.
+        let object = object::<K>(binding, Some(uid))?;
+        let by = PatchParams::apply(MANAGER).force();
+        let path = path::<K>(binding.namespace.as_deref())?;
+        match self.ask(path.patch(path_segment(&binding.name)?, &by, &Patch::Apply(&object))).await {
+            // So it says that the UID is another one's.
+            Err(K8sError::Refused(422, why)) if why.contains("metadata.uid") => Err(K8sError::Conflict(why)),
+            other => other,
         }
-        metadata.labels.get_or_insert_default().extend(binding.labels.clone());
-        metadata.annotations.get_or_insert_default().extend(binding.annotations.clone());
-        object.set_subjects(binding.subjects.iter().map(to_rbac).collect());
-        let request = path::<K>(namespace)?.replace(&binding.name, &PostParams::default(), body(&object)?);
-        self.ask::<K>(request).await.map(drop)
     }
 
     async fn read<K: Kind>(&self, namespace: Option<&str>, name: &str) -> Result<Option<K>, K8sError> {
@@ -246,28 +244,35 @@ impl ClusterClient {
     }
 
     async fn list<K: Kind>(&self, labels: Option<&str>) -> Result<Vec<FoundBinding>, K8sError> {
+        Ok(self.list_most::<K>(labels, MAX_LISTED).await?.items)
+    }
+
+    /// At most so many, and where a watch goes on from there.
+    pub(super) async fn list_most<K: Kind>(&self, labels: Option<&str>, most: usize) -> Result<Standing, K8sError> {
         let mut params = ListParams::default().limit(PAGE);
         if let Some(labels) = labels {
             params = params.labels(labels);
         }
-        let mut all = Vec::new();
+        let mut all = Standing { items: Vec::new(), whole: true, version: String::new() };
         // Bounded by pages too: a server that hands out empty pages for ever is not followed.
-        for _ in 0..MAX_LISTED / PAGE as usize {
+        for _ in 0..most / PAGE as usize {
             let page: List<K> = self.ask(path::<K>(None)?.list(&params)).await?;
             for object in page.items {
-                all.push(found(object)?);
+                all.items.push(found(object)?);
             }
+            all.version = bounds::whole(page.metadata.resource_version.unwrap_or_default(), bounds::UID, "a version")?;
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) if all.len() < MAX_LISTED => params = params.continue_token(&token),
-                _ => break,
+                Some(token) => params = params.continue_token(&token),
+                None => return Ok(all),
             }
         }
-        all.truncate(MAX_LISTED);
+        all.items.truncate(most);
+        all.whole = false;
         Ok(all)
     }
 }
 
-fn path<K: Kind>(namespace: Option<&str>) -> Result<Request, K8sError> {
+pub(super) fn path<K: Kind>(namespace: Option<&str>) -> Result<Request, K8sError> {
     Ok(Request::new(K::url_path(&(), namespace.map(path_segment).transpose()?)))
 }
 
@@ -279,48 +284,6 @@ pub(super) fn path_segment(name: &str) -> Result<&str, K8sError> {
         return Err(K8sError::Unusable("a name that cannot be asked for".into()));
     }
     Ok(name)
-}
-
-fn found<K: Kind>(object: K) -> Result<FoundBinding, K8sError> {
-    let (metadata, role, subjects) = object.take_apart();
-    let missing = || K8sError::Nonsense("a binding without name or UID".into());
-    let (subjects, more_subjects) = bounds::first(subjects, bounds::SUBJECTS);
-    let uid = metadata.uid.filter(|u| !u.is_empty()).ok_or_else(missing)?;
-    Ok(FoundBinding {
-        namespace: metadata.namespace.filter(|n| !n.is_empty()).map(|n| bounds::cut(n, bounds::LABEL)),
-        name: metadata.name.filter(|n| !n.is_empty()).map(|n| bounds::cut(n, bounds::NAME)).ok_or_else(missing)?,
-        uid: bounds::whole(uid, bounds::UID, "a UID")?,
-        role_kind: bounds::cut(role.kind, bounds::LABEL),
-        role_name: bounds::cut(role.name, bounds::NAME),
-        subjects: subjects.into_iter().filter_map(from_rbac).collect(),
-        more_subjects,
-        labels: labels(metadata.labels.unwrap_or_default()),
-        created_at: metadata.creation_timestamp.map(|t| t.0.as_second()),
-    })
-}
-
-/// Labels tell whose an object is: those that are none of Kubernetes' tell nothing.
-fn labels(all: BTreeMap<String, String>) -> BTreeMap<String, String> {
-    let good =
-        |(key, value): &(String, String)| key.len() <= bounds::NAME + 1 + bounds::LABEL && value.len() <= bounds::LABEL;
-    all.into_iter().filter(good).take(bounds::LABELS).collect()
-}
-
-fn to_rbac(subject: &Subject) -> RbacSubject {
-    RbacSubject {
-        api_group: (subject.kind != SubjectKind::ServiceAccount).then(|| RBAC.to_owned()),
-        kind: subject.kind.as_str().to_owned(),
-        name: subject.name.clone(),
-        namespace: subject.namespace.clone(),
-    }
-}
-
-/// A subject of a kind that RBAC does not know binds nobody.
-fn from_rbac(subject: RbacSubject) -> Option<Subject> {
-    let kinds = [SubjectKind::User, SubjectKind::Group, SubjectKind::ServiceAccount];
-    let kind = kinds.into_iter().find(|k| k.as_str() == subject.kind)?;
-    let namespace = subject.namespace.filter(|n| !n.is_empty()).map(|n| bounds::cut(n, bounds::LABEL));
-    Some(Subject { kind, name: bounds::cut(subject.name, bounds::USER), namespace })
 }
 
 #[cfg(test)]

@@ -3,10 +3,10 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use http::{
-    HeaderValue, Request, Uri,
+    HeaderValue, Request, Response, Uri,
     header::{ACCEPT, AUTHORIZATION, HOST, USER_AGENT},
 };
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use k8s_openapi::{
     List, Resource,
     api::core::v1::Namespace,
@@ -26,7 +26,7 @@ use super::{
     Dialer, K8sError, answer,
     idle::Idle,
     tls::{self, PlatformRoots},
-    transport::{Answer, Transport},
+    transport::{Answer, Answering, Transport},
 };
 use crate::model::{
     cluster::{ClusterCredential, Endpoint},
@@ -206,6 +206,17 @@ impl ClusterClient {
     pub(super) async fn send(&self, request: Result<Request<Vec<u8>>, request::Error>) -> Result<Answer, K8sError> {
         let request = self.addressed(request.map_err(|e| K8sError::Unusable(e.to_string()))?)?;
         timeout(self.bound, self.transport.exchange(&request, self.bound)).await.map_err(|_| K8sError::TimedOut)?
+    }
+
+    /// Sends a request over a connection of its own, whose answer is read by whoever asks, for as long as it lasts.
+    pub(super) async fn open(&self, request: Result<Request<Vec<u8>>, request::Error>) -> Result<Answering, K8sError> {
+        let request = self.addressed(request.map_err(|e| K8sError::Unusable(e.to_string()))?)?;
+        timeout(self.bound, self.transport.over_new(&request, self.bound)).await.map_err(|_| K8sError::TimedOut)?
+    }
+
+    /// The rest of such an answer, where it turns out to be a short one.
+    pub(super) async fn whole(&self, response: Response<Incoming>) -> Result<Answer, K8sError> {
+        timeout(self.bound, self.transport.whole_answer(response)).await.map_err(|_| K8sError::TimedOut)?
     }
 
     fn addressed(&self, request: Request<Vec<u8>>) -> Result<Request<Bytes>, K8sError> {

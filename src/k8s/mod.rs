@@ -20,11 +20,13 @@ mod reviews;
 pub(crate) mod testing;
 mod tls;
 mod transport;
+mod watch;
 
-pub use bindings::{BindingObject, FoundBinding, Placed, RoleKind, RoleRef};
+pub use bindings::{BindingObject, FoundBinding, Placed, RoleKind, RoleRef, Standing};
 pub use client::{ClusterClient, Connector, Shown};
 pub use dial::{Dialer, DirectDialer, Stream};
 pub use effective::{FoundRole, Listed, Said};
 pub use error::K8sError;
 pub use figures::IssuerFigures;
 pub use reviews::{ResourceQuestion, Review, RoleRules, Rule, UserInfo};
+pub use watch::{BindingKind, Change, Watch};

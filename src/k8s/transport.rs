@@ -52,7 +52,7 @@ pub(super) struct Transport {
 }
 
 /// The head of an answer, and the connection that the rest of it comes by.
-type Answering = (Response<Incoming>, Connection);
+pub(super) type Answering = (Response<Incoming>, Connection);
 
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -72,11 +72,16 @@ impl Transport {
     /// of it, and a kept connection is waited for by itself for a quarter.
     pub(super) async fn exchange(&self, request: &Request<Bytes>, bound: Duration) -> Result<Answer, K8sError> {
         let (response, connection) = self.send(request, bound).await?;
+        let answer = self.whole_answer(response).await?;
+        self.idle.keep(connection);
+        Ok(answer)
+    }
+
+    /// Reads the rest of an answer.
+    pub(super) async fn whole_answer(&self, response: Response<Incoming>) -> Result<Answer, K8sError> {
         let status = response.status();
         let date = response.headers().get(DATE).and_then(|date| date.to_str().ok()).map(str::to_owned);
-        let body = self.read(response).await?;
-        self.idle.keep(connection);
-        Ok(Answer { status, date, body })
+        Ok(Answer { status, date, body: self.read(response).await? })
     }
 
     async fn send(&self, request: &Request<Bytes>, bound: Duration) -> Result<Answering, K8sError> {
@@ -125,7 +130,8 @@ impl Transport {
         }
     }
 
-    async fn over_new(&self, request: &Request<Bytes>, bound: Duration) -> Result<Answering, K8sError> {
+    /// Sends one request over a new connection.
+    pub(super) async fn over_new(&self, request: &Request<Bytes>, bound: Duration) -> Result<Answering, K8sError> {
         let mut connection = self.connect(bound / 2).await?;
         match connection.sender.send_request(whole(request)).await {
             Ok(response) => Ok((response, connection)),

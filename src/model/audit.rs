@@ -40,6 +40,7 @@ pub enum Action {
     BindingApplied,
     BindingRemoved,
     BindingFailed,
+    BindingRepaired,
     KubeconfigIssued,
     DeviceRevoked,
     DeviceApart,
@@ -67,7 +68,7 @@ pub enum Action {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 46] = [
         Self::SignedIn,
         Self::SignedOut,
         Self::ClusterAdded,
@@ -90,6 +91,7 @@ impl Action {
         Self::BindingApplied,
         Self::BindingRemoved,
         Self::BindingFailed,
+        Self::BindingRepaired,
         Self::KubeconfigIssued,
         Self::DeviceRevoked,
         Self::DeviceApart,
@@ -140,6 +142,7 @@ impl Action {
             Self::BindingApplied => "binding.applied",
             Self::BindingRemoved => "binding.removed",
             Self::BindingFailed => "binding.failed",
+            Self::BindingRepaired => "binding.repaired",
             Self::KubeconfigIssued => "kubeconfig.issued",
             Self::DeviceRevoked => "device.revoked",
             Self::DeviceApart => "device.used_far_apart",

@@ -5,6 +5,7 @@
 
 pub mod audience;
 pub mod audit;
+pub mod binding;
 pub mod claim_mapping;
 pub mod client_trial;
 pub mod cluster;

@@ -1,8 +1,10 @@
-//! What happens by itself: expired grants end, unfinished bindings are tried again, clusters are checked, what is over is
+//! What happens by itself: expired grants end, unfinished bindings are tried again, clusters are watched and checked, what is over is
 //! swept away. It only schedules; what is done is `access`'s.
 //!
 //! A small loop that asks the database what is due. Replicas share the work by claims that run out, so one that dies only
 //! delays what it had claimed.
+
+mod watches;
 
 use std::{collections::HashMap, time::Duration};
 
@@ -10,7 +12,7 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::watch;
 
 use crate::{
-    access::{AccessError, Applier, Probe, Upstreams},
+    access::{AccessError, Applier, Drifts, Probe, Upstreams},
     clock::Clock,
     model::{grant::GrantState, id::ClusterId, time::Timestamp},
     store::{DueGrant, Store, StoreError},
@@ -46,14 +48,22 @@ pub struct Reconciler {
     store: Store,
     applier: Applier,
     probe: Probe,
+    drifts: Drifts,
     upstreams: Upstreams,
     clock: Clock,
 }
 
 impl Reconciler {
     /// With these parts.
-    pub fn new(store: Store, applier: Applier, probe: Probe, upstreams: Upstreams, clock: Clock) -> Self {
-        Self { store, applier, probe, upstreams, clock }
+    pub fn new(
+        store: Store,
+        applier: Applier,
+        probe: Probe,
+        drifts: Drifts,
+        upstreams: Upstreams,
+        clock: Clock,
+    ) -> Self {
+        Self { store, applier, probe, drifts, upstreams, clock }
     }
 
     /// Runs until `stop` turns true, and then to the end of what it has begun.
@@ -62,7 +72,8 @@ impl Reconciler {
         tokio::join!(
             every(TICK, stop.clone(), async || self.tick().await),
             every(CHECKS, stop.clone(), async || self.checks().await),
-            every(SWEEP, stop, async || self.sweep().await),
+            every(SWEEP, stop.clone(), async || self.sweep().await),
+            watches::run(self.store.clone(), self.drifts.clone(), self.clock.clone(), stop),
         );
     }
 

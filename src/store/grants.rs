@@ -21,13 +21,14 @@ pub(super) use rows::{
     role_text, scope_of,
 };
 pub use work::{DueGrant, Outcome};
+pub(super) use work::{lock, settle};
 
 use rows::{canonical, origin_text, search_text};
 
 use super::{
     AuditDraft, Store, StoreError,
     audit::About,
-    clusters,
+    bindings, clusters,
     db::{CHUNK, Tx, clash, parsed},
 };
 use crate::model::{
@@ -67,9 +68,9 @@ pub struct NewGrant {
 pub(super) async fn insert(tx: &mut Tx, new: &NewGrant, now: Timestamp) -> Result<Grant, StoreError> {
     const SQL: &str = "INSERT INTO grants (id, cluster_id, namespaces, role, grantee_key, to_group, identity_id, \
          provider, grantee_name, grantee_search, origin, expires_at, created_by, created_at, state, state_since, \
-         attempts, next_attempt, revision, federated_id, grantee_sort) \
+         attempts, next_attempt, revision, federated_id, grantee_sort, mark) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $14, 0, $16, 0, $17, \
-         COALESCE((SELECT COALESCE(i.email_key, i.name_key, i.sub) FROM identities i WHERE i.id = $7), $10)) \
+         COALESCE((SELECT COALESCE(i.email_key, i.name_key, i.sub) FROM identities i WHERE i.id = $7), $10), $18) \
          ON CONFLICT DO NOTHING";
     let grant = pending(new, now);
     expire_same(tx, &grant, now).await?;
@@ -95,6 +96,7 @@ pub(super) async fn insert(tx: &mut Tx, new: &NewGrant, now: Timestamp) -> Resul
             Origin::Federated(id) => Some(id.to_string()),
             Origin::Manual | Origin::Link(_) | Origin::Owner => None,
         })
+        .bind(bindings::draw_mark())
         .execute(db)
         .await
         .map(|done| done.rows_affected()))

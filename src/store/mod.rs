@@ -10,6 +10,7 @@
 mod db;
 
 mod audit;
+mod bindings;
 mod checks;
 mod client_trials;
 mod clusters;
@@ -33,6 +34,7 @@ mod upstream;
 mod workspaces;
 
 pub use audit::AuditDraft;
+pub use bindings::Brought;
 pub use checks::StoredCheck;
 pub use clusters::{HeldCredential, NewCluster, SealedCredential, StoredCredential};
 pub use devices::{Devices, NewDevice};

@@ -236,6 +236,7 @@ pub fn deed(action: Action) -> &'static str {
         Action::BindingApplied => "brought to the cluster:",
         Action::BindingRemoved => "took off the cluster:",
         Action::BindingFailed => "could not bring to the cluster:",
+        Action::BindingRepaired => "put right on the cluster:",
         Action::KubeconfigIssued => "took a kubeconfig:",
         Action::DeviceRevoked => "took back kubeconfigs:",
         Action::DeviceApart => "saw one kubeconfig used in two far-apart places:",

@@ -204,7 +204,7 @@ fn parts(store: Store, clock: Clock, ids: &[&str]) -> Parts {
         limits: DeviceLimits::default(),
     };
     let relay = Relay::new(store.clone(), upstreams.clone(), gate.clone(), Arc::new(relay_settings), clock.clone());
-    let observer = Observer::new(clients.clone(), instance);
+    let observer = Observer::new(clients.clone(), store.clone(), instance);
     let insight = Insight::new(clients.clone(), observer.clone(), store.clone());
     Parts {
         gate,

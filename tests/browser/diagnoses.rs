@@ -185,10 +185,11 @@ impl Scene {
         carol.click("button", "Accept").await?;
         carol.find("region", "Connection test").await?;
         look(&mut self.studio, &carol, &self.page, "nothing-granted", &["Nobody has given you a role there"]).await?;
+        let emptied = r#"[{"op":"remove","path":"/aggregationRule"},{"op":"replace","path":"/rules","value":[]}]"#;
+        kubectl.run(&["patch", "clusterrole", "view", "--type=json", "-p", emptied]).await?.ok()?;
+        self.look("denied", &["The cluster does not let you do it yet"]).await?;
         // From here on Kubelend can change nothing there.
         kubectl.run(&["delete", "clusterrolebinding", "kubelend"]).await?.ok()?;
-        kubectl.run(&["delete", "clusterrolebindings", "-l", "kubelend.io/grant"]).await?.ok()?;
-        self.look("denied", &["The cluster does not let you do it yet"]).await?;
         let answers = [("Role", "view"), ("Where", "Namespaces"), ("Namespaces", "default")];
         let link = self.house.share(&mut self.alice, &self.path, &answers).await?;
         carol.goto(&link).await?;

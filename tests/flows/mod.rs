@@ -5,6 +5,7 @@ mod addresses;
 mod crashes;
 mod credentials;
 mod diagnosis;
+mod drift;
 mod effective;
 mod federation;
 pub(crate) mod forger;

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use kubelend::{
-    bindings::{self, ApplyError, GRANT_LABEL, OWNER_LABEL},
+    bindings::{self, ApplyError, Ensured, GRANT_LABEL, OWNER_LABEL, Repair, Work},
     k8s::{BindingObject, ClusterClient, FoundBinding, K8sError, Placed, RoleKind, RoleRef},
     model::{
+        binding::Memory,
         claim_mapping::ClaimMapping,
         grant::{Grant, GrantState, Grantee, Origin},
         id::{ClusterId, GrantId, IdentityId},
@@ -27,6 +28,8 @@ struct Story {
     client: ClusterClient,
     namespaces: Vec<String>,
     grant: Grant,
+    /// What the database would hold.
+    memory: Memory,
 }
 
 impl Story {
@@ -55,7 +58,9 @@ impl Story {
             state_since: Timestamp::from_secs(0),
             ended: None,
         };
-        Ok(Self { cluster, client, namespaces: names, grant })
+        let mark = Some(format!("{:032x}", 7));
+        let memory = Memory { grant: grant.id, state: GrantState::Pending, settled: false, mark, made: Vec::new() };
+        Ok(Self { cluster, client, namespaces: names, grant, memory })
     }
 
     fn in_namespaces(&mut self, names: &[&str]) -> Result<()> {
@@ -68,8 +73,29 @@ impl Story {
         Ok(bindings::wanted(&self.grant, None, &ClaimMapping::default(), INSTANCE)?)
     }
 
-    async fn ensure(&self) -> Result<Result<(), ApplyError>> {
-        Ok(bindings::ensure(&self.client, self.grant.id, &self.wanted()?, INSTANCE).await)
+    /// As the applier does it, the memory being the database.
+    async fn ensure(&mut self) -> Result<Ensured> {
+        let wanted = self.wanted()?;
+        let work = Work::begin(&self.client, self.memory.clone(), &wanted, INSTANCE).await?;
+        let gone = work.gone();
+        self.memory.made.retain(|made| !gone.contains(made));
+        let ensured = work.finish().await;
+        for made in &ensured.made {
+            self.memory.made.retain(|m| m.namespace != made.namespace);
+            self.memory.made.push(made.clone());
+        }
+        Ok(ensured)
+    }
+
+    /// The same, and all went well; which repairs there were.
+    async fn stands(&mut self) -> Result<Vec<Repair>> {
+        let ensured = self.ensure().await?;
+        ensure!(ensured.failed.is_none(), "{ensured:?}");
+        Ok(ensured.repairs.into_iter().map(|(repair, _)| repair).collect())
+    }
+
+    async fn is_absent(&self, places: &[Option<String>]) -> Result<()> {
+        Ok(bindings::ensure_absent(&self.client, &self.memory, places, INSTANCE).await?)
     }
 
     async fn standing(&self) -> Result<Vec<FoundBinding>> {
@@ -87,28 +113,31 @@ impl Story {
 
 #[tokio::test]
 async fn a_grant_stands_is_not_written_again_and_is_read_by_people() -> Result<()> {
-    let story = Story::begin(0).await?;
-    story.ensure().await??;
+    let mut story = Story::begin(0).await?;
+    assert_eq!(story.stands().await?, []);
     let [made] = story.standing().await?.try_into().map_err(|all| anyhow::anyhow!("{all:?}"))?;
     assert_eq!((made.role_kind.as_str(), made.role_name.as_str()), ("ClusterRole", "view"));
     assert_eq!(made.subjects, [Subject::group("oidc:devs")]);
     assert!(made.created_at.is_some());
+    assert_eq!(story.memory.made, [bindings::looks_of(&made)]);
     let name = story.name();
     let version = ["get", "clusterrolebinding", &name, "-o", "jsonpath={.metadata.resourceVersion}"];
     let before = story.kubectl(&version).await?;
-    story.ensure().await??;
+    assert_eq!(story.ensure().await?.made, []);
     assert_eq!(story.kubectl(&version).await?, before);
     let seen = story.kubectl(&["describe", "clusterrolebinding", &name]).await?;
     assert!(seen.contains("Kubelend lends group oidc:devs the role view in the whole cluster"), "{seen}");
-    // What the annotation says of a deletion by hand: the next attempt makes it anew.
+    // What the annotation says of a deletion by hand.
     story.kubectl(&["delete", "clusterrolebinding", &name]).await?;
-    assert_eq!(story.standing().await?, []);
-    story.ensure().await??;
+    assert_eq!(story.stands().await?, [Repair::Restored]);
     assert_eq!(story.standing().await?.len(), 1);
-    bindings::ensure_absent(&story.client, story.grant.id, &[None], INSTANCE).await?;
+    // One that died before it kept the UID left its mark, and is no other's.
+    story.memory.made.clear();
+    assert_eq!(story.stands().await?, []);
+    assert_eq!(story.memory.made.len(), 1);
+    story.is_absent(&[None]).await?;
     assert_eq!(story.standing().await?, []);
-    bindings::ensure_absent(&story.client, story.grant.id, &[None], INSTANCE).await?;
-    Ok(())
+    story.is_absent(&[None]).await
 }
 
 #[tokio::test]
@@ -116,23 +145,29 @@ async fn subjects_are_corrected_a_changed_role_replaced_and_labels_of_others_kep
     let mut story = Story::begin(1).await?;
     let namespace = story.namespaces[0].clone();
     story.in_namespaces(&[&namespace])?;
-    story.ensure().await??;
+    story.stands().await?;
     let name = story.name();
     let made = story.client.binding(Some(&namespace), &name).await?.context("it stands")?;
 
-    let patch = r#"{"metadata":{"labels":{"team":"x"}},"subjects":[{"kind":"User","name":"mallory","apiGroup":"rbac.authorization.k8s.io"}]}"#;
+    let patch = r#"{"metadata":{"labels":{"team":"x","kubelend.io/instance":null,"kubelend.io/grant":null}},
+        "subjects":[{"kind":"User","name":"mallory","apiGroup":"rbac.authorization.k8s.io"}]}"#;
     story.kubectl(&["-n", &namespace, "patch", "rolebinding", &name, "--type=merge", "-p", patch]).await?;
-    story.ensure().await??;
+    assert_eq!(story.stands().await?, [Repair::Corrected]);
     let mended = story.client.binding(Some(&namespace), &name).await?.context("it stands")?;
-    assert_eq!(mended.subjects, [Subject::group("oidc:devs")]);
-    assert_eq!(mended.uid, made.uid);
-    assert_eq!(mended.labels["team"], "x");
+    assert_eq!((mended.subjects.as_slice(), &mended.uid), ([Subject::group("oidc:devs")].as_slice(), &made.uid));
+    assert_eq!((mended.labels["team"].as_str(), mended.labels[OWNER_LABEL].as_str()), ("x", INSTANCE));
 
+    // A wish that changes is no repair.
     story.grant.role = Some(Role::Edit);
-    story.ensure().await??;
+    assert_eq!(story.stands().await?, []);
     let replaced = story.client.binding(Some(&namespace), &name).await?.context("it stands")?;
     assert_eq!(replaced.role_name, "edit");
     assert_ne!(replaced.uid, made.uid);
+
+    // Without its labels it goes all the same.
+    story.kubectl(&["-n", &namespace, "label", "rolebinding", &name, "kubelend.io/grant-"]).await?;
+    story.is_absent(&[]).await?;
+    assert_eq!(story.client.binding(Some(&namespace), &name).await?, None);
     Ok(())
 }
 
@@ -141,46 +176,57 @@ async fn places_that_are_not_wanted_any_more_are_cleared_even_when_another_is_mi
     let mut story = Story::begin(2).await?;
     let (a, b) = (story.namespaces[0].clone(), story.namespaces[1].clone());
     story.in_namespaces(&[&a, &b])?;
-    story.ensure().await??;
+    story.stands().await?;
     assert_eq!(story.standing().await?.len(), 2);
     story.in_namespaces(&[&b, "no-such-namespace"])?;
-    let error = story.ensure().await?.expect_err("a namespace is missing");
+    let error = story.ensure().await?.failed.context("a namespace is missing")?;
     assert_eq!(error.to_string(), "the API server answered 404: there is no namespace no-such-namespace");
     let standing: Vec<_> = story.standing().await?.into_iter().filter_map(|f| f.namespace).collect();
     assert_eq!(standing, [b]);
-    let places = [Some("no-such-namespace".to_owned()), Some(a)];
-    bindings::ensure_absent(&story.client, story.grant.id, &places, INSTANCE).await?;
+    story.is_absent(&[Some("no-such-namespace".to_owned()), Some(a)]).await?;
     assert_eq!(story.standing().await?, []);
     Ok(())
 }
 
 #[tokio::test]
-async fn what_bears_the_name_without_being_ours_is_a_conflict_and_stays() -> Result<()> {
-    let story = Story::begin(0).await?;
-    let name = story.name();
+async fn immune_28_what_bears_the_name_and_every_label_without_being_ours_is_a_conflict_and_stays() -> Result<()> {
+    let mut story = Story::begin(1).await?;
+    let (name, namespace) = (story.name(), story.namespaces[0].clone());
     let create = ["create", "clusterrolebinding", &name, "--clusterrole=view", "--user=somebody"];
     story.kubectl(&create).await?;
     let foreign = story.client.binding(None, &name).await?.context("it stands")?;
-    let error = story.ensure().await?.expect_err("it is foreign");
-    assert_eq!(error, ApplyError::Conflict(format!("the ClusterRoleBinding {name}")));
-    bindings::ensure_absent(&story.client, story.grant.id, &[None], INSTANCE).await?;
-    // Nor that of another installation.
-    let labels = [format!("{GRANT_LABEL}={}", story.grant.id), format!("{OWNER_LABEL}=another")];
-    story
-        .kubectl(&[
-            "label",
-            "clusterrolebinding",
-            &name,
-            &labels[0],
-            &labels[1],
-            "app.kubernetes.io/managed-by=kubelend",
-        ])
-        .await?;
-    assert!(matches!(story.ensure().await?, Err(ApplyError::Conflict(_))));
-    bindings::ensure_absent(&story.client, story.grant.id, &[None], INSTANCE).await?;
+    let conflict = |ensured: Ensured| match ensured.failed {
+        Some(ApplyError::Conflict(what)) => Ok(what.to_string()),
+        other => anyhow::bail!("no conflict: {other:?}"),
+    };
+    let words = conflict(story.ensure().await?)?;
+    assert!(words.contains("ClusterRole view to User somebody"), "{words}");
+    assert!(words.ends_with(&format!("“kubectl delete clusterrolebinding {name}”")), "{words}");
+    story.is_absent(&[None]).await?;
+    // All of our labels make it no more ours.
+    let labels = [
+        format!("{GRANT_LABEL}={}", story.grant.id),
+        format!("{OWNER_LABEL}={INSTANCE}"),
+        "app.kubernetes.io/managed-by=kubelend".to_owned(),
+    ];
+    story.kubectl(&["label", "clusterrolebinding", &name, &labels[0], &labels[1], &labels[2]]).await?;
+    conflict(story.ensure().await?)?;
+    story.is_absent(&[None]).await?;
     let after = story.client.binding(None, &name).await?.context("it stands")?;
     assert_eq!((after.uid, after.subjects), (foreign.uid, vec![Subject::user("somebody")]));
     story.kubectl(&["delete", "clusterrolebinding", &name]).await?;
+
+    // A copy of ours in a place that the grant does not reach, mark and all, is nobody's business.
+    assert_eq!(story.stands().await?, []);
+    story.kubectl(&["-n", &namespace, "create", "rolebinding", &name, "--clusterrole=view", "--user=eve"]).await?;
+    let mark = format!("kubelend.io/mark={:032x}", 7);
+    story
+        .kubectl(&["-n", &namespace, "label", "rolebinding", &name, &labels[0], &labels[1], &labels[2], &mark])
+        .await?;
+    assert_eq!(story.stands().await?, []);
+    story.is_absent(&[None]).await?;
+    let copy = story.client.binding(Some(&namespace), &name).await?.context("it stays")?;
+    assert_eq!(copy.subjects, [Subject::user("eve")]);
     Ok(())
 }
 
@@ -197,11 +243,12 @@ async fn changes_and_deletions_hit_the_binding_that_was_meant_and_no_later_one()
     assert_eq!(story.client.create_binding(&wanted).await?, Placed::Exists(second.clone()));
 
     story.client.delete_binding(Some(&namespace), &first.name, &first.uid).await?;
-    let changed = story.client.update_binding(&first.uid, &wanted).await;
+    let changed = story.client.apply_binding(&first.uid, &wanted).await;
     assert!(matches!(changed, Err(K8sError::Conflict(_))), "{changed:?}");
     assert_eq!(story.client.binding(Some(&namespace), &first.name).await?, Some(second));
     let gone = BindingObject { name: "kubelend-gone".into(), ..wanted };
-    assert_eq!(story.client.update_binding("x", &gone).await, Err(K8sError::NotFound));
+    let changed = story.client.apply_binding("x", &gone).await;
+    assert!(matches!(changed, Err(K8sError::Conflict(_))), "{changed:?}");
     Ok(())
 }
 
@@ -251,8 +298,9 @@ async fn without_rights_nothing_is_made_and_the_words_are_the_api_servers() -> R
     story.kubectl(&["-n", &namespace, "create", "serviceaccount", "weak"]).await?;
     let token = story.kubectl(&["-n", &namespace, "create", "token", "weak"]).await?;
     let weak = client(&story.cluster.kubeconfig_with_token(token.trim()))?;
-    let error =
-        bindings::ensure(&weak, story.grant.id, &story.wanted()?, INSTANCE).await.expect_err("it has no rights");
+    let wanted = story.wanted()?;
+    let work = Work::begin(&weak, story.memory.clone(), &wanted, INSTANCE).await?;
+    let error = work.finish().await.failed.context("it has no rights")?;
     assert!(
         matches!(&error, ApplyError::Cluster(K8sError::Forbidden(why)) if why.contains("clusterrolebindings")),
         "{error:?}"

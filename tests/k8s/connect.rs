@@ -56,7 +56,7 @@ async fn the_command_makes_a_credential_of_least_power_that_can_be_revoked() -> 
     for role in Role::ALL {
         let binding = binding(role.as_str());
         let Placed::Created(made) = kubelend.create_binding(&binding).await? else { bail!("it stood") };
-        kubelend.update_binding(&made.uid, &binding).await?;
+        kubelend.apply_binding(&made.uid, &binding).await?;
         assert!(kubelend.bindings(None).await?.iter().any(|b| b.uid == made.uid));
         kubelend.delete_binding(None, &made.name, &made.uid).await?;
     }

@@ -20,6 +20,7 @@ macro_rules! both {
 }
 
 mod bed;
+mod bindings;
 mod clusters;
 mod devices;
 mod federation;

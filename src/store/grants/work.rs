@@ -64,15 +64,22 @@ impl ClaimRow {
 
 /// What the end of an attempt is measured by.
 #[derive(sqlx::FromRow)]
-struct Wish {
+pub(in crate::store) struct Wish {
     cluster_id: String,
     state: String,
     ended: Option<String>,
     revision: i64,
 }
 
+impl Wish {
+    /// Whether it is still the one that an attempt was begun for.
+    pub(in crate::store) fn fits(&self, due: &DueGrant, wanted: bool) -> bool {
+        self.ended.is_none() == wanted && self.revision == due.revision
+    }
+}
+
 /// Locks a grant's row until the transaction ends, and reads it.
-async fn lock(tx: &mut Tx, id: GrantId) -> Result<Option<Wish>, StoreError> {
+pub(in crate::store) async fn lock(tx: &mut Tx, id: GrantId) -> Result<Option<Wish>, StoreError> {
     const SQL: &str =
         "UPDATE grants SET leased_until = NULL WHERE id = $1 RETURNING cluster_id, state, ended, revision";
     Ok(on!(tx, |db| sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(db).await)?)
@@ -104,6 +111,28 @@ async fn keep(tx: &mut Tx, id: GrantId, outcome: &Outcome, now: Timestamp) -> Re
         .await
         .map(drop))?;
     Ok(())
+}
+
+/// Keeps how an attempt went where it counts for this wish, else makes the grant due once more. Returns which.
+pub(in crate::store) async fn settle(
+    tx: &mut Tx,
+    due: &DueGrant,
+    wish: Option<&Wish>,
+    outcome: &Outcome,
+    audit: Option<&AuditDraft>,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let Some(wish) = wish else {
+        look_again(tx, due.id, now).await?;
+        return Ok(false);
+    };
+    keep(tx, due.id, outcome, now).await?;
+    if wish.state != outcome.state.as_str()
+        && let Some(audit) = audit
+    {
+        audit.append(tx, About::Cluster(parsed(&wish.cluster_id, "cluster of a grant")?), now).await?;
+    }
+    Ok(true)
 }
 
 impl Store {
@@ -164,17 +193,8 @@ impl Store {
     ) -> Result<bool, StoreError> {
         transact!(self, |tx| {
             let Some(wish) = lock(tx, due.id).await? else { return Ok(false) };
-            if wish.ended.is_none() != wanted || wish.revision != due.revision {
-                look_again(tx, due.id, now).await?;
-                return Ok(false);
-            }
-            keep(tx, due.id, outcome, now).await?;
-            if wish.state != outcome.state.as_str()
-                && let Some(audit) = &audit
-            {
-                audit.append(tx, About::Cluster(parsed(&wish.cluster_id, "cluster of a grant")?), now).await?;
-            }
-            Ok(true)
+            let wish = Some(&wish).filter(|wish| wish.fits(due, wanted));
+            settle(tx, due, wish, outcome, audit.as_ref(), now).await
         })
     }
 

@@ -114,7 +114,7 @@ pub async fn get(
     sources.page(&at, Asked { filter, ..Asked::default() }).await
 }
 
-/// Gives access, gives again what was just taken, or takes back what a row's button names.
+/// Gives access, gives again what was just taken, or takes back or tries again what a row's button names.
 pub async fn post(
     at: AtCluster,
     State(sources): State<Sources>,
@@ -123,6 +123,10 @@ pub async fn post(
     let permit = at.manage_access()?;
     if let Some(id) = form.remove {
         return sources.remove(&at, id).await;
+    }
+    if let Some(id) = form.retry {
+        sources.grants.retry(&permit, id).await?;
+        return Ok(to(&at, "tried", id));
     }
     let mut errors = FieldErrors::default();
     let request = match form.again {
@@ -186,7 +190,7 @@ impl Sources {
         let status = if asked.errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
         let here = paths::access(at.id());
         let page = AccessPage {
-            notice: self.granted(at, filter.granted).await?,
+            notice: self.granted(at, filter.granted.or(filter.tried)).await?,
             undo: self.undo(at, filter.removed).await?,
             asking: self.asking(at, filter.ask).await?,
             naming: naming(at, &self.providers),

@@ -44,6 +44,8 @@ pub struct AccessForm {
     pub again: Option<GrantId>,
     /// In place of all that: a grant to take back.
     pub remove: Option<GrantId>,
+    /// In place of all that: a grant to bring to the cluster at once.
+    pub retry: Option<GrantId>,
 }
 
 impl Default for AccessForm {
@@ -58,6 +60,7 @@ impl Default for AccessForm {
             expires: "never".into(),
             again: None,
             remove: None,
+            retry: None,
         }
     }
 }

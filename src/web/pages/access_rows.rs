@@ -2,11 +2,11 @@
 
 use crate::{
     access::AccessError,
-    bindings::binding_name,
+    bindings::{OWNER_LABEL, binding_name},
     k8s::FoundBinding,
     model::{
         cluster::Cluster,
-        grant::{Grant, Grantee, Origin},
+        grant::{Grant, GrantState, Grantee, Origin},
         id::GrantId,
         identity::Identity,
         name::Namespace,
@@ -53,6 +53,8 @@ pub struct Filter {
     pub granted: Option<GrantId>,
     /// What was just taken.
     pub removed: Option<GrantId>,
+    /// What was just tried again.
+    pub tried: Option<GrantId>,
 }
 
 impl Filter {
@@ -155,6 +157,8 @@ pub struct Row {
     pub can: String,
     /// Set where it can be taken back.
     pub remove: Option<GrantId>,
+    /// Set where the cluster has not followed, so that it can be tried again at once.
+    pub retry: Option<GrantId>,
 }
 
 /// A grant as a row.
@@ -183,6 +187,7 @@ pub fn row(grant: &Grant, who: Option<&Identity>, cluster: &Cluster, may_change:
         can: paths::beside(&paths::can(cluster.id, &[("grant", &grant.id.to_string())])),
         remove: (may_change && grant.ended.is_none() && !matches!(grant.origin, Origin::Federated(_)))
             .then_some(grant.id),
+        retry: (may_change && !matches!(grant.state, GrantState::Applied | GrantState::Removed)).then_some(grant.id),
         name,
     }
 }
@@ -230,6 +235,8 @@ pub struct ForeignRow {
     pub scope: String,
     /// The binding's name.
     pub binding: String,
+    /// Whether it bears our label all the same.
+    pub claims: bool,
     /// The query that asks what they can do in all.
     pub can: String,
     subject: SubjectKind,
@@ -252,6 +259,7 @@ fn foreign_row(binding: &FoundBinding, subject: &Subject) -> ForeignRow {
         role: format!("{} {}", binding.role_kind, binding.role_name),
         scope: binding.namespace.as_ref().map_or_else(|| "the whole cluster".into(), |n| format!("namespace {n}")),
         binding: binding.name.clone(),
+        claims: binding.labels.contains_key(OWNER_LABEL),
         can: can_form::query(subject, binding.namespace.as_deref()),
         subject: subject.kind,
         namespace: binding.namespace.clone(),
@@ -305,7 +313,7 @@ impl Seen {
 mod tests {
     use super::*;
     use crate::{
-        model::{grant::GrantState, id::IdentityId, scope::Scope},
+        model::{id::IdentityId, scope::Scope},
         web::pages::cluster::tests::cluster,
     };
 
