@@ -9,6 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
+pub(super) use self::went::wait;
 use self::went::{Marked, Went, brought, count, event, outcome};
 use super::{AccessError, OwnClients, audit};
 use crate::{
@@ -18,6 +19,7 @@ use crate::{
     model::{
         audit::Action,
         binding::Memory,
+        claim_mapping::ClaimMapping,
         cluster::Cluster,
         grant::{EndReason, Grant, GrantState, Grantee},
         id::{ClusterId, GrantId},
@@ -212,6 +214,11 @@ impl Applier {
                 Some(provider)
             }
             Grantee::Group(provider, _) => Some(provider),
+            // The cluster itself names it: no provider has a say.
+            Grantee::ServiceAccount(_) => {
+                let made = bindings::wanted(grant, None, &ClaimMapping::default(), &self.instance);
+                return Ok(made.map_err(Went::Unmappable));
+            }
         };
         Ok(match provider.and_then(|p| cluster.mapping(p)) {
             Some(mapping) => bindings::wanted(grant, person, mapping, &self.instance).map_err(Went::Unmappable),

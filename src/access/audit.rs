@@ -43,6 +43,7 @@ pub(super) fn grantee(grantee: &Grantee, person: Option<&Identity>) -> String {
         Grantee::Person(_) => person.map_or_else(|| "somebody".into(), |p| p.display().to_owned()),
         Grantee::Email(_, email) => Email::as_str(email).to_owned(),
         Grantee::Group(_, group) => format!("group {group}"),
+        Grantee::ServiceAccount(account) => format!("ServiceAccount {account}"),
     }
 }
 

@@ -127,12 +127,15 @@ impl Insight {
         let person = match &grantee {
             Grantee::Person(id) => Some(self.store.identity(*id).await?),
             Grantee::Email(provider, email) => self.store.identity_by_email(provider, email).await?,
-            Grantee::Group(..) => None,
+            Grantee::Group(..) | Grantee::ServiceAccount(_) => None,
         };
         let grantee = person.as_ref().map_or(grantee, |person| Grantee::Person(person.id));
         let provider = match &grantee {
             Grantee::Person(_) => person.as_ref().map(|p| &p.provider),
             Grantee::Email(provider, _) | Grantee::Group(provider, _) => Some(provider),
+            Grantee::ServiceAccount(account) => {
+                return Ok(Named { actor: Actor::of(&account.subject()), person: None });
+            }
         };
         let invalid = |message: String| AccessError::Invalid { field: "name", message };
         let mapping = provider

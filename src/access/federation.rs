@@ -171,6 +171,7 @@ impl Federation {
                 check_group(group)?;
                 None
             }
+            Grantee::ServiceAccount(_) => return Err(super::groups::no_account()),
         };
         Ok(match person {
             Some(person) => (Grantee::Person(person.id), Some(person)),

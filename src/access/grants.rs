@@ -149,7 +149,7 @@ impl Grants {
         let person = match &grantee {
             Grantee::Email(provider, email) => self.store.identity_by_email(provider, email).await?,
             Grantee::Person(id) => Some(self.store.identity(*id).await?),
-            Grantee::Group(..) => None,
+            Grantee::Group(..) | Grantee::ServiceAccount(_) => None,
         };
         Ok(match person {
             Some(person) => (Grantee::Person(person.id), Some(person)),
@@ -162,6 +162,8 @@ fn check_grantee(cluster: &Cluster, grantee: &Grantee, person: Option<&Identity>
     let provider: Option<&ProviderId> = match grantee {
         Grantee::Person(_) => person.map(|p| &p.provider),
         Grantee::Email(provider, _) | Grantee::Group(provider, _) => Some(provider),
+        // Its type lets no name of Kubernetes' own in.
+        Grantee::ServiceAccount(_) => return Ok(()),
     };
     let mapping = provider
         .and_then(|p| cluster.mapping(p))

@@ -14,3 +14,11 @@ pub(super) fn check(group: &str) -> Result<(), AccessError> {
         Err(why) => Err(AccessError::Invalid { field: "name", message: why.to_string() }),
     }
 }
+
+/// A ServiceAccount is one cluster's: it is no member of anything, and nothing wider is given to it.
+pub(super) fn no_account() -> AccessError {
+    AccessError::Invalid {
+        field: "name",
+        message: "A ServiceAccount is of one cluster: give to it on that cluster.".into(),
+    }
+}

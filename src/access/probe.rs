@@ -62,6 +62,7 @@ impl Probe {
         run.keep().await?;
         if run.check.outcome() != StepOutcome::Failed {
             self.store.hurry_grants(id, self.clock.now()).await?;
+            self.store.hurry_accounts(id, self.clock.now()).await?;
         }
         Ok(())
     }
@@ -69,7 +70,7 @@ impl Probe {
     fn empty(&self) -> ConnectionCheck {
         let titles = ["Address reached", "Certificate trusted", "Kubernetes", "Kubelend is known there"];
         let steps = titles.into_iter().map(str::to_owned).chain(needs().into_iter().map(|n| n.title));
-        let steps = steps.chain(Power::ALL.map(|power| format!("May {} (a power of its own)", power.title())));
+        let steps = steps.chain(Power::ALL.map(Power::step));
         let steps = steps.chain([FIGURES, MORE].map(str::to_owned)).map(waiting).collect();
         ConnectionCheck { started_at: self.clock.now(), finished_at: None, steps, version: None }
     }
@@ -299,7 +300,16 @@ fn apply(manifest: &str) -> String {
 /// What has to be allowed for a power to be held.
 fn wanted_for(power: Power) -> Vec<ResourceQuestion> {
     let ask = |verb, resource, name| ResourceQuestion { verb, group: RBAC, resource, namespace: None, name };
+    let core = |verb, resource| ResourceQuestion { verb, group: "", resource, namespace: None, name: None };
     match power {
+        Power::ServiceAccounts => vec![
+            core("create", "serviceaccounts"),
+            core("delete", "serviceaccounts"),
+            core("list", "serviceaccounts"),
+            core("create", "serviceaccounts/token"),
+            core("create", "secrets"),
+            core("delete", "secrets"),
+        ],
         Power::ClusterAdmin => vec![ask("bind", "clusterroles", Some(Role::ClusterAdmin.to_string()))],
     }
 }

@@ -156,6 +156,7 @@ impl Workspaces {
                 super::groups::check(group)?;
                 None
             }
+            Grantee::ServiceAccount(_) => return Err(super::groups::no_account()),
         };
         Ok(match person {
             Some(person) => (Grantee::Person(person.id), Some(person)),

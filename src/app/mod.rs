@@ -15,7 +15,8 @@ use tokio::sync::watch;
 use crate::{
     access::{
         Applier, Clusters, Devices, Diagnoser, Drifts, Exchange, Federation, Gate, Grants, Insight, Invitations,
-        Kubeconfigs, Links, Observer, OwnClients, Probe, Relay, RelaySettings, SignIns, Upstreams, Workspaces,
+        Kubeconfigs, Links, Observer, OwnClients, Probe, Relay, RelaySettings, ServiceAccounts, SignIns, Upstreams,
+        Workspaces,
     },
     clock::Clock,
     config::{self, Settings},
@@ -135,6 +136,7 @@ async fn build(settings: &Settings) -> Result<Built, AppError> {
     let upstreams = Upstreams::new(store.clone(), keyring.clone(), providers.clone(), clock.clone());
     let gate = Gate::new(store.clone(), Arc::new(policy(settings)), clock.clone());
     let relay = Relay::new(store.clone(), upstreams.clone(), gate.clone(), relay_settings(settings), clock.clone());
+    let service_accounts = ServiceAccounts::new(store.clone(), clients.clone(), instance.clone(), clock.clone());
     let observer = Observer::new(clients.clone(), store.clone(), instance.clone());
     let drifts = Drifts::new(store.clone(), clients.clone(), &instance, clock.clone());
     let insight = Insight::new(clients.clone(), observer.clone(), store.clone());
@@ -161,6 +163,7 @@ async fn build(settings: &Settings) -> Result<Built, AppError> {
         relay,
         observer,
         insight,
+        service_accounts: service_accounts.clone(),
         sessions: SessionStore::new(store.clone(), keyring.clone(), clock.clone()),
         store: store.clone(),
         providers,
@@ -177,7 +180,7 @@ async fn build(settings: &Settings) -> Result<Built, AppError> {
             uses_per_link: settings.limits.uses_per_link,
         })),
     };
-    let reconciler = Reconciler::new(store, applier, probe, drifts, upstreams.clone(), clock);
+    let reconciler = Reconciler::new(store, applier, service_accounts, probe, drifts, upstreams.clone(), clock);
     Ok(Built { parts, reconciler, upstreams })
 }
 

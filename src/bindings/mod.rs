@@ -11,4 +11,6 @@ mod wanted;
 pub use apply::{ApplyError, Ensured, NotOurs, Repair, Work, ensure_absent, is_ours};
 pub use effective::{Rbac, Way, one_name};
 pub use looks::looks_of;
-pub use wanted::{GRANT_LABEL, MANAGED_BY_LABEL, OWNER_LABEL, binding_name, grant_named, owner_selector, wanted};
+pub use wanted::{
+    GRANT_LABEL, MANAGED_BY, MANAGED_BY_LABEL, OWNER_LABEL, binding_name, grant_named, owner_selector, wanted,
+};

@@ -26,7 +26,7 @@ pub(super) const MARK_LABEL: &str = "kubelend.io/mark";
 /// For people who meet a binding on the cluster: what it is.
 pub(super) const ABOUT_ANNOTATION: &str = "kubelend.io/about";
 /// The value of [`MANAGED_BY_LABEL`].
-pub(super) const MANAGED_BY: &str = "kubelend";
+pub const MANAGED_BY: &str = "kubelend";
 
 /// The name of a grant's bindings: `kubelend-ID`; a RoleBinding in each namespace bears the same.
 pub fn binding_name(grant: GrantId) -> String {

@@ -3,7 +3,7 @@
 //! The two kinds differ in their path alone, so both go through one set of functions. What is changed or deleted is named
 //! by its UID: a binding that somebody made anew under the same name is another binding.
 
-mod objects;
+pub(super) mod objects;
 
 use std::collections::BTreeMap;
 

@@ -16,6 +16,7 @@ mod figures;
 mod idle;
 mod own_account;
 mod reviews;
+mod service_accounts;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tls;
@@ -29,4 +30,5 @@ pub use effective::{FoundRole, Listed, Said};
 pub use error::K8sError;
 pub use figures::IssuerFigures;
 pub use reviews::{ResourceQuestion, Review, RoleRules, Rule, UserInfo};
+pub use service_accounts::{Exactly, FoundAccount, GivenToken, Marks, PlacedAccount};
 pub use watch::{BindingKind, Change, Watch};

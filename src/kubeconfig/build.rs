@@ -35,6 +35,8 @@ pub enum Credential<'a> {
     Tokens(Tokens<'a>),
     /// The plugin kubelogin.
     Kubelogin(Kubelogin<'a>),
+    /// A token as it is, which nothing renews: a ServiceAccount's.
+    Token(&'a SecretString),
 }
 
 /// What client-go's built-in `oidc` provider takes.
@@ -110,6 +112,7 @@ struct NamedUser {
 enum User {
     AuthProvider(AuthProvider),
     Exec(Exec),
+    Token(String),
 }
 
 #[derive(Serialize)]
@@ -191,6 +194,8 @@ impl Entry<'_> {
                 interactive_mode: "IfAvailable",
                 provide_cluster_info: false,
             }),
+            Credential::Token(token) if tokens => User::Token(token.expose_secret().to_owned()),
+            Credential::Token(_) => User::Token(LEFT_OUT.to_owned()),
         };
         NamedUser { name: self.user_name(), user }
     }

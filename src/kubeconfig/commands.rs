@@ -1,6 +1,6 @@
 //! The same kubeconfig as commands to paste, for people who keep one file for all their clusters.
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     build::{Credential, EXEC_VERSION, Entry, Kubelogin, Tokens},
@@ -17,6 +17,9 @@ pub fn safe_commands(entry: &Entry<'_>) -> SecretString {
     lines.push(match &entry.credential {
         Credential::Tokens(tokens) => with_tokens(tokens, &user),
         Credential::Kubelogin(plugin) => with_plugin(plugin, &user),
+        Credential::Token(token) => {
+            format!("kubectl config set-credentials --token={} -- {user}", quote(token.expose_secret()))
+        }
     });
     lines.push(format!("kubectl config set-context {name} --cluster={name} --user={user}"));
     lines.push(format!("kubectl config use-context {name}"));
@@ -78,8 +81,6 @@ fn csv(field: &str) -> String {
 #[cfg(test)]
 mod tests {
     use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, process::Command};
-
-    use secrecy::ExposeSecret;
 
     use super::*;
     use crate::{

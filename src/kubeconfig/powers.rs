@@ -27,6 +27,12 @@ pub fn power_manifest(power: Power, username: &str) -> String {
 
 fn rules(power: Power) -> Value {
     match power {
+        // Secrets are made for tokens to be bound to, and deleted to end them: none is read.
+        Power::ServiceAccounts => json!([
+            {"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["get", "list", "create", "delete"]},
+            {"apiGroups": [""], "resources": ["serviceaccounts/token"], "verbs": ["create"]},
+            {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create", "delete"]},
+        ]),
         Power::ClusterAdmin => json!([{
             "apiGroups": [RBAC], "resources": ["clusterroles"], "resourceNames": ["cluster-admin"], "verbs": ["bind"],
         }]),
@@ -48,8 +54,12 @@ mod tests {
 
     #[test]
     fn the_manifests_in_deploy_are_those_that_are_printed() {
-        let text = include_str!("../../deploy/rbac/power-cluster-admin.yaml");
-        assert_eq!(power_manifest(Power::ClusterAdmin, OWN_ACCOUNT), text);
+        for (power, text) in [
+            (Power::ServiceAccounts, include_str!("../../deploy/rbac/power-service-accounts.yaml")),
+            (Power::ClusterAdmin, include_str!("../../deploy/rbac/power-cluster-admin.yaml")),
+        ] {
+            assert_eq!(power_manifest(power, OWN_ACCOUNT), text);
+        }
     }
 
     #[test]
@@ -67,8 +77,12 @@ mod tests {
     #[test]
     fn immune_28_no_power_is_part_of_the_least() {
         let least = crate::kubeconfig::least_power_manifest(&crate::model::role::Role::NAMES);
-        for more in ["cluster-admin", "escalate", "impersonate"] {
+        for more in ["cluster-admin", "escalate", "impersonate", "serviceaccounts", "secrets"] {
             assert!(!least.contains(more), "{more}");
+        }
+        let accounts = power_manifest(Power::ServiceAccounts, OWN_ACCOUNT);
+        for more in ["'*'", "\"*\"", "- '*'", "escalate", "impersonate", "- bind", "- update", "- patch", "- watch"] {
+            assert!(!accounts.contains(more), "{more}");
         }
     }
 }

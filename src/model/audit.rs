@@ -64,11 +64,19 @@ pub enum Action {
     InvitationCreated,
     InvitationRevoked,
     InvitationAccepted,
+    AccountAdded,
+    AccountDeleted,
+    AccountApplied,
+    AccountRemoved,
+    AccountFailed,
+    TokenIssued,
+    TokenRevoked,
+    TokenEnded,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 54] = [
         Self::SignedIn,
         Self::SignedOut,
         Self::ClusterAdded,
@@ -115,6 +123,14 @@ impl Action {
         Self::InvitationCreated,
         Self::InvitationRevoked,
         Self::InvitationAccepted,
+        Self::AccountAdded,
+        Self::AccountDeleted,
+        Self::AccountApplied,
+        Self::AccountRemoved,
+        Self::AccountFailed,
+        Self::TokenIssued,
+        Self::TokenRevoked,
+        Self::TokenEnded,
     ];
 
     /// As stored: `noun.verb`.
@@ -166,6 +182,14 @@ impl Action {
             Self::InvitationCreated => "invitation.created",
             Self::InvitationRevoked => "invitation.revoked",
             Self::InvitationAccepted => "invitation.accepted",
+            Self::AccountAdded => "service_account.added",
+            Self::AccountDeleted => "service_account.deleted",
+            Self::AccountApplied => "service_account.applied",
+            Self::AccountRemoved => "service_account.removed",
+            Self::AccountFailed => "service_account.failed",
+            Self::TokenIssued => "token.issued",
+            Self::TokenRevoked => "token.revoked",
+            Self::TokenEnded => "token.ended",
         }
     }
 

@@ -10,6 +10,7 @@ use super::{
     provider::ProviderId,
     role::Role,
     scope::Scope,
+    service_account::AccountName,
     subject::Subject,
     time::Timestamp,
 };
@@ -23,6 +24,8 @@ pub enum Grantee {
     Email(ProviderId, Email),
     /// A provider's group, without prefix.
     Group(ProviderId, String),
+    /// A ServiceAccount of the grant's cluster, whoever made it.
+    ServiceAccount(AccountName),
 }
 
 /// How a grant came to be.
@@ -160,6 +163,8 @@ impl Grantee {
             Self::Person(_) => mapping.username(person.ok_or(Unmappable::NoEmail)?).map(Subject::user),
             Self::Email(_, email) => mapping.username_of_email(email).map(Subject::user),
             Self::Group(_, group) => mapping.group(group).map(Subject::group),
+            // The cluster itself names it.
+            Self::ServiceAccount(account) => Ok(account.subject()),
         }
     }
 }

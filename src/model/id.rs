@@ -51,6 +51,10 @@ id_types! {
     InvitationId,
     /// Names a [`Device`](super::device::Device); its relay's address holds it.
     DeviceId,
+    /// Names a [`ServiceAccount`](super::service_account::ServiceAccount) that Kubelend makes; its object carries it as a label.
+    ServiceAccountId,
+    /// Names a [`Lease`](super::service_account::Lease); the Secret that its token is bound to is named after it.
+    LeaseId,
     /// Names an [`AuditEvent`](super::audit::AuditEvent).
     AuditEventId,
     /// Names one connection check of a cluster.

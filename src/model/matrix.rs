@@ -143,6 +143,8 @@ pub enum HolderKind {
     Address,
     /// A group.
     Group,
+    /// A ServiceAccount.
+    ServiceAccount,
 }
 
 /// Whom a row is about.

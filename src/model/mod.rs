@@ -26,6 +26,7 @@ pub mod questions;
 pub mod rbac;
 pub mod role;
 pub mod scope;
+pub mod service_account;
 pub mod session;
 pub mod share_link;
 pub mod subject;

@@ -6,17 +6,20 @@ use super::role::Role;
 /// A power beyond the least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Power {
+    /// To make and delete ServiceAccounts, and to hand out tokens of theirs.
+    ServiceAccounts,
     /// To bind the ClusterRole `cluster-admin`.
     ClusterAdmin,
 }
 
 impl Power {
     /// All of them, the lesser first.
-    pub const ALL: [Self; 1] = [Self::ClusterAdmin];
+    pub const ALL: [Self; 2] = [Self::ServiceAccounts, Self::ClusterAdmin];
 
     /// As the objects on the cluster that give it are called, after `kubelend-`.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::ServiceAccounts => "service-accounts",
             Self::ClusterAdmin => "cluster-admin",
         }
     }
@@ -24,6 +27,7 @@ impl Power {
     /// What it is to do, after “May”.
     pub fn title(self) -> &'static str {
         match self {
+            Self::ServiceAccounts => "look after ServiceAccounts",
             Self::ClusterAdmin => "give cluster-admin",
         }
     }
@@ -31,10 +35,19 @@ impl Power {
     /// What it amounts to, in a sentence.
     pub fn amounts_to(self) -> &'static str {
         match self {
+            Self::ServiceAccounts => {
+                "With it Kubelend can get a token of any ServiceAccount of this cluster, those of Kubernetes itself among them, and \
+                 delete Secrets, though not read them: whoever takes over Kubelend can own the cluster by it."
+            }
             Self::ClusterAdmin => {
                 "With it Kubelend can make anybody the owner of this cluster, whoever takes over Kubelend included."
             }
         }
+    }
+
+    /// What a connection check calls the step that asks for it.
+    pub fn step(self) -> String {
+        format!("May {} (a power of its own)", self.title())
     }
 
     /// The one that giving a role needs.

@@ -12,7 +12,7 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::watch;
 
 use crate::{
-    access::{AccessError, Applier, Drifts, Probe, Upstreams},
+    access::{AccessError, Applier, Drifts, Probe, ServiceAccounts, Upstreams},
     clock::Clock,
     model::{grant::GrantState, id::ClusterId, time::Timestamp},
     store::{DueGrant, Store, StoreError},
@@ -47,6 +47,7 @@ const OLD: Duration = Duration::from_mins(5);
 pub struct Reconciler {
     store: Store,
     applier: Applier,
+    accounts: ServiceAccounts,
     probe: Probe,
     drifts: Drifts,
     upstreams: Upstreams,
@@ -58,19 +59,21 @@ impl Reconciler {
     pub fn new(
         store: Store,
         applier: Applier,
+        accounts: ServiceAccounts,
         probe: Probe,
         drifts: Drifts,
         upstreams: Upstreams,
         clock: Clock,
     ) -> Self {
-        Self { store, applier, probe, drifts, upstreams, clock }
+        Self { store, applier, accounts, probe, drifts, upstreams, clock }
     }
 
     /// Runs until `stop` turns true, and then to the end of what it has begun.
     pub async fn run(self, stop: watch::Receiver<bool>) {
-        // Two rhythms, so that clusters that do not answer a check keep no expiry waiting.
+        // Side by side, so that clusters that do not answer one of them keep the others waiting for nothing.
         tokio::join!(
             every(TICK, stop.clone(), async || self.tick().await),
+            every(TICK, stop.clone(), async || self.accounts.work(self.clock.now()).await),
             every(CHECKS, stop.clone(), async || self.checks().await),
             every(SWEEP, stop.clone(), async || self.sweep().await),
             watches::run(self.store.clone(), self.drifts.clone(), self.clock.clone(), stop),
@@ -82,6 +85,7 @@ impl Reconciler {
         self.store.sweep_sessions(now).await?;
         self.store.adopt_members().await?;
         self.store.sweep_invitations(now.minus(FORGOTTEN)).await?;
+        self.store.sweep_leases(now.minus(FORGOTTEN)).await?;
         self.upstreams.sweep(now).await.map(drop)
     }
 

@@ -219,6 +219,7 @@ fn in_words(grant: &Grant, person: Option<&Identity>) -> String {
         Grantee::Person(_) => person.map_or_else(|| "somebody".to_owned(), |p| p.display().to_owned()),
         Grantee::Email(_, email) => email.to_string(),
         Grantee::Group(_, group) => format!("group {group}"),
+        Grantee::ServiceAccount(account) => format!("ServiceAccount {account}"),
     };
     format!("{who}: {} on {}", grant.role.as_ref().map_or("no role", Role::as_str), grant.scope.in_words())
 }

@@ -131,6 +131,7 @@ impl CountedRow {
         let kind = match self.grantee_key.split(':').next() {
             Some("person") => HolderKind::Person,
             Some("email") => HolderKind::Address,
+            Some("account") => HolderKind::ServiceAccount,
             _ => HolderKind::Group,
         };
         let person = self.i_email.as_ref().or(self.i_name.as_ref()).or(self.i_sub.as_ref());

@@ -13,7 +13,7 @@ use super::{Store, StoreError, db::Pool};
 use crate::crypto;
 
 /// The folder `migrations`, in order. A migration that has been released is never changed.
-const MIGRATIONS: [(i64, &str, &str); 12] = [
+const MIGRATIONS: [(i64, &str, &str); 13] = [
     (1, "main job", include_str!("../../migrations/0001_main_job.sql")),
     (2, "link rules", include_str!("../../migrations/0002_link_rules.sql")),
     (3, "relay", include_str!("../../migrations/0003_relay.sql")),
@@ -25,6 +25,7 @@ const MIGRATIONS: [(i64, &str, &str); 12] = [
     (10, "client trials", include_str!("../../migrations/0010_client_trials.sql")),
     (11, "federation", include_str!("../../migrations/0011_federation.sql")),
     (12, "drift", include_str!("../../migrations/0012_drift.sql")),
+    (14, "service accounts", include_str!("../../migrations/0014_service_accounts.sql")),
     (19, "matrix", include_str!("../../migrations/0019_matrix.sql")),
 ];
 

@@ -260,6 +260,14 @@ pub fn deed(action: Action) -> &'static str {
         Action::InvitationCreated => "made an invitation:",
         Action::InvitationRevoked => "revoked the invitation:",
         Action::InvitationAccepted => "accepted an invitation:",
+        Action::AccountAdded => "made the ServiceAccount",
+        Action::AccountDeleted => "deleted the ServiceAccount",
+        Action::AccountApplied => "put on the cluster the ServiceAccount",
+        Action::AccountRemoved => "took off the cluster the ServiceAccount",
+        Action::AccountFailed => "could not put on the cluster the ServiceAccount",
+        Action::TokenIssued => "handed out",
+        Action::TokenRevoked => "took back",
+        Action::TokenEnded => "saw the end:",
     }
 }
 

@@ -53,7 +53,7 @@ use url::Url;
 use crate::{
     access::{
         Clusters, Devices, Diagnoser, Exchange, Federation, Gate, Grants, Insight, Invitations, Kubeconfigs, Links,
-        Observer, Relay, SignIns, Workspaces,
+        Observer, Relay, ServiceAccounts, SignIns, Workspaces,
     },
     clock::Clock,
     crypto::Keyring,
@@ -102,6 +102,8 @@ pub struct Parts {
     pub observer: Observer,
     /// For display only: what somebody can do, and who can do something.
     pub insight: Insight,
+    /// ServiceAccounts.
+    pub service_accounts: ServiceAccounts,
     /// For the cookie of a sign-in attempt, and the session cookie's key.
     pub keyring: Arc<Keyring>,
     /// The time.
@@ -153,6 +155,7 @@ parts! {
     providers: Providers,
     observer: Observer,
     insight: Insight,
+    service_accounts: ServiceAccounts,
     keyring: Arc<Keyring>,
     clock: Clock,
     limits: Arc<RateLimits>,
@@ -250,6 +253,19 @@ fn workspace_pages() -> Router<Parts> {
         .route(pattern::FEDERATED, get(federated::get).post(federated::remove))
 }
 
+/// ServiceAccounts of a cluster.
+fn account_pages() -> Router<Parts> {
+    use pages::{service_account, service_accounts};
+    use paths::pattern;
+
+    Router::new()
+        .route(pattern::SERVICE_ACCOUNTS, get(service_accounts::get).post(service_accounts::post))
+        .route(pattern::SERVICE_ACCOUNT, get(service_account::get))
+        .route(pattern::SERVICE_ACCOUNT_TOKEN, post(service_account::token))
+        .route(pattern::REVOKE_TOKEN, post(service_account::revoke))
+        .route(pattern::DELETE_SERVICE_ACCOUNT, get(service_account::ask_delete).post(service_account::delete))
+}
+
 /// What people see who lend.
 fn owner_pages() -> Router<Parts> {
     use pages::{
@@ -265,6 +281,7 @@ fn owner_pages() -> Router<Parts> {
         .route(pattern::ACCESS, get(access::get).post(access::post))
         .route(pattern::CAN, get(can::get))
         .route(pattern::WHO_CAN, get(who_can::get))
+        .merge(account_pages())
         .route(pattern::REVOKE_GRANT, get(access::ask_remove).post(access::remove))
         .route(pattern::LINKS, get(links::get).post(links::post))
         .route(pattern::LINK, get(link::get).post(link::post))

@@ -5,7 +5,7 @@ use url::form_urlencoded::byte_serialize;
 use crate::{
     model::{
         device::Format,
-        id::{ClusterId, DeviceId, FederatedGrantId, GrantId, ProjectId, ShareLinkId, WorkspaceId},
+        id::{ClusterId, DeviceId, FederatedGrantId, GrantId, ProjectId, ServiceAccountId, ShareLinkId, WorkspaceId},
         provider::ProviderId,
     },
     oidc::Purpose,
@@ -78,6 +78,16 @@ pub mod pattern {
     pub const CAN: &str = "/clusters/{cluster}/can";
     /// Who can do something there.
     pub const WHO_CAN: &str = "/clusters/{cluster}/who-can";
+    /// ServiceAccounts that Kubelend made there; POST makes one.
+    pub const SERVICE_ACCOUNTS: &str = "/clusters/{cluster}/service-accounts";
+    /// One of them.
+    pub const SERVICE_ACCOUNT: &str = "/clusters/{cluster}/service-accounts/{account}";
+    /// Hands out a kubeconfig of it (POST).
+    pub const SERVICE_ACCOUNT_TOKEN: &str = "/clusters/{cluster}/service-accounts/{account}/token";
+    /// Takes one of these back (POST).
+    pub const REVOKE_TOKEN: &str = "/clusters/{cluster}/service-accounts/{account}/revoke";
+    /// Deletes it (POST; GET asks first).
+    pub const DELETE_SERVICE_ACCOUNT: &str = "/clusters/{cluster}/service-accounts/{account}/delete";
     /// Takes a grant back (POST; GET asks first).
     pub const REVOKE_GRANT: &str = "/clusters/{cluster}/access/{grant}/remove";
     /// Its share links; POST makes one.
@@ -228,6 +238,35 @@ fn asked(pattern: &str, cluster: ClusterId, query: &[(&str, &str)]) -> String {
     text.extend_pairs(query.iter().filter(|(_, value)| !value.is_empty()));
     let text = text.finish();
     if text.is_empty() { path } else { format!("{path}?{text}") }
+}
+
+/// ServiceAccounts of a cluster.
+pub fn service_accounts(cluster: ClusterId) -> String {
+    fill(pattern::SERVICE_ACCOUNTS, &[("cluster", cluster.to_string())])
+}
+
+/// One of them.
+pub fn service_account(cluster: ClusterId, account: ServiceAccountId) -> String {
+    of_account(pattern::SERVICE_ACCOUNT, cluster, account)
+}
+
+/// Hands out a kubeconfig of it.
+pub fn service_account_token(cluster: ClusterId, account: ServiceAccountId) -> String {
+    of_account(pattern::SERVICE_ACCOUNT_TOKEN, cluster, account)
+}
+
+/// Takes one of these back.
+pub fn revoke_token(cluster: ClusterId, account: ServiceAccountId) -> String {
+    of_account(pattern::REVOKE_TOKEN, cluster, account)
+}
+
+/// Deletes it.
+pub fn delete_service_account(cluster: ClusterId, account: ServiceAccountId) -> String {
+    of_account(pattern::DELETE_SERVICE_ACCOUNT, cluster, account)
+}
+
+fn of_account(pattern: &str, cluster: ClusterId, account: ServiceAccountId) -> String {
+    fill(pattern, &[("cluster", cluster.to_string()), ("account", account.to_string())])
 }
 
 /// Takes a grant back.

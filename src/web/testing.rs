@@ -19,7 +19,7 @@ use super::{
 use crate::{
     access::{
         Applier, Clusters, Devices, Diagnoser, Exchange, Federation, Gate, Grants, Insight, Invitations, Kubeconfigs,
-        Links, Observer, OwnClients, Probe, Relay, RelaySettings, SignIns, Upstreams, Workspaces,
+        Links, Observer, OwnClients, Probe, Relay, RelaySettings, ServiceAccounts, SignIns, Upstreams, Workspaces,
     },
     clock::Clock,
     crypto::{self, Keyring},
@@ -204,6 +204,7 @@ fn parts(store: Store, clock: Clock, ids: &[&str]) -> Parts {
         limits: DeviceLimits::default(),
     };
     let relay = Relay::new(store.clone(), upstreams.clone(), gate.clone(), Arc::new(relay_settings), clock.clone());
+    let service_accounts = ServiceAccounts::new(store.clone(), clients.clone(), instance.clone(), clock.clone());
     let observer = Observer::new(clients.clone(), store.clone(), instance);
     let insight = Insight::new(clients.clone(), observer.clone(), store.clone());
     Parts {
@@ -230,6 +231,7 @@ fn parts(store: Store, clock: Clock, ids: &[&str]) -> Parts {
         sessions: SessionStore::new(store.clone(), keyring.clone(), clock.clone()),
         observer,
         insight,
+        service_accounts,
         store,
         providers,
         keyring,

@@ -240,6 +240,12 @@ impl Walk {
         self.studio.look(&self.alice, "overview").await?;
         self.alice.follow("link", "Access").await?;
         self.studio.look(&self.alice, "access").await?;
+        self.alice.follow("link", "ServiceAccounts").await?;
+        self.studio.look(&self.alice, "service-accounts").await?;
+        self.alice.follow("link", "Access").await?;
+        self.alice.follow("link", "who can do something?").await?;
+        self.alice.follow("button", "Ask").await?;
+        self.studio.look(&self.alice, "who-can").await?;
         self.accept(&self.link, person(LONG_EMAIL, &[]).await?).await?;
         for (tab, name) in [
             ("Share links", "links"),

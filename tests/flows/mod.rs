@@ -22,6 +22,7 @@ mod relay;
 mod relay_clients;
 mod roles;
 pub(crate) mod scene;
+mod service_accounts;
 mod strict_provider;
 pub(crate) mod visitor;
 mod workspaces;

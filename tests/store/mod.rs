@@ -31,6 +31,7 @@ mod links;
 mod matrix;
 mod opening;
 mod pages;
+mod service_accounts;
 mod sessions;
 mod tokens;
 mod trail;

@@ -115,7 +115,7 @@ pub(super) fn outcome(went: &Went, wanted: bool, attempts: i64, now: Timestamp) 
 }
 
 /// One second, doubling up to half a minute, a quarter of it left to chance so that many do not return at once.
-fn wait(attempts: i64) -> Duration {
+pub(in crate::access) fn wait(attempts: i64) -> Duration {
     let doubled = Duration::from_secs(1 << u32::try_from(attempts.clamp(0, 5)).unwrap_or(5)).min(MAX_WAIT);
     let chance = u32::from(crypto::random::<1>()[0]);
     doubled * 3 / 4 + doubled * chance / (4 * 255)

@@ -49,7 +49,7 @@ pub(in crate::k8s) fn found<K: Kind>(object: K) -> Result<FoundBinding, K8sError
 }
 
 /// Labels tell whose an object is: those that are none of Kubernetes' tell nothing.
-fn labels(all: BTreeMap<String, String>) -> BTreeMap<String, String> {
+pub(in crate::k8s) fn labels(all: BTreeMap<String, String>) -> BTreeMap<String, String> {
     let good =
         |(key, value): &(String, String)| key.len() <= bounds::NAME + 1 + bounds::LABEL && value.len() <= bounds::LABEL;
     all.into_iter().filter(good).take(bounds::LABELS).collect()

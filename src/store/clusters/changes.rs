@@ -19,7 +19,7 @@ use crate::{
         AuditDraft, Store, StoreError,
         audit::About,
         db::{Tx, clash, parsed},
-        federation, grants, record, workspaces,
+        federation, grants, record, service_accounts, workspaces,
     },
 };
 
@@ -66,6 +66,7 @@ pub(in crate::store) async fn mark_removal(
         Ok::<_, StoreError>(())
     })?;
     grants::end_all(tx, id, EndReason::ClusterRemoved, now).await?;
+    service_accounts::end_all(tx, id, how == Removal::Leave, now).await?;
     if how == Removal::Leave {
         grants::forget_bindings(tx, id, now).await?;
     }
@@ -157,6 +158,7 @@ impl Store {
                 .map(drop))?;
             credential::replace(tx, id, new, now).await?;
             grants::retry_all(tx, id, now).await?;
+            service_accounts::retry_all(tx, id, now).await?;
             audit.append(tx, About::Cluster(id), now).await
         })
     }
@@ -267,6 +269,8 @@ impl Store {
         // nothing is.
         const DUE: &str = "UPDATE clusters SET removing = removing WHERE removing IS NOT NULL AND NOT EXISTS \
              (SELECT 1 FROM grants g WHERE g.cluster_id = clusters.id AND g.state <> 'removed') \
+             AND NOT EXISTS (SELECT 1 FROM service_accounts a WHERE a.cluster_id = clusters.id AND (a.state <> 'removed' \
+                             OR (removing <> 'leave' AND (a.state_since > $2 OR a.leased_until > $1)))) \
              AND (removing = 'leave' OR NOT EXISTS (SELECT 1 FROM grants q WHERE q.cluster_id = clusters.id \
                                                     AND (q.state_since > $2 OR q.leased_until > $1))) \
              RETURNING id, workspace_id, name";

@@ -202,6 +202,7 @@ async fn in_words(tx: &mut Tx, grant: &FederatedGrant) -> Result<String, StoreEr
         }
         Grantee::Email(_, email) => email.to_string(),
         Grantee::Group(_, group) => format!("group {group}"),
+        Grantee::ServiceAccount(account) => format!("ServiceAccount {account}"),
     };
     let place = match grant.scope {
         WideScope::Global => "on every cluster".to_owned(),

@@ -31,6 +31,8 @@ pub struct GrantFilter {
     pub text: Option<String>,
     /// `Some(true)` people only, `Some(false)` groups only.
     pub people: Option<bool>,
+    /// ServiceAccounts only.
+    pub accounts: bool,
     /// This role only.
     pub role: Option<Role>,
     /// Reaching this namespace (by name; grants on the whole cluster are not meant).
@@ -52,6 +54,7 @@ struct Patterns {
     text: String,
     people: bool,
     groups: bool,
+    accounts: bool,
     role: String,
     namespace: String,
 }
@@ -61,6 +64,7 @@ impl GrantFilter {
         self.text.as_deref().is_none_or(str::is_empty)
             && self.namespace.as_deref().is_none_or(str::is_empty)
             && self.people.is_none()
+            && !self.accounts
             && self.role.is_none()
     }
 
@@ -73,8 +77,9 @@ impl GrantFilter {
         };
         Some(Patterns {
             text: like(&self.text, "")?,
-            people: self.people != Some(false),
-            groups: self.people != Some(true),
+            people: self.people != Some(false) && !self.accounts,
+            groups: self.people != Some(true) && !self.accounts,
+            accounts: self.people.is_none(),
             role: self.role.as_ref().map_or_else(String::new, |role| role_text(Some(role))),
             namespace: like(&self.namespace, ",")?,
         })
@@ -99,7 +104,8 @@ impl Store {
             "WHERE g.cluster_id = $1 AND g.state <> 'removed' AND g.id < $2 AND g.id >= $3 \
              AND ($4 = '' OR g.grantee_search LIKE $4 ESCAPE '\\' OR i.email_key LIKE $4 ESCAPE '\\' \
                   OR i.name_key LIKE $4 ESCAPE '\\') \
-             AND ((g.to_group AND $5) OR (NOT g.to_group AND $6)) \
+             AND ((g.to_group AND $5) OR (NOT g.to_group AND g.grantee_key NOT LIKE 'account:%' AND $6) \
+                  OR (g.grantee_key LIKE 'account:%' AND $10)) \
              AND ($7 = '' OR g.role = $7) \
              AND ($8 = '' OR ',' || g.namespaces || ',' LIKE $8 ESCAPE '\\') \
              ORDER BY g.id DESC LIMIT $9"
@@ -117,6 +123,7 @@ impl Store {
             .bind(&patterns.role)
             .bind(&patterns.namespace)
             .bind(i64::from(limit) + 1)
+            .bind(patterns.accounts)
             .fetch_all(db)
             .await)?;
         let mut rows = rows.into_iter().map(GrantRow::grant).collect::<Result<Vec<_>, _>>()?;
@@ -153,7 +160,7 @@ impl Store {
         const SQL: &str = concat!(
             "SELECT c.id, \
              (SELECT COUNT(*) FROM (SELECT DISTINCT p.grantee_key FROM grants p WHERE p.cluster_id = c.id \
-              AND p.ended IS NULL AND p.to_group = FALSE AND (p.expires_at IS NULL OR p.expires_at > $33) \
+              AND p.ended IS NULL AND p.to_group = FALSE AND p.grantee_key NOT LIKE 'account:%' AND (p.expires_at IS NULL OR p.expires_at > $33) \
               ORDER BY p.grantee_key LIMIT 1000) AS people), \
              (SELECT COUNT(*) FROM (SELECT DISTINCT q.grantee_key FROM grants q WHERE q.cluster_id = c.id \
               AND q.ended IS NULL AND q.to_group = TRUE AND (q.expires_at IS NULL OR q.expires_at > $33) \

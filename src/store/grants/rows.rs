@@ -127,6 +127,7 @@ impl From<&Grantee> for GranteeColumns {
             Grantee::Person(id) => (Some(id.to_string()), None, None),
             Grantee::Email(provider, email) => (None, Some(provider.to_string()), Some(email.as_str().to_owned())),
             Grantee::Group(provider, group) => (None, Some(provider.to_string()), Some(group.clone())),
+            Grantee::ServiceAccount(account) => (None, None, Some(account.to_string())),
         };
         Self { to_group: matches!(grantee, Grantee::Group(..)), identity_id, provider, name }
     }
@@ -144,7 +145,8 @@ impl GranteeColumns {
                     Ok(Grantee::Email(provider, parsed(&name, "grantee of a grant")?))
                 }
             }
-            _ => Err(StoreError::Corrupt("grantee of a grant")),
+            (None, None, Some(name)) => parsed(&name, "grantee of a grant").map(Grantee::ServiceAccount),
+            (None, ..) => Err(StoreError::Corrupt("grantee of a grant")),
         }
     }
 }
@@ -155,6 +157,7 @@ pub(in crate::store) fn key(grantee: &Grantee) -> String {
         Grantee::Person(id) => person_key(*id),
         Grantee::Email(provider, email) => email_key(provider, &email.normalised()),
         Grantee::Group(provider, group) => group_key(provider, group),
+        Grantee::ServiceAccount(account) => format!("account:{account}"),
     }
 }
 
@@ -188,6 +191,7 @@ pub(super) fn search_text(grantee: &Grantee) -> String {
         Grantee::Person(_) => String::new(),
         Grantee::Email(_, email) => email.normalised(),
         Grantee::Group(_, group) => group.to_ascii_lowercase(),
+        Grantee::ServiceAccount(account) => account.to_string(),
     }
 }
 

@@ -324,7 +324,7 @@ impl Store {
         members.sort_by_key(|m| (std::cmp::Reverse(m.role), m.since, grants::key(&m.who)));
         let person = |member: &Member| match &member.who {
             Grantee::Person(id) => Some(*id),
-            Grantee::Email(..) | Grantee::Group(..) => None,
+            Grantee::Email(..) | Grantee::Group(..) | Grantee::ServiceAccount(_) => None,
         };
         let ids: Vec<IdentityId> = members.iter().filter_map(person).collect();
         let people = self.identities(&ids).await?;

@@ -49,6 +49,7 @@ struct AccessPage {
     here: String,
     can: String,
     who_can: String,
+    accounts: String,
     notice: Option<String>,
     undo: Option<Undo>,
     asking: Option<Asking>,
@@ -102,6 +103,7 @@ pub(super) fn grantee_name(grantee: &Grantee, who: Option<&Identity>) -> String 
         Grantee::Person(_) => who.map_or_else(|| "somebody who is gone".into(), |p| p.display().to_owned()),
         Grantee::Email(_, email) => Email::as_str(email).to_owned(),
         Grantee::Group(_, group) => group.clone(),
+        Grantee::ServiceAccount(account) => account.to_string(),
     }
 }
 
@@ -209,6 +211,7 @@ impl Sources {
             foreign_note,
             can: paths::can(at.id(), &[]),
             who_can: paths::who_can(at.id(), &[]),
+            accounts: paths::service_accounts(at.id()),
             here,
         };
         Ok(render_with(status, &page))
@@ -327,6 +330,7 @@ pub(super) mod tests {
                 here: paths::access(staging.id),
                 can: paths::can(staging.id, &[]),
                 who_can: paths::who_can(staging.id, &[]),
+                accounts: paths::service_accounts(staging.id),
                 notice: None,
                 undo: (rows == 5).then(|| Undo { what: HOSTILE.into(), again: Some(GrantId::new()) }),
                 asking: (rows == 5).then(|| Asking { what: HOSTILE.into(), action: "/x".into() }),

@@ -10,6 +10,7 @@ use crate::{
         name::{Email, group_name},
         provider::ProviderId,
         role::Role,
+        service_account::AccountName,
         time::Timestamp,
     },
     oidc::Providers,
@@ -25,9 +26,9 @@ use super::{
 #[derive(Debug, serde::Deserialize)]
 #[serde(default)]
 pub struct AccessForm {
-    /// `user` or `group`.
+    /// `user`, `group` or `account`.
     pub kind: String,
-    /// Email or group.
+    /// Email, group, or a ServiceAccount with its namespace.
     pub name: String,
     /// Where the cluster trusts several.
     pub provider: String,
@@ -93,8 +94,13 @@ pub fn named_providers(cluster: &Cluster, providers: &Providers, chosen: &str) -
 }
 
 impl AccessForm {
+    /// One that gives to this ServiceAccount.
+    pub(super) fn for_account(name: &AccountName) -> Self {
+        Self { kind: "account".into(), name: name.to_string(), ..Self::default() }
+    }
+
     pub(super) fn kinds(&self) -> Vec<Choice> {
-        [("user", "User"), ("group", "Group")]
+        [("user", "User"), ("group", "Group"), ("account", "ServiceAccount")]
             .into_iter()
             .map(|(value, label)| Choice::new(value, label, &self.kind))
             .collect()
@@ -128,6 +134,9 @@ impl AccessForm {
     }
 
     fn grantee(&self, cluster: &Cluster, errors: &mut FieldErrors) -> Option<Grantee> {
+        if self.kind == "account" {
+            return errors.keep("name", self.name.parse::<AccountName>()).map(Grantee::ServiceAccount);
+        }
         let trusted = match cluster.trusts.as_slice() {
             [only] => Some(only),
             several => several.iter().find(|(id, _)| id.as_str() == self.provider),
@@ -145,7 +154,7 @@ impl AccessForm {
                 errors.keep("name", name).map(|name| Grantee::Group(provider.clone(), name))
             }
             _ => {
-                errors.add("kind", "Choose user or group.");
+                errors.add("kind", "Choose user, group or ServiceAccount.");
                 None
             }
         }

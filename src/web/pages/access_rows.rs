@@ -39,7 +39,7 @@ const FOREIGN: usize = 15;
 pub struct Filter {
     /// Part of a name.
     pub q: String,
-    /// `user` or `group`.
+    /// `user`, `group` or `account`.
     pub fkind: String,
     /// A role.
     pub frole: String,
@@ -59,7 +59,7 @@ pub struct Filter {
 
 impl Filter {
     pub(super) fn kinds(&self) -> Vec<Choice> {
-        choices(&[("", "any"), ("user", "users"), ("group", "groups")], &self.fkind)
+        choices(&[("", "any"), ("user", "users"), ("group", "groups"), ("account", "ServiceAccounts")], &self.fkind)
     }
 
     pub(super) fn roles(&self, offered: &[OfferedRole]) -> Vec<Choice> {
@@ -77,6 +77,7 @@ impl Filter {
         GrantFilter {
             text: some(&self.q),
             people: self.people(),
+            accounts: self.fkind == "account",
             role: roles::read(&self.frole).ok(),
             namespace: some(&self.ns),
         }
@@ -119,6 +120,7 @@ impl Filter {
             && wanted
                 .people
                 .is_none_or(|people| row.subject == if people { SubjectKind::User } else { SubjectKind::Group })
+            && (!wanted.accounts || row.subject == SubjectKind::ServiceAccount)
             && wanted.role.is_none_or(|role| row.role == format!("ClusterRole {role}"))
             && wanted.namespace.is_none_or(|ns| row.namespace.as_deref() == Some(ns.as_str()))
     }
@@ -131,7 +133,7 @@ fn choices(all: &[(&'static str, &'static str)], chosen: &str) -> Vec<Choice> {
 /// A grant as a row.
 #[derive(Debug)]
 pub struct Row {
-    /// `User` or `Group`.
+    /// `User`, `Group` or `ServiceAccount`.
     pub kind: &'static str,
     /// As people call them.
     pub name: String,
@@ -170,8 +172,13 @@ pub fn row(grant: &Grant, who: Option<&Identity>, cluster: &Cluster, may_change:
         kind: match grant.grantee {
             Grantee::Group(..) => "Group",
             Grantee::Person(_) | Grantee::Email(..) => "User",
+            Grantee::ServiceAccount(_) => "ServiceAccount",
         },
-        on_cluster: subject.as_ref().map(|s| s.name.clone()).filter(|n| *n != name),
+        on_cluster: subject
+            .as_ref()
+            .filter(|s| s.kind != SubjectKind::ServiceAccount)
+            .map(|s| s.name.clone())
+            .filter(|n| *n != name),
         role: RoleTag(grant.role.clone()),
         scope: grant.scope.in_words(),
         command: subject.zip(grant.role.as_ref()).map(|(s, role)| command(grant, &s, role)),
@@ -196,6 +203,7 @@ fn subject(grant: &Grant, who: Option<&Identity>, cluster: &Cluster) -> Option<S
     let provider = match &grant.grantee {
         Grantee::Person(_) => &who?.provider,
         Grantee::Email(provider, _) | Grantee::Group(provider, _) => provider,
+        Grantee::ServiceAccount(account) => return Some(account.subject()),
     };
     grant.grantee.subject(cluster.mapping(provider)?, who).ok()
 }
@@ -203,8 +211,11 @@ fn subject(grant: &Grant, who: Option<&Identity>, cluster: &Cluster) -> Option<S
 /// What one would type for the same: a line for each binding.
 fn command(grant: &Grant, subject: &Subject, role: &Role) -> String {
     let name = binding_name(grant.id);
-    let kind = if subject.kind == SubjectKind::Group { "group" } else { "user" };
-    let whom = shell::word(&format!("--{kind}={}", subject.name));
+    let whom = shell::word(&match (subject.kind, &subject.namespace) {
+        (SubjectKind::ServiceAccount, Some(namespace)) => format!("--serviceaccount={namespace}:{}", subject.name),
+        (SubjectKind::Group, _) => format!("--group={}", subject.name),
+        _ => format!("--user={}", subject.name),
+    });
     let one = |place: &str| format!("kubectl create {place} {name} --clusterrole={role} {whom}");
     match grant.scope.namespaces() {
         [] => one("clusterrolebinding"),

@@ -122,6 +122,7 @@ async fn of_grant(
     let provider = match &grant.grantee {
         Grantee::Person(_) => who.as_ref().map(|p| p.provider.to_string()).unwrap_or_default(),
         Grantee::Email(provider, _) | Grantee::Group(provider, _) => provider.to_string(),
+        Grantee::ServiceAccount(_) => String::new(),
     };
     let form = CanForm::of_grantee(&grant.grantee, &grantee_name(&grant.grantee, who.as_ref()), &provider, ns);
     Ok((form, Some(Whom::Grantee(grant.grantee))))
@@ -170,6 +171,7 @@ fn groups(whom: &Whom, what: &WhatCan) -> Option<String> {
     let named: Vec<&str> = actor.groups.iter().filter(|g| !own(g)).map(String::as_str).take(GROUPS).collect();
     match whom {
         Whom::Grantee(Grantee::Group(..)) => Some("Whoever is in it may be in others too, and can then do more.".into()),
+        Whom::Grantee(Grantee::ServiceAccount(_)) => None,
         Whom::Grantee(_) if what.named.person.is_none() => Some(
             "They have not signed in to Kubelend with this address, so which groups they are in is not known: they may be able to do more.".into(),
         ),

@@ -108,7 +108,11 @@ impl CanForm {
 
     /// Filled in with whom a grant is for.
     pub(super) fn of_grantee(grantee: &Grantee, called: &str, provider: &str, ns: String) -> Self {
-        let kind = if matches!(grantee, Grantee::Group(..)) { GROUP } else { PERSON };
+        let kind = match grantee {
+            Grantee::Group(..) => GROUP,
+            Grantee::ServiceAccount(_) => ACCOUNT,
+            Grantee::Person(_) | Grantee::Email(..) => PERSON,
+        };
         Self { kind: kind.into(), name: called.to_owned(), provider: provider.to_owned(), ns, grant: None }
     }
 }

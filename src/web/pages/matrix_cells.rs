@@ -72,6 +72,7 @@ pub(super) fn kind(kind: HolderKind) -> &'static str {
         HolderKind::Person => "Person",
         HolderKind::Address => "Email",
         HolderKind::Group => "Group",
+        HolderKind::ServiceAccount => "ServiceAccount",
     }
 }
 

@@ -48,6 +48,7 @@ pub(super) fn key(who: &Grantee) -> String {
         Grantee::Person(id) => format!("person:{id}"),
         Grantee::Email(provider, email) => format!("email:{provider}:{email}"),
         Grantee::Group(provider, group) => format!("group:{provider}:{group}"),
+        Grantee::ServiceAccount(account) => format!("account:{account}"),
     }
 }
 

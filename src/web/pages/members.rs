@@ -210,7 +210,7 @@ impl Desk {
     async fn notes(&self, who: &Grantee) -> Result<Vec<String>, PageError> {
         let at = |id| self.providers.get(id).map_or_else(|| id.to_string(), |p| p.settings().name.clone());
         Ok(match who {
-            Grantee::Person(_) => Vec::new(),
+            Grantee::Person(_) | Grantee::ServiceAccount(_) => Vec::new(),
             Grantee::Group(provider, _) => vec![format!("group at {}", at(provider))],
             Grantee::Email(provider, email) if self.store.email_changed_hands(provider, email).await? => vec![
                 "This address has had several holders, so it gives nothing. Add it again once you know who has it now."
@@ -320,7 +320,7 @@ fn still(person: Option<&Identity>, members: &Listed) -> Option<MemberRole> {
     let person = person?;
     let reaches = |who: &Grantee| match who {
         Grantee::Group(provider, group) => *provider == person.provider && person.groups.contains(group),
-        Grantee::Person(_) | Grantee::Email(..) => false,
+        Grantee::Person(_) | Grantee::Email(..) | Grantee::ServiceAccount(_) => false,
     };
     members.iter().filter(|(m, _)| reaches(&m.who)).map(|(m, _)| m.role).max()
 }

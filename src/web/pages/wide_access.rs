@@ -201,6 +201,7 @@ pub(super) fn kind(grantee: &Grantee) -> &'static str {
     match grantee {
         Grantee::Group(..) => "Group",
         Grantee::Person(_) | Grantee::Email(..) => "User",
+        Grantee::ServiceAccount(_) => "ServiceAccount",
     }
 }
 
