@@ -175,7 +175,7 @@ impl Drifts {
                 },
                 () = sleep_until(notes.due().unwrap_or(list_again).min(list_again)) => None,
             };
-            let noted = match change {
+            let of_binding = match change {
                 Some(Change::Stands(found)) => seen(&found, false),
                 Some(Change::Gone(found)) => seen(&found, true),
                 Some(Change::Nothing) => None,
@@ -185,7 +185,7 @@ impl Drifts {
                     None
                 }
             };
-            if let Some(seen) = noted {
+            if let Some(seen) = of_binding {
                 notes.take(seen, Instant::now());
             }
             if notes.overflow() {

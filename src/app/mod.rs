@@ -180,7 +180,8 @@ async fn build(settings: &Settings) -> Result<Built, AppError> {
             uses_per_link: settings.limits.uses_per_link,
         })),
     };
-    let reconciler = Reconciler::new(store, applier, service_accounts, probe, drifts, upstreams.clone(), clock);
+    let reconciler =
+        Reconciler { store, applier, accounts: service_accounts, probe, drifts, upstreams: upstreams.clone(), clock };
     Ok(Built { parts, reconciler, upstreams })
 }
 

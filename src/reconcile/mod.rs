@@ -45,29 +45,23 @@ const OLD: Duration = Duration::from_mins(5);
 /// Keeps clusters as the grants have it.
 #[derive(Clone, Debug)]
 pub struct Reconciler {
-    store: Store,
-    applier: Applier,
-    accounts: ServiceAccounts,
-    probe: Probe,
-    drifts: Drifts,
-    upstreams: Upstreams,
-    clock: Clock,
+    /// What is wanted.
+    pub store: Store,
+    /// Brings grants to clusters.
+    pub applier: Applier,
+    /// Brings ServiceAccounts there.
+    pub accounts: ServiceAccounts,
+    /// Checks connections.
+    pub probe: Probe,
+    /// Sees what others change there.
+    pub drifts: Drifts,
+    /// Kept sign-ins, to sweep.
+    pub upstreams: Upstreams,
+    /// The time.
+    pub clock: Clock,
 }
 
 impl Reconciler {
-    /// With these parts.
-    pub fn new(
-        store: Store,
-        applier: Applier,
-        accounts: ServiceAccounts,
-        probe: Probe,
-        drifts: Drifts,
-        upstreams: Upstreams,
-        clock: Clock,
-    ) -> Self {
-        Self { store, applier, accounts, probe, drifts, upstreams, clock }
-    }
-
     /// Runs until `stop` turns true, and then to the end of what it has begun.
     pub async fn run(self, stop: watch::Receiver<bool>) {
         // Side by side, so that clusters that do not answer one of them keep the others waiting for nothing.

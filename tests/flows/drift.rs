@@ -14,7 +14,7 @@ use super::{
 /// What is ours is put back within this.
 const SOON: Duration = Duration::from_secs(30);
 /// For whatever else a busy machine takes its time for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A namespace of the test's own on a cluster that others use as well, and kubectl there.
 struct Place {
@@ -94,10 +94,10 @@ async fn immune_28_what_is_edited_or_deleted_is_put_back_and_what_is_forged_is_l
     let [name, uid, _, instance] = place.of(&bob.email).await?;
 
     // Edited: somebody else in it, and without our label.
-    let patch = format!(
+    let edit = format!(
         r#"{{"metadata":{{"labels":{{"kubelend.io/instance":null}}}},"subjects":[{{"kind":"User","name":"{eve}","apiGroup":"rbac.authorization.k8s.io"}}]}}"#
     );
-    place.here(&["patch", "rolebinding", &name, "--type=merge", "-p", &patch]).await?;
+    place.here(&["patch", "rolebinding", &name, "--type=merge", "-p", &edit]).await?;
     assert_eq!(place.of(&bob.email).await?, [name.clone(), uid.clone(), bob.email.clone(), instance.clone()]);
 
     // Deleted.
@@ -111,8 +111,8 @@ async fn immune_28_what_is_edited_or_deleted_is_put_back_and_what_is_forged_is_l
     let labels = place.here(&["get", "rolebinding", &name, "-o", "jsonpath={.metadata.labels}"]).await?;
     for (at, name) in [(&place, &forged), (&elsewhere, &name)] {
         at.here(&["create", "rolebinding", name, "--clusterrole=view", &format!("--user={eve}")]).await?;
-        let patch = format!(r#"{{"metadata":{{"labels":{labels}}}}}"#);
-        at.here(&["patch", "rolebinding", name, "--type=merge", "-p", &patch]).await?;
+        let edit = format!(r#"{{"metadata":{{"labels":{labels}}}}}"#);
+        at.here(&["patch", "rolebinding", name, "--type=merge", "-p", &edit]).await?;
     }
     let stood = (place.of(&eve).await?, elsewhere.of(&eve).await?);
     let seen = format!("{path}/access?q={eve}");

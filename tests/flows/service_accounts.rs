@@ -20,7 +20,7 @@ use super::{
     visitor::Visitor,
 };
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Two namespaces of the test's own on a shared cluster, and a credential for Kubelend that nobody else uses.
 struct Ground {
@@ -169,9 +169,9 @@ async fn immune_20_a_service_account_is_made_bound_used_and_every_token_of_it_ca
     // One that somebody else made is left alone.
     alice.open(&all).await?;
     alice.press("Create", &[("Namespace", shop), ("Name", "default")]).await?;
-    let taken = alice.page.url.path().to_owned();
-    says(&mut alice, &taken, &["It was left alone"]).await?;
-    alice.open(&format!("{taken}/delete")).await?;
+    let address = alice.page.url.path().to_owned();
+    says(&mut alice, &address, &["It was left alone"]).await?;
+    alice.open(&format!("{address}/delete")).await?;
     alice.press("Delete", &[]).await?;
     says(&mut alice, &all, &["Those that others made", "None yet"]).await?;
     ensure!(ground.stands("serviceaccount", "default").await?);
@@ -214,7 +214,7 @@ async fn immune_20_a_service_account_is_made_bound_used_and_every_token_of_it_ca
     ensure!(alice.page.status == StatusCode::UNPROCESSABLE_ENTITY && ground.secrets().await? == 1);
     says(&mut alice, &here, &["10 minutes", "good"]).await?;
 
-    // A newer one beside it; the older goes on, and each is taken back by itself.
+    // A newer one beside it; the older goes on, and each is address back by itself.
     let second = download(&mut alice, "Renew").await?;
     knows(&second, &user).await?;
     knows(&first, &user).await?;
