@@ -16,6 +16,8 @@ demo: programs ## Two clusters, Dex with its people, and Kubelend, to look aroun
 	cargo build --locked --bin kubelend
 	@exec $(TARGET)/debug/testbed demo
 
+# Tests wait more than they compute, for servers, leases and ends: more of them run at once than there are cores.
+test: export RUST_TEST_THREADS ?= $(shell echo $$((2 * $$(nproc) + 1)))
 test: programs ## Every test, on real servers; one of them: make test ARGS=name
 	cargo test --workspace --locked $(ARGS)
 

@@ -77,7 +77,7 @@ async fn what_an_api_server_is_set_to_is_told_from_its_bare_401() -> Result<()> 
 
     lent.cluster.trust(&[]).await?;
     let turn = format!("It is the turn of {}", lent.house.alice.email);
-    let told = ["The cluster does not know Dex.", &turn, "A text to send", "kind: AuthenticationConfiguration"];
+    let told = ["✗ The cluster does not know Dex.", &turn, "A text to send", "kind: AuthenticationConfiguration"];
     lent.bob_reads(&told).await?;
     lent.bob.page.does_not_see("one of these")?;
     lent.alice_reads(&["The cluster does not know Dex"], "waits: the cluster does not know Dex").await?;

@@ -143,8 +143,10 @@ async fn immune_28_what_is_edited_or_deleted_is_put_back_and_what_is_forged_is_l
     // The way out, as the page says it.
     kubectl.shell(&command).await?.ok()?;
     alice.press_in_row(&bob.email, "Try again").await?;
-    alice.page.sees(&format!("{}: view on namespace {}: in force", bob.email, place.namespace))?;
+    // It is in force at once, or a moment later where the loop has seen the same and both were at it.
+    alice.page.sees(&format!("{}: view on namespace {}", bob.email, place.namespace))?;
     place.of(&bob.email).await?;
+    row_says(&mut alice, &format!("{path}/access"), &bob.email, "in force").await?;
 
     // All that was told, and what was forged stands as it stood.
     alice.open(&format!("{path}/activity")).await?;
