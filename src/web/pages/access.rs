@@ -37,7 +37,7 @@ use crate::{
 };
 
 /// How many grants a page lists.
-const A_PAGE: u32 = 35;
+const A_PAGE: u32 = 32;
 /// So many rows are found without a filter.
 const FEW: usize = 10;
 
