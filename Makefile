@@ -40,7 +40,7 @@ fmt: ## Format the sources
 	gofmt -w testbed/compose testbed/directory testbed/keeper
 
 screenshots: programs ## Take the pictures of all pages for docs/screenshots again
-	KUBELEND_SCREENSHOTS=1 cargo test --locked --test kubelend -- --nocapture browser::walk browser::diagnoses
+	KUBELEND_SCREENSHOTS=1 cargo test --locked --test kubelend -- --nocapture browser::walk browser::diagnoses browser::workspaces browser::federation
 
 setup:
 	@scripts/setup.sh

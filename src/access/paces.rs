@@ -29,8 +29,12 @@ pub(super) struct Paces(Arc<Mutex<HashMap<DeviceId, Instant>>>);
 impl Paces {
     /// Waits for this device's turn; `false` where that would take too long.
     pub(super) async fn wait(&self, device: DeviceId) -> bool {
-        let Some(turn) = self.next(device, Instant::now()) else { return false };
-        tokio::time::sleep_until(turn).await;
+        let now = Instant::now();
+        let Some(turn) = self.next(device, now) else { return false };
+        // A timer goes by whole milliseconds, and takes one even for a moment that has come.
+        if turn > now {
+            tokio::time::sleep_until(turn).await;
+        }
         true
     }
 
@@ -50,6 +54,8 @@ impl Paces {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     #[tokio::test]
@@ -61,6 +67,13 @@ mod tests {
         assert_eq!(paces.next(other, now), Some(now));
         let later = now + Duration::from_mins(1);
         assert_eq!(paces.next(one, later), Some(later), "what is over is over");
+    }
+
+    #[tokio::test]
+    async fn whoever_comes_first_waits_for_no_timer() {
+        let (paces, one) = (Paces::default(), DeviceId::new());
+        assert_eq!(paces.wait(one).now_or_never(), Some(true));
+        assert_eq!(paces.wait(one).now_or_never(), None, "the next answer is some time away");
     }
 
     #[tokio::test]
