@@ -268,7 +268,9 @@ impl Run<'_> {
                 )
                 .await
             }
-            (Err(e), _) | (_, Err(e)) => self.step(at, StepOutcome::Warned, e.to_string(), millis).await,
+            (Err(e), _) | (_, Err(e)) => {
+                self.step(at, StepOutcome::Skipped, format!("The cluster does not say: {e}."), millis).await
+            }
         }
     }
 

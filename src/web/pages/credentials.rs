@@ -37,8 +37,8 @@ struct CredentialsPage {
     identity: Option<String>,
     kind: &'static str,
     since: When,
-    /// Where what may do too much is exchanged, and what the check says of it.
-    exchange: Option<(String, String)>,
+    /// Where it is exchanged, when the check found that it may do more than is needed.
+    exchange: Option<String>,
     manifest: String,
     script: String,
     revoke: String,
@@ -109,9 +109,8 @@ async fn page(
         exchange: at
             .check
             .as_ref()
-            .filter(|_| at.cluster().removing.is_none())
-            .and_then(too_much)
-            .map(|why| (paths::exchange_credentials(at.id()), why)),
+            .filter(|check| at.cluster().removing.is_none() && is_too_much(check))
+            .map(|_| paths::exchange_credentials(at.id())),
         manifest: kubeconfig::least_power_manifest(&bindable_roles()),
         script: kubeconfig::connect_script(&bindable_roles()),
         revoke: revoke(identity.as_deref()),
@@ -130,10 +129,9 @@ fn kind_words(kind: Option<CredentialKind>) -> &'static str {
     }
 }
 
-/// What the last check says of a credential that may do more than is needed.
-fn too_much(check: &ConnectionCheck) -> Option<String> {
-    let step = check.steps.iter().find(|s| s.title == access::MORE && s.outcome == StepOutcome::Warned)?;
-    Some(step.detail.clone())
+/// Whether the last check found that the credential may do more than is needed.
+fn is_too_much(check: &ConnectionCheck) -> bool {
+    check.steps.iter().any(|s| s.title == access::MORE && s.outcome == StepOutcome::Warned)
 }
 
 /// Who the API server takes Kubelend for, as the last check saw it.
@@ -171,7 +169,7 @@ pub(super) mod tests {
 
     pub(in crate::web) fn samples() -> Vec<(&'static str, String)> {
         let staging = cluster("staging");
-        let draw = |kubeconfig: &str, exchange: Option<&str>, errors| {
+        let draw = |kubeconfig: &str, exchange: bool, errors| {
             let seen = identity(&check(true, false));
             CredentialsPage {
                 frame: frame(),
@@ -181,7 +179,7 @@ pub(super) mod tests {
                 trust: trust(&staging.endpoint),
                 kind: kind_words(Some(CredentialKind::Token)),
                 since: When::new(staging.created_at, NOW),
-                exchange: exchange.map(|why| (paths::exchange_credentials(staging.id), why.to_owned())),
+                exchange: exchange.then(|| paths::exchange_credentials(staging.id)),
                 manifest: kubeconfig::least_power_manifest(&bindable_roles()),
                 script: "kubectl apply -f - <<'EOF'\n…\nEOF\n".repeat(30),
                 revoke: revoke(seen.as_deref()),
@@ -196,9 +194,9 @@ pub(super) mod tests {
         errors.add("kubeconfig", HOSTILE);
         errors.add("exchange", HOSTILE);
         vec![
-            ("credentials", draw("", None, FieldErrors::default())),
-            ("credentials-too-much", draw("", Some("This credential may do everything."), FieldErrors::default())),
-            ("credentials-wrong", draw(HOSTILE, Some(HOSTILE), errors)),
+            ("credentials", draw("", false, FieldErrors::default())),
+            ("credentials-too-much", draw("", true, FieldErrors::default())),
+            ("credentials-wrong", draw(HOSTILE, true, errors)),
         ]
     }
 
