@@ -80,7 +80,7 @@ async fn an_uploaded_admin_is_exchanged_for_the_least_and_forgotten() -> Result<
     // The cluster's admin.
     let path = house.add_kubeconfig(&mut alice, "strong", cluster.admin_kubeconfig_text()).await?;
     looked_at(&mut alice, &path, "Exchange it").await?;
-    alice.page.sees("may do everything on the cluster")?;
+    alice.page.sees("It may do more on the cluster than Kubelend needs.")?;
     let before = alice.page.clone();
     let page = alice.press("Exchange it", &[]).await?;
     ensure!(page.status.is_success() && page.url.path() == path, "{}: {}", page.status, page.text());
