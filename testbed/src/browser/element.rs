@@ -60,10 +60,11 @@ impl<'a> Element<'a> {
         .await
     }
 
-    /// Replaces what a text field holds.
+    /// Replaces what a text field holds, as somebody does who pastes: key by key a kubeconfig would take the browser seconds.
     pub async fn fill(&self, text: &str) -> Result<()> {
         self.post("clear", json!({})).await?;
-        self.type_keys(text).await
+        self.click().await?;
+        self.browser.cdp("Input.insertText", json!({ "text": text })).await.map(drop)
     }
 
     /// Types, after what is there. For a file field: the path of the file.
