@@ -26,6 +26,8 @@ pub(super) enum Pool {
         read: sqlx::SqlitePool,
         /// For writing: one connection.
         write: sqlx::SqlitePool,
+        /// For writing what may be lost in a power cut, and does not wait for the disk: one connection.
+        fleeting: sqlx::SqlitePool,
     },
     Postgres(sqlx::PgPool),
 }
@@ -88,12 +90,21 @@ macro_rules! id_list {
 ///
 /// The body is run again, from the start, when it failed because of others: a deadlock, a busy database, or a row that
 /// somebody else inserted first (a clash that is an answer, not a race, is turned into `Duplicate` by the body).
+///
+/// `transact!(fleeting: store, …)` does not wait until the disk of this machine has it: for rows that are worth nothing once the
+/// machine has lost its power, and this process with it.
 macro_rules! transact {
-    ($store:expr, |$tx:ident| $body:expr) => {{
+    (fleeting: $store:expr, |$tx:ident| $body:expr) => {
+        transact!($store, begin_fleeting, |$tx| $body)
+    };
+    ($store:expr, |$tx:ident| $body:expr) => {
+        transact!($store, begin, |$tx| $body)
+    };
+    ($store:expr, $begin:ident, |$tx:ident| $body:expr) => {{
         let store: &$crate::store::Store = &$store;
         let mut tries = 0;
         loop {
-            let done: Result<_, $crate::store::StoreError> = match store.begin().await {
+            let done: Result<_, $crate::store::StoreError> = match store.$begin().await {
                 Ok(mut begun) => {
                     let done = async {
                         let $tx: &mut $crate::store::db::Tx = &mut begun;
@@ -117,6 +128,14 @@ impl Store {
         Ok(match &self.pool {
             // A reader that turns writer is refused when another has written since: be a writer from the start.
             Pool::Sqlite { write, .. } => Tx::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
+            Pool::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+        })
+    }
+
+    pub(super) async fn begin_fleeting(&self) -> Result<Tx, StoreError> {
+        Ok(match &self.pool {
+            Pool::Sqlite { fleeting, .. } => Tx::Sqlite(fleeting.begin_with("BEGIN IMMEDIATE").await?),
+            // A PostgreSQL of another machine may lose power while whoever holds a lease goes on.
             Pool::Postgres(pool) => Tx::Postgres(pool.begin().await?),
         })
     }

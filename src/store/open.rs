@@ -83,8 +83,9 @@ impl Store {
     /// Closes all connections, waiting for those in use.
     pub async fn close(&self) {
         match &self.pool {
-            Pool::Sqlite { read, write } => {
+            Pool::Sqlite { read, write, fleeting } => {
                 read.close().await;
+                fleeting.close().await;
                 write.close().await;
             }
             Pool::Postgres(pool) => pool.close().await,
@@ -116,9 +117,12 @@ async fn open_sqlite(url: &str) -> Result<Pool, StoreError> {
     migrator().run_direct(None, &mut *tx, false).await?;
     tx.commit().await?;
     drop(alone);
+    // A crash of ours loses nothing of it either; with the next commit of the other one it is on the disk.
+    let fleeting = options.clone().synchronous(SqliteSynchronous::Normal);
+    let fleeting = pool().max_connections(1).connect_lazy_with(fleeting);
     let options = options.pragma("query_only", "ON");
     let read = pool().max_connections(SQLITE_READERS).connect_with(options).await?;
-    Ok(Pool::Sqlite { read, write })
+    Ok(Pool::Sqlite { read, write, fleeting })
 }
 
 async fn open_postgres(url: &str) -> Result<Pool, StoreError> {

@@ -121,7 +121,7 @@ impl Store {
     }
 
     /// Takes the right to refresh this version of the session until `until`; `false` if another has it, or the session has
-    /// changed since it was read.
+    /// changed since it was read. With SQLite a power cut may take it back, which ends whoever holds it too.
     pub async fn lease_upstream(
         &self,
         session: &UpstreamSession,
@@ -130,7 +130,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         const SQL: &str = "UPDATE upstream_sessions SET leased_until = $4 WHERE identity_id = $1 AND provider = $2 \
              AND version = $5 AND (leased_until IS NULL OR leased_until <= $3)";
-        transact!(self, |tx| {
+        transact!(fleeting: self, |tx| {
             let leased = on!(tx, |db| sqlx::query(SQL)
                 .bind(session.identity.to_string())
                 .bind(session.provider.as_str())

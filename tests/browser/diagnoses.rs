@@ -25,6 +25,9 @@ use crate::flows::{
 const PATIENCE: Duration = Duration::from_secs(45);
 const FOLDER: &str = "docs/screenshots/diagnoses";
 const REVIEWS: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+/// All that an API server says of a token that it does not take.
+const UNAUTHORIZED: &str =
+    r#"{"kind":"Status","apiVersion":"v1","status":"Failure","message":"Unauthorized","code":401}"#;
 /// How long ID tokens live where they are to end.
 const LIFE: Duration = Duration::from_secs(8);
 
@@ -152,7 +155,7 @@ impl Scene {
                 .to_string()
         };
         let post = Some(Method::POST);
-        self.proxy.answer(post.clone(), REVIEWS, 401, "application/json", &said("Unauthorized", 401));
+        self.proxy.answer(post.clone(), REVIEWS, 401, "application/json", UNAUTHORIZED);
         self.look_through_proxy("ended-by-their-clock", &["to the cluster your token is over"]).await?;
         self.proxy.set_clock(0);
         self.proxy.answer(post.clone(), REVIEWS, 429, "application/json", &said("too many requests", 429));
@@ -223,6 +226,10 @@ async fn every_diagnosis_of_a_token_that_ends_is_a_page_to_read() -> Result<()> 
     let alice = owner(&scene.house, BrowserOptions::default()).await?;
     let over = ["Your token has ended", "It is your turn"];
     look(&mut scene.studio, &alice, &scene.page, "token-over", &over).await?;
+    // A clock that is ahead by as little as nobody minds is enough for a token that lives no longer.
+    scene.proxy.set_clock(9);
+    scene.proxy.answer(Some(Method::POST), REVIEWS, 401, "application/json", UNAUTHORIZED);
+    scene.look_through_proxy("too-old", &["Your token ended on its way"]).await?;
     scene.dex.stop().await?;
     scene.look("provider-down", &["Dex does not renew your token"]).await?;
     scene.studio.verdict()

@@ -2,6 +2,8 @@
 //! happens to Kubelend and to the provider. ID tokens live a few seconds here, and client-go takes one for expired 10 s early,
 //! so every kubectl asks the relay.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Context, Result, ensure};
 use reqwest::{Method, StatusCode};
 use testbed::{eventually, fault::Moment};
@@ -10,6 +12,9 @@ use super::{
     house::Database,
     scene::{Held, LIFE, PATIENCE, Scene, ends_at, now_secs, quick, refreshes, replica, setting},
 };
+
+/// How long the provider is down: far longer than Kubelend waits for anything.
+const OUTAGE: Duration = Duration::from_mins(1);
 
 #[tokio::test]
 async fn two_devices_of_one_person_renew_side_by_side_and_are_taken_back_one_by_one() -> Result<()> {
@@ -187,20 +192,32 @@ async fn two_replicas_share_one_sign_in_with_the_load_on_both() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_provider_that_is_down_costs_no_device() -> Result<()> {
+async fn a_provider_that_is_down_for_a_minute_costs_no_device() -> Result<()> {
     let (mut scene, dex, _proxy) = Scene::caught(Database::Sqlite).await?;
-    let held = scene.fetch().await?;
-    let first = held.fresh().await?;
+    let devices = [scene.fetch().await?, scene.fetch().await?];
+    let first = devices[0].fresh().await?;
     dex.stop().await?;
-    eventually("the kept token to end", PATIENCE, async || {
+    let since = Instant::now();
+    let unavailable = async |held: &Held| {
         let (status, answer) = held.ask().await?;
         ensure!(status == StatusCode::SERVICE_UNAVAILABLE, "{status}");
         ensure!(answer["error"] == "temporarily_unavailable", "{answer}");
         Ok(())
-    })
-    .await?;
+    };
+    eventually("the kept token to end", PATIENCE, async || unavailable(&devices[0]).await).await?;
+    // As clients do that try again.
+    let mut pace = tokio::time::interval(Duration::from_secs(2));
+    while since.elapsed() < OUTAGE {
+        pace.tick().await;
+        for held in &devices {
+            unavailable(held).await?;
+        }
+    }
     dex.start().await?;
-    held.renewed(&first).await.map(drop)
+    for held in &devices {
+        held.renewed(&first).await?;
+    }
+    Ok(())
 }
 
 #[tokio::test]
