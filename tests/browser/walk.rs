@@ -1,12 +1,14 @@
 //! A walk past every page in every state that people meet, with a house, a Dex and a cluster of its own, so that the pictures
 //! show the same on every day.
 
+mod accounts;
+
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context, Result};
 use testbed::{Browser, BrowserOptions, ControlPlane, Dex, FaultProxy, Person, Testbed, eventually, fault::Fault};
 
-use super::{grant, open_link, owner, pages::Studio, row, share, turn};
+use super::{checked, grant, open_link, owner, pages::Studio, row, share, turn};
 use crate::flows::house::{Database, House, connect};
 
 /// An email that is nearly as long as they get.
@@ -100,8 +102,13 @@ impl Walk {
         self.studio.look(&self.alice, "overview-checking").await?;
         self.alice.see_within("failed", Duration::from_secs(30)).await?;
         self.studio.look(&self.alice, "overview-failed").await?;
-        self.add_cluster("production", &connect(self.house.bed.production().await?).await?).await?;
+        // With a credential that may far too much.
+        self.add_cluster("production", self.house.bed.production().await?.admin_kubeconfig_text()).await?;
         self.alice.see("Kubernetes v1.36").await?;
+        checked(&self.alice).await?;
+        self.alice.follow("link", "Credentials").await?;
+        self.alice.see("Exchange it for less").await?;
+        self.studio.look(&self.alice, "credentials-exchange").await?;
         self.add_cluster("staging", &kubeconfig).await?;
         self.alice.see("Kubernetes v1.36").await
     }
@@ -241,7 +248,8 @@ impl Walk {
         self.alice.follow("link", "Access").await?;
         self.studio.look(&self.alice, "access").await?;
         self.alice.follow("link", "ServiceAccounts").await?;
-        self.studio.look(&self.alice, "service-accounts").await?;
+        self.studio.look(&self.alice, "service-accounts-powerless").await?;
+        self.effective().await.context("what somebody can do")?;
         self.alice.follow("link", "Access").await?;
         self.alice.follow("link", "who can do something?").await?;
         self.alice.follow("button", "Ask").await?;
@@ -327,6 +335,7 @@ async fn every_page_is_accessible_small_and_narrow() -> Result<()> {
     walk.lending().await.context("lending")?;
     walk.guest().await.context("guest")?;
     walk.managing().await.context("managing")?;
+    walk.accounts().await.context("ServiceAccounts")?;
     walk.provider_down().await.context("a provider that is down")?;
     walk.too_many().await.context("too many")?;
     walk.studio.verdict()

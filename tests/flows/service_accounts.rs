@@ -214,7 +214,7 @@ async fn immune_20_a_service_account_is_made_bound_used_and_every_token_of_it_ca
     ensure!(alice.page.status == StatusCode::UNPROCESSABLE_ENTITY && ground.secrets().await? == 1);
     says(&mut alice, &here, &["10 minutes", "good"]).await?;
 
-    // A newer one beside it; the older goes on, and each is address back by itself.
+    // A newer one beside it; the older goes on, and each is taken back by itself.
     let second = download(&mut alice, "Renew").await?;
     knows(&second, &user).await?;
     knows(&first, &user).await?;
