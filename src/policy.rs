@@ -11,7 +11,7 @@ mod workspaces;
 
 pub use federation::{ManageReach, Reach, ViewReach, manage_reach, view_reach};
 pub use platform::{ViewTrail, view_trail};
-pub use roles::{give, give_widely};
+pub use roles::{give, give_further, give_widely, hand_on};
 pub use workspaces::{
     CreateWorkspace, JoinWorkspace, ManageMembers, ManageWorkspace, ManageWorkspaceAccess, MoveCluster, ViewWorkspace,
     create_workspace, join_workspace, manage_members, manage_workspace, manage_workspace_access, move_cluster,
@@ -194,8 +194,11 @@ pub enum Forbidden {
     /// The role is for owners to give.
     #[error("only owners of the workspace give cluster-admin")]
     OwnersGive,
+    /// What the role allows is for owners to give.
+    #[error("only owners of the workspace give a role that reaches further than admin")]
+    OwnersGiveFurther,
     /// The role is for owners to give, and whoever made the link is none (any more).
-    #[error("only owners of the workspace give cluster-admin, and its maker is none any more")]
+    #[error("only owners of the workspace give that role, and its maker is none any more")]
     MakerNoOwner,
     /// The last person who owns a workspace stays.
     #[error("the last owner of a workspace stays")]
@@ -451,6 +454,7 @@ mod tests {
             revoked_at: None,
             paused_at: None,
             uses: 0,
+            vouch: None,
         }
     }
 

@@ -11,7 +11,10 @@ use tokio::time::Instant;
 
 pub(super) use self::went::wait;
 use self::went::{Marked, Went, brought, count, event, outcome};
-use super::{AccessError, OwnClients, audit};
+use super::{
+    AccessError, OwnClients, audit,
+    roles::{self, Standing},
+};
 use crate::{
     bindings::{self, Repair, Work},
     clock::Clock,
@@ -155,13 +158,24 @@ impl Applier {
         cluster: &Cluster,
     ) -> Result<(Went, Option<Marked>), AccessError> {
         match self.wanted(grant, person, cluster).await? {
-            Ok(objects) => match not_offered(client, grant).await? {
+            Ok(objects) => match self.not_given(client, grant).await? {
                 None => self.ensure(client, grant, &objects).await,
                 Some(refused) => self.withdraw(client, grant, refused).await,
             },
             // Nobody can be named: then nobody must be bound, above all not whoever bears the name now.
             Err(why) => self.withdraw(client, grant, why).await,
         }
+    }
+
+    /// Why the role of a grant is not bound any more, if it is not.
+    async fn not_given(&self, client: &ClusterClient, grant: &Grant) -> Result<Option<Went>, AccessError> {
+        let Some(role) = grant.role.as_ref().filter(|role| role.is_named()) else { return Ok(None) };
+        let vouch = self.store.vouches(&[grant.id]).await?.remove(&grant.id);
+        Ok(match roles::stands(client, role, &grant.scope, vouch.as_ref()).await? {
+            Standing::Good => None,
+            Standing::NotOffered(which) => Some(Went::NotOffered(which)),
+            Standing::Further(which, what) => Some(Went::Further(which, what)),
+        })
     }
 
     /// Unbinds one that goes on, for now: what will be made later puts nothing back.
@@ -231,16 +245,5 @@ impl Applier {
         let places: Vec<Option<String>> =
             if names.is_empty() { vec![None] } else { names.iter().map(|n| Some(n.to_string())).collect() };
         Ok(bindings::ensure_absent(client, memory, &places, &self.instance).await?)
-    }
-}
-
-/// Whether a ClusterRole that others have defined is one to be given to people still: somebody may have withdrawn it, or deleted it
-/// and made another one of that name, since the grant was made.
-async fn not_offered(client: &ClusterClient, grant: &Grant) -> Result<Option<Went>, AccessError> {
-    let Some(role) = grant.role.as_ref().filter(|role| role.is_named()) else { return Ok(None) };
-    match client.is_assignable(role.as_str()).await {
-        Ok(true) => Ok(None),
-        Ok(false) | Err(K8sError::NotFound) => Ok(Some(Went::NotOffered(role.to_string()))),
-        Err(error) => Err(error.into()),
     }
 }

@@ -49,7 +49,7 @@ pub(super) fn grantee(grantee: &Grantee, person: Option<&Identity>) -> String {
 
 /// What is given, in words: “view on namespace shop until 2026-12-01T00:00:00Z”.
 pub(super) fn rights(role: Option<&Role>, scope: &Scope, until: Option<Timestamp>) -> String {
-    let role = role.map_or("no role", Role::as_str);
+    let role = role.map_or_else(|| "no role".to_owned(), ToString::to_string);
     let until = until.map_or_else(|| "with no end".to_owned(), |t| format!("until {t}"));
     format!("{role} on {} {until}", scope.in_words())
 }

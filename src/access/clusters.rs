@@ -205,6 +205,7 @@ fn owner_grant(person: &Person, cluster: ClusterId, trusts: &[(ProviderId, Claim
         expires_at: None,
         origin: Origin::Owner,
         created_by: identity.id,
+        vouch: None,
     })
 }
 

@@ -66,7 +66,7 @@ impl Grants {
         let (grantee, person) = self.known(request.grantee).await?;
         check_grantee(cluster, &grantee, person.as_ref())?;
         let scope = Scope::new(cluster.id, request.namespaces);
-        self.observer.check_role(permit, Some(&request.role), &scope).await?;
+        let vouch = self.observer.check_role(permit, Some(&request.role), &scope).await?;
         let who = audit::grantee(&grantee, person.as_ref());
         let what = audit::rights(Some(&request.role), &scope, request.expires_at);
         let new = NewGrant {
@@ -77,6 +77,7 @@ impl Grants {
             expires_at: request.expires_at,
             origin: Origin::Manual,
             created_by: permit.person().identity().id,
+            vouch,
         };
         let event = audit::by(permit.person(), Action::GrantAdded, format!("{who}: {what}"));
         match self.store.add_grant(&new, event, now).await {

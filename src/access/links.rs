@@ -19,6 +19,7 @@ use crate::{
         scope::Scope,
         share_link::{LinkRules, Note, ShareLink},
         time::Timestamp,
+        vouch::Vouch,
     },
     policy::{self, AcceptLink, Authorized, Forbidden, ManageAccess},
     store::{Accepted, NewGrant, NewLink, Store},
@@ -85,7 +86,7 @@ impl Links {
     ) -> Result<(ShareLink, PlainToken), AccessError> {
         let now = self.clock.now();
         check_end(request.expires_at, now)?;
-        let rules = self.rules(permit, request).await?;
+        let (rules, vouch) = self.rules(permit, request).await?;
         let id = ShareLinkId::new();
         let token = PlainToken::generate(SHARE_LINK_PREFIX);
         let new = NewLink {
@@ -94,6 +95,7 @@ impl Links {
             sealed_token: self.keyring.seal(&context(id), token.expose().as_bytes()),
             rules,
             created_by: permit.person().identity().id,
+            vouch,
         };
         let event = audit::by(permit.person(), Action::LinkCreated, in_words(&new.rules));
         Ok((self.store.add_link(&new, event, now).await?, token))
@@ -112,9 +114,9 @@ impl Links {
         if request.expires_at != link.rules.expires_at {
             check_end(request.expires_at, now)?;
         }
-        let rules = self.rules(permit, request).await?;
+        let (rules, vouch) = self.rules(permit, request).await?;
         let event = audit::by(permit.person(), Action::LinkChanged, in_words(&rules));
-        Ok(self.store.change_link(id, &rules, event, now).await?)
+        Ok(self.store.change_link(id, &rules, vouch.as_ref(), event, now).await?)
     }
 
     /// Lets a link rest, or opens it again: whoever could not have made it does not open it either.
@@ -126,7 +128,7 @@ impl Links {
     ) -> Result<(), AccessError> {
         let link = self.of(permit, id).await?;
         if !rests {
-            policy::give(permit, link.rules.role.as_ref())?;
+            policy::hand_on(permit, &link)?;
         }
         let action = if rests { Action::LinkPaused } else { Action::LinkResumed };
         let event = audit::by(permit.person(), action, in_words(&link.rules));
@@ -145,7 +147,7 @@ impl Links {
         if link.rules.scope.cluster() != permit.cluster().id {
             return Err(AccessError::NotFound);
         }
-        let may_have = policy::give(permit, link.rules.role.as_ref()).is_ok();
+        let may_have = policy::hand_on(permit, &link).is_ok();
         let token = self.open_token(&link, &sealed).filter(|_| may_have);
         Ok((link, token))
     }
@@ -183,6 +185,7 @@ impl Links {
             expires_at: link.access_until(now),
             origin: Origin::Link(link.id),
             created_by: link.created_by,
+            vouch: link.vouch.clone(),
         };
         let what = audit::rights(grant.role.as_ref(), &grant.scope, grant.expires_at);
         let event = audit::by(permit.person(), Action::LinkAccepted, format!("{}: {what}", by.display()));
@@ -199,7 +202,11 @@ impl Links {
         if link.rules.scope.cluster() == permit.cluster().id { Ok(link) } else { Err(AccessError::NotFound) }
     }
 
-    async fn rules(&self, permit: &Authorized<ManageAccess>, request: ShareRequest) -> Result<LinkRules, AccessError> {
+    async fn rules(
+        &self,
+        permit: &Authorized<ManageAccess>,
+        request: ShareRequest,
+    ) -> Result<(LinkRules, Option<Vouch>), AccessError> {
         let cluster = permit.cluster();
         if cluster.removing.is_some() {
             return Err(Forbidden::BeingRemoved.into());
@@ -210,8 +217,8 @@ impl Links {
         }
         check_audience(cluster, &request.audience)?;
         let scope = Scope::new(cluster.id, request.namespaces);
-        self.observer.check_role(permit, request.role.as_ref(), &scope).await?;
-        Ok(LinkRules {
+        let vouch = self.observer.check_role(permit, request.role.as_ref(), &scope).await?;
+        let rules = LinkRules {
             role: request.role,
             scope,
             access_lasts: request.access_lasts,
@@ -219,7 +226,8 @@ impl Links {
             max_uses: request.max_uses,
             audience: request.audience,
             note: request.note,
-        })
+        };
+        Ok((rules, vouch))
     }
 
     /// The access is theirs from the transaction on; a binding that fails now is tried again and said on the page.
@@ -281,13 +289,13 @@ fn check_audience(cluster: &Cluster, audience: &Audience) -> Result<(), AccessEr
 
 /// A link's rules in the words of the trail: “view on namespace shop, open until …, for bob@example.com, once”.
 fn in_words(rules: &LinkRules) -> String {
-    let role = rules.role.as_ref().map_or("no role", Role::as_str);
+    let role = rules.role.as_ref().map_or_else(|| "no role".to_owned(), ToString::to_string);
     let uses = rules.max_uses.map(|most| format!(", at most {most} times")).unwrap_or_default();
     let (scope, until, whom) = (rules.scope.in_words(), rules.expires_at, rules.audience.in_words());
     format!("{role} on {scope}, open until {until}, for {whom}{uses}")
 }
 
 fn revoked(link: &ShareLink) -> String {
-    let role = link.rules.role.as_ref().map_or("no role", Role::as_str);
+    let role = link.rules.role.as_ref().map_or_else(|| "no role".to_owned(), ToString::to_string);
     format!("{role} on {}, accepted by {}", link.rules.scope.in_words(), link.uses)
 }

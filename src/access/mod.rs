@@ -53,6 +53,7 @@ pub use observe::Observer;
 pub use own_clients::OwnClients;
 pub use probe::{MORE, Probe};
 pub use relay::{Relay, RelayError, RelaySettings, Relayed};
+pub use roles::{Assignable, RoleChange, RoleView};
 pub use service_accounts::{ServiceAccounts, TokenFile, TokenRequest};
 pub use sign_in::SignIns;
 pub use upstream::Upstreams;

@@ -6,8 +6,8 @@ use std::{sync::Arc, time::Duration};
 use super::{AccessError, OwnClients};
 use crate::{
     bindings,
-    k8s::{ClusterClient, FoundBinding, K8sError, RoleRules, Rule},
-    model::{binding::Memory, cluster::Cluster, id::GrantId, role::Role},
+    k8s::{ClusterClient, FoundBinding, K8sError, StandingRole},
+    model::{binding::Memory, cluster::Cluster, id::GrantId, name::Namespace, role::Role, scope::Scope},
     policy::{Authorized, ManageAccess, ViewCluster},
     store::{Store, StoreError},
 };
@@ -49,21 +49,11 @@ impl Observer {
         bounded(async { Ok(self.client(cluster).await?.namespaces().await?) }).await
     }
 
-    /// The ClusterRoles that are marked as ones to give there, besides those that every cluster has, with their rules; by name.
-    pub async fn assignable_roles(
-        &self,
-        permit: &Authorized<ManageAccess>,
-    ) -> Result<Vec<(Role, Vec<Rule>)>, AccessError> {
-        let cluster = permit.cluster();
-        let all = bounded(async { Ok(self.client(cluster).await?.assignable_roles().await?) }).await?;
-        // What bears the mark and a name of Kubernetes' own is not offered, whoever marked it.
-        let named = all.into_iter().filter_map(|(name, rules)| Some((Role::named(&name).ok()?, rules)));
-        Ok(named.filter(|(role, _)| role.is_named()).collect())
-    }
-
-    /// The rules of a ClusterRole as they stand there. `cluster` comes out of a permit: the accept page shows them too.
-    pub async fn role_rules(&self, cluster: &Cluster, role: &Role) -> Result<RoleRules, AccessError> {
-        bounded(async { Ok(self.client(cluster).await?.cluster_role_rules(role.as_str()).await?) }).await
+    /// The rules of a role as they stand there; of a Role in the first of these namespaces. `cluster` comes out of a permit: the
+    /// accept page shows them too.
+    pub async fn role_rules(&self, cluster: &Cluster, role: &Role, scope: &Scope) -> Result<StandingRole, AccessError> {
+        let place = scope.namespaces().first().filter(|_| role.is_local()).map(Namespace::as_str);
+        bounded(async { Ok(self.client(cluster).await?.role(place, role.as_str()).await?) }).await
     }
 
     pub(super) async fn client(&self, cluster: &Cluster) -> Result<ClusterClient, AccessError> {

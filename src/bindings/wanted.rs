@@ -67,7 +67,7 @@ pub fn wanted(
     let binding = |namespace: Option<&Namespace>| BindingObject {
         namespace: namespace.map(|n| n.as_str().to_owned()),
         name: binding_name(grant.id),
-        role: RoleRef { kind: RoleKind::ClusterRole, name: role.as_str().to_owned() },
+        role: role_ref(role),
         subjects: vec![subject.clone()],
         labels: labels(grant.id, instance),
         annotations: BTreeMap::from([(ABOUT_ANNOTATION.to_owned(), about(grant, role, &subject))]),
@@ -76,6 +76,11 @@ pub fn wanted(
         [] => vec![binding(None)],
         names => names.iter().map(|name| binding(Some(name))).collect(),
     })
+}
+
+fn role_ref(role: &Role) -> RoleRef {
+    let kind = if role.is_local() { RoleKind::Role } else { RoleKind::ClusterRole };
+    RoleRef { kind, name: role.as_str().to_owned() }
 }
 
 fn labels(grant: GrantId, instance: &str) -> BTreeMap<String, String> {
@@ -154,6 +159,16 @@ pub(super) mod tests {
         assert_eq!(places, [Some("a"), Some("b")]);
         assert!(bindings.iter().all(|b| b.name == binding_name(grant.id)));
         assert_eq!(bindings, wanted(&grant, None, &ClaimMapping::default(), "k1").unwrap());
+    }
+
+    #[test]
+    fn a_namespaces_own_role_is_bound_as_one_and_a_cluster_role_of_its_name_is_another() {
+        for (role, kind) in
+            [(Role::local("log-reader"), RoleKind::Role), (Role::named("log-reader"), RoleKind::ClusterRole)]
+        {
+            let bindings = wanted(&grant(role.ok(), &["a"]), None, &ClaimMapping::default(), "k1").unwrap();
+            assert_eq!(bindings[0].role, RoleRef { kind, name: "log-reader".into() });
+        }
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub struct FoundRole {
     pub rules: Vec<PolicyRule>,
 }
 
-trait HasRules:
+pub(super) trait HasRules:
     Resource<DynamicType = ()>
     + k8s_openapi::Metadata<Ty = ObjectMeta>
     + ListableResource
@@ -59,18 +59,24 @@ trait HasRules:
     + DeserializeOwned
 {
     fn take_apart(self) -> (ObjectMeta, Vec<RbacRule>);
+    /// Whether its rules are those of others.
+    fn is_aggregated(&self) -> bool;
 }
 
 macro_rules! has_rules {
-    ($($kind:ident),+) => {$(
+    ($($kind:ident: |$role:ident| $aggregated:expr),+) => {$(
         impl HasRules for $kind {
             fn take_apart(self) -> (ObjectMeta, Vec<RbacRule>) {
                 (self.metadata, self.rules.unwrap_or_default())
             }
+            fn is_aggregated(&self) -> bool {
+                let $role = self;
+                $aggregated
+            }
         }
     )+};
 }
-has_rules!(ClusterRole, Role);
+has_rules!(ClusterRole: |role| role.aggregation_rule.is_some(), Role: |_role| false);
 
 impl ClusterClient {
     /// May they do this there? `name` is the object's, where the question is about one.
@@ -151,7 +157,7 @@ fn spec(actor: &Actor, deed: &Deed, namespace: Option<&str>, name: Option<&str>)
 }
 
 /// A role, and whether something of it was left out. One that nothing could name is none.
-fn found<K: HasRules>(object: K) -> (Option<FoundRole>, bool) {
+pub(super) fn found<K: HasRules>(object: K) -> (Option<FoundRole>, bool) {
     let (metadata, rules) = object.take_apart();
     let (rules, more) = bounds::first(rules, MOST);
     let mut cut = more > 0;

@@ -16,6 +16,7 @@ mod figures;
 mod idle;
 mod own_account;
 mod reviews;
+mod roles;
 mod service_accounts;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -30,5 +31,6 @@ pub use effective::{FoundRole, Listed, Said};
 pub use error::K8sError;
 pub use figures::IssuerFigures;
 pub use reviews::{ResourceQuestion, Review, RoleRules, Rule, UserInfo};
+pub use roles::StandingRole;
 pub use service_accounts::{Exactly, FoundAccount, GivenToken, Marks, PlacedAccount};
 pub use watch::{BindingKind, Change, Watch};

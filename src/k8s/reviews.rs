@@ -1,30 +1,18 @@
 //! Who somebody is to an API server and what they may do there (`authentication.k8s.io/v1` SelfSubjectReview,
-//! `authorization.k8s.io/v1` SelfSubjectAccessReview), and what a ClusterRole allows.
+//! `authorization.k8s.io/v1` SelfSubjectAccessReview), and what a rule of a role allows.
 
-use std::collections::BTreeMap;
-
-use futures_util::future::try_join_all;
-use k8s_openapi::{
-    List,
-    api::{
-        authentication::{self, v1::SelfSubjectReview},
-        authorization::v1::{
-            NonResourceAttributes, ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
-        },
-        rbac::v1::{ClusterRole, PolicyRule},
+use k8s_openapi::api::{
+    authentication::{self, v1::SelfSubjectReview},
+    authorization::v1::{
+        NonResourceAttributes, ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
     },
+    rbac::v1::PolicyRule,
 };
-use kube::core::{
-    Resource,
-    params::{GetParams, ListParams, PostParams},
-    request::Request,
-};
+use kube::core::{Resource, params::PostParams, request::Request};
 
 use super::{ClusterClient, K8sError, answer, bounds, client::body, transport::Answer};
-use crate::model::{role::ASSIGNABLE_LABELS, time::Timestamp};
+use crate::model::{rbac, time::Timestamp};
 
-/// How many roles are listed at most.
-const MAX_ROLES: u32 = 100;
 /// How many texts one list of a rule holds.
 const LISTED: usize = 100;
 
@@ -65,7 +53,7 @@ pub struct Rule {
     pub names: Vec<String>,
 }
 
-/// What a ClusterRole allows.
+/// What a role allows, as it is shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RoleRules {
     /// Its rules; at most 200.
@@ -121,44 +109,6 @@ impl ClusterClient {
             self.post(&url, &SelfSubjectAccessReview { spec, ..Default::default() }).await?;
         Ok(answer.status.is_some_and(|status| status.allowed))
     }
-
-    /// The ClusterRoles that bear one of the labels of roles that are given to people, with their rules; by name, at most 100.
-    pub async fn assignable_roles(&self) -> Result<Vec<(String, Vec<Rule>)>, K8sError> {
-        let lists = ASSIGNABLE_LABELS.iter().map(async |(label, value)| {
-            let path = Request::new(ClusterRole::url_path(&(), None));
-            let marked = ListParams::default().labels(&format!("{label}={value}")).limit(MAX_ROLES);
-            self.ask::<List<ClusterRole>>(path.list(&marked)).await
-        });
-        let mut found = BTreeMap::new();
-        for role in try_join_all(lists).await?.into_iter().flat_map(|list| list.items) {
-            let (rules, _) = bounds::first(role.rules.unwrap_or_default(), bounds::MANY);
-            let rules = rules.into_iter().map(Rule::from).collect();
-            found.extend(role.metadata.name.map(|name| (name, rules)));
-        }
-        Ok(found.into_iter().take(MAX_ROLES as usize).collect())
-    }
-
-    /// Whether a ClusterRole bears one of those labels.
-    pub async fn is_assignable(&self, name: &str) -> Result<bool, K8sError> {
-        let labels = self.cluster_role(name).await?.metadata.labels.unwrap_or_default();
-        Ok(ASSIGNABLE_LABELS.iter().any(|(label, value)| labels.get(*label).is_some_and(|v| v == value)))
-    }
-
-    /// Whether a ClusterRole allows everything there is.
-    pub async fn allows_everything(&self, name: &str) -> Result<bool, K8sError> {
-        Ok(self.cluster_role(name).await?.rules.unwrap_or_default().iter().any(is_everything))
-    }
-
-    async fn cluster_role(&self, name: &str) -> Result<ClusterRole, K8sError> {
-        let path = Request::new(ClusterRole::url_path(&(), None));
-        self.ask(path.get(super::bindings::path_segment(name)?, &GetParams::default())).await
-    }
-
-    /// The rules of a ClusterRole, aggregated ones as they stand.
-    pub async fn cluster_role_rules(&self, name: &str) -> Result<RoleRules, K8sError> {
-        let (rules, more) = bounds::first(self.cluster_role(name).await?.rules.unwrap_or_default(), bounds::MANY);
-        Ok(RoleRules { rules: rules.into_iter().map(Rule::from).collect(), more })
-    }
 }
 
 impl TryFrom<authentication::v1::UserInfo> for UserInfo {
@@ -208,13 +158,6 @@ impl ResourceQuestion {
     }
 }
 
-/// Whether a rule is the one of cluster-admin: every verb on every resource of every group.
-fn is_everything(rule: &PolicyRule) -> bool {
-    let all = |list: Option<&[String]>| list.is_some_and(|list| list.iter().any(|x| x == "*"));
-    let named = rule.resource_names.as_ref().is_some_and(|names| !names.is_empty());
-    all(Some(&rule.verbs)) && all(rule.api_groups.as_deref()) && all(rule.resources.as_deref()) && !named
-}
-
 impl From<PolicyRule> for Rule {
     fn from(rule: PolicyRule) -> Self {
         let (groups, named) = (rule.api_groups.unwrap_or_default(), rule.resources.unwrap_or_default());
@@ -235,6 +178,18 @@ impl From<PolicyRule> for Rule {
     }
 }
 
+impl From<&rbac::PolicyRule> for Rule {
+    fn from(rule: &rbac::PolicyRule) -> Self {
+        Self::from(PolicyRule {
+            api_groups: Some(rule.groups.clone()),
+            resources: Some(rule.resources.clone()),
+            non_resource_urls: Some(rule.urls.clone()),
+            resource_names: Some(rule.names.clone()),
+            verbs: rule.verbs.clone(),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -250,29 +205,6 @@ mod tests {
         });
         assert_eq!(rule.resources, ["pods", "pods.apps", "pods/log", "pods/log.apps"]);
         assert_eq!(rule.names, ["x"]);
-    }
-
-    #[test]
-    fn immune_28_a_rule_that_allows_everything_is_known_whatever_its_role_is_called() {
-        let all = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let rule = |verbs: &[&str], groups: &[&str], resources: &[&str], names: &[&str]| PolicyRule {
-            api_groups: Some(all(groups)),
-            resources: Some(all(resources)),
-            non_resource_urls: None,
-            resource_names: Some(all(names)),
-            verbs: all(verbs),
-        };
-        assert!(is_everything(&rule(&["*"], &["*"], &["*"], &[])));
-        assert!(is_everything(&rule(&["get", "*"], &["", "*"], &["pods", "*"], &[])));
-        for less in [
-            rule(&["get"], &["*"], &["*"], &[]),
-            rule(&["*"], &["apps"], &["*"], &[]),
-            rule(&["*"], &["*"], &["pods"], &[]),
-            rule(&["*"], &["*"], &["*"], &["one"]),
-            rule(&[], &[], &[], &[]),
-        ] {
-            assert!(!is_everything(&less), "{less:?}");
-        }
     }
 
     #[test]

@@ -196,13 +196,13 @@ impl Counted {
         self
     }
 
-    /// Roles by how much they let do; the same on the whole cluster is more than in namespaces. Nobody knows how strong a ClusterRole
+    /// Roles by how much they let do; the same on the whole cluster is more than in namespaces. Nobody knows how strong a role
     /// of some name is: it stands above *view* and below what is known to change things.
     fn weight(&self) -> (u8, bool) {
         let role = match &self.role {
             None => 0,
             Some(Role::View) => 1,
-            Some(Role::Named(_)) => 2,
+            Some(Role::Named(_) | Role::Local(_)) => 2,
             Some(Role::Edit) => 3,
             Some(Role::Admin) => 4,
             Some(Role::ClusterAdmin) => 5,

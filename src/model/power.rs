@@ -54,7 +54,7 @@ impl Power {
     pub fn of(role: &Role) -> Option<Self> {
         match role {
             Role::ClusterAdmin => Some(Self::ClusterAdmin),
-            Role::View | Role::Edit | Role::Admin | Role::Named(_) => None,
+            Role::View | Role::Edit | Role::Admin | Role::Named(_) | Role::Local(_) => None,
         }
     }
 }

@@ -33,19 +33,24 @@ const OF_THE_CLUSTER: [(&str, &[&str]); 7] = [
 /// Verbs of requests that name no object, so that a rule with names never lets one through.
 const NAMELESS: [&str; 2] = ["create", "deletecollection"];
 
-/// A rule of a role, as it decides.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// A rule of a role, as it decides. Written out it is as Kubernetes has it (`rbac.authorization.k8s.io/v1` `PolicyRule`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct PolicyRule {
-    /// Verbs.
-    pub verbs: Vec<String>,
     /// API groups; the core is the empty one.
+    #[serde(rename = "apiGroups", default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
     /// Resources: `pods`, `pods/log`, `*/scale`, `*`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resources: Vec<String>,
     /// The only objects it is about; none for all.
+    #[serde(rename = "resourceNames", default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
     /// Paths that are no resource's: `/metrics`, `/healthz/*`.
+    #[serde(rename = "nonResourceURLs", default, skip_serializing_if = "Vec::is_empty")]
     pub urls: Vec<String>,
+    /// Verbs.
+    #[serde(default)]
+    pub verbs: Vec<String>,
 }
 
 /// Something that somebody may or may not do.

@@ -1,11 +1,11 @@
 //! The roles that Kubelend grants: Kubernetes' own user-facing ClusterRoles, which exist on every cluster, and any other ClusterRole
-//! that somebody has marked as one to be given to people.
+//! or Role that somebody has marked as one to be given to people.
 
 use std::{fmt, str::FromStr};
 
 use super::name::BadName;
 
-/// A label by which a ClusterRole says that it is one to be given to people; the first is what Kubermatic puts on its own.
+/// A label by which a ClusterRole or Role says that it is one to be given to people; the first is what Kubermatic puts on its own.
 pub const ASSIGNABLE_LABELS: [(&str, &str); 2] = [("component", "userClusterRole"), ("kubelend.io/assignable", "true")];
 
 /// The longest name that Kubernetes gives to an object.
@@ -24,21 +24,24 @@ pub enum Role {
     /// ClusterRole `cluster-admin`: everything there is. Owners alone give it, and on the whole cluster alone.
     ClusterAdmin,
     /// Another ClusterRole, by name. Never one of those above: [`Role::named`] makes it.
-    Named(ClusterRoleName),
+    Named(RoleName),
+    /// A Role of the namespaces that it is given in, by name: each of them has its own. Never called like one of those above:
+    /// [`Role::local`] makes it.
+    Local(RoleName),
 }
 
-/// The name of a ClusterRole that is none of Kubernetes' own.
+/// The name of a ClusterRole or Role that is none of Kubernetes' own.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ClusterRoleName(String);
+pub struct RoleName(String);
 
-impl ClusterRoleName {
+impl RoleName {
     /// The text of it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-impl FromStr for ClusterRoleName {
+impl FromStr for RoleName {
     type Err = BadName;
     /// As Kubernetes takes it (a path segment), but in ASCII, without what a shell, YAML or a wildcard would read something
     /// into, and never in the part of the names that Kubernetes keeps for itself.
@@ -47,14 +50,12 @@ impl FromStr for ClusterRoleName {
         let begins = s.chars().next().is_some_and(|c| c.is_ascii_alphanumeric());
         if s.len() > LONGEST || !begins || !s.chars().all(plain) {
             return Err(BadName(
-                "A ClusterRole's name has letters, digits, “-”, “_”, “.” and “:”, at most 253, and begins with a letter or digit."
+                "A role's name has letters, digits, “-”, “_”, “.” and “:”, at most 253, and begins with a letter or digit."
                     .into(),
             ));
         }
         if s.to_ascii_lowercase().starts_with("system:") {
-            return Err(BadName(
-                "ClusterRoles that begin with “system:” are Kubernetes' own and are given to nobody.".into(),
-            ));
+            return Err(BadName("Roles that begin with “system:” are Kubernetes' own and are given to nobody.".into()));
         }
         Ok(Self(s.to_owned()))
     }
@@ -77,15 +78,39 @@ impl Role {
         }
     }
 
-    /// The name of the ClusterRole.
+    /// The Role of this name in the namespaces that it is given in.
+    ///
+    /// # Errors
+    /// A name that is none, one of Kubernetes' own, or that of a role that it would be taken for.
+    pub fn local(name: &str) -> Result<Self, BadName> {
+        if name.parse::<Self>().is_ok() {
+            return Err(BadName(format!(
+                "A Role called “{name}” would be taken for the one that every cluster has: it is given to nobody under that name."
+            )));
+        }
+        name.parse().map(Self::Local)
+    }
+
+    /// The name of the ClusterRole or Role.
     pub fn as_str(&self) -> &str {
         match self {
             Self::View => "view",
             Self::Edit => "edit",
             Self::Admin => "admin",
             Self::ClusterAdmin => "cluster-admin",
-            Self::Named(name) => name.as_str(),
+            Self::Named(name) | Self::Local(name) => name.as_str(),
         }
+    }
+
+    /// Whether it is a Role, which is a namespace's own, and no ClusterRole.
+    pub fn is_local(&self) -> bool {
+        matches!(self, Self::Local(_))
+    }
+
+    /// As a binding refers to it: “ClusterRole view”, “Role log-reader”.
+    pub fn reference(&self) -> String {
+        let kind = if self.is_local() { "Role" } else { "ClusterRole" };
+        format!("{kind} {}", self.as_str())
     }
 
     /// Whether only owners give it: whoever manages access would otherwise make themselves the owner of a cluster.
@@ -102,13 +127,16 @@ impl Role {
             (Self::ClusterAdmin, false) => {
                 Err("cluster-admin is given on the whole cluster alone. In namespaces give admin.")
             }
+            (Self::Local(_), true) => {
+                Err("A Role is a namespace's own. Choose “Namespaces” and name those that have it.")
+            }
             _ => Ok(()),
         }
     }
 
-    /// Whether it is a ClusterRole that this cluster has and others may not.
+    /// Whether it is one that somebody has defined on this cluster, and that others may not have.
     pub fn is_named(&self) -> bool {
-        matches!(self, Self::Named(_))
+        matches!(self, Self::Named(_) | Self::Local(_))
     }
 
     /// What holding it amounts to, as the end of a sentence that begins with “They”, for a place named in the sentence's end.
@@ -134,13 +162,18 @@ impl Role {
                 "do what this ClusterRole allows, in every namespace and with what belongs to no namespace."
             }
             (Self::Named(_), false) => "do what this ClusterRole allows, in these namespaces.",
+            (Self::Local(_), _) => "do what the Role of this name allows in each of these namespaces.",
         }
     }
 }
 
 impl fmt::Display for Role {
+    /// Its name; of a Role with that word before it, so that it is not taken for a ClusterRole of the same name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        match self {
+            Self::Local(name) => write!(f, "Role {}", name.as_str()),
+            other => f.write_str(other.as_str()),
+        }
     }
 }
 
@@ -184,6 +217,18 @@ mod tests {
             Role::ALL.iter().all(|role| !role.is_for_owners() && role.fits(true).is_ok() && role.fits(false).is_ok())
         );
         assert!(Role::ClusterAdmin.fits(true).is_ok() && Role::ClusterAdmin.fits(false).is_err());
+    }
+
+    #[test]
+    fn immune_28_a_namespaces_own_role_is_taken_for_no_other_and_given_nowhere_else() {
+        let role = Role::local("log-reader").unwrap();
+        assert!(role.is_named() && role.is_local() && role != Role::named("log-reader").unwrap());
+        assert_eq!((role.to_string(), role.reference()), ("Role log-reader".into(), "Role log-reader".into()));
+        assert_eq!(Role::named("log-reader").unwrap().reference(), "ClusterRole log-reader");
+        assert!(role.fits(true).is_err() && role.fits(false).is_ok());
+        for taken in ["view", "edit", "admin", "cluster-admin", "system:masters", "*", "a b"] {
+            assert!(Role::local(taken).is_err(), "{taken}");
+        }
     }
 
     #[test]

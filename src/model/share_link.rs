@@ -10,6 +10,7 @@ use super::{
     role::Role,
     scope::Scope,
     time::Timestamp,
+    vouch::Vouch,
 };
 
 /// The longest note.
@@ -51,6 +52,8 @@ pub struct ShareLink {
     pub paused_at: Option<Timestamp>,
     /// How many people have accepted it.
     pub uses: i64,
+    /// What its role let do when it was chosen, where others have defined it, and on whose word it is given.
+    pub vouch: Option<Vouch>,
 }
 
 /// Whether a link can be accepted now.
@@ -154,6 +157,7 @@ mod tests {
             revoked_at: None,
             paused_at: None,
             uses: 1,
+            vouch: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Which roles somebody may give. Whoever manages access gives what every role of a cluster amounts to, but `cluster-admin` is for
-//! owners to give: an editor who could would make themselves the owner of a cluster, by a grant, by a link or from further up.
+//! owners to give: an editor who could would make themselves the owner of a cluster, by a grant, by a link or from further up. So is
+//! a role that others have defined where it lets do more than `admin`, whatever it is called.
 
 use super::{Authorized, Forbidden, ManageAccess, ManageReach, Person, at_least};
 use crate::model::{role::Role, share_link::ShareLink, workspace::MemberRole};
@@ -26,6 +27,28 @@ pub fn give(permit: &Authorized<ManageAccess>, role: Option<&Role>) -> Result<()
     given_by(permit.as_owner(), role)
 }
 
+/// May they give a role that lets do more than `admin` where it is given?
+///
+/// # Errors
+/// [`Forbidden::OwnersGiveFurther`].
+pub fn give_further(permit: &Authorized<ManageAccess>) -> Result<(), Forbidden> {
+    if permit.as_owner() { Ok(()) } else { Err(Forbidden::OwnersGiveFurther) }
+}
+
+/// May they hand on what this link gives: open it again, or have its address?
+///
+/// # Errors
+/// [`Forbidden::OwnersGive`], [`Forbidden::OwnersGiveFurther`].
+pub fn hand_on(permit: &Authorized<ManageAccess>, link: &ShareLink) -> Result<(), Forbidden> {
+    give(permit, link.rules.role.as_ref())?;
+    if is_an_owners(link) { give_further(permit) } else { Ok(()) }
+}
+
+/// Whether it gives what only owners give.
+fn is_an_owners(link: &ShareLink) -> bool {
+    link.rules.role.as_ref().is_some_and(Role::is_for_owners) || link.vouch.as_ref().is_some_and(|v| v.owner.is_some())
+}
+
 /// May they give this role on everything in the permit's reach?
 ///
 /// # Errors
@@ -41,7 +64,7 @@ pub fn give_widely(permit: &Authorized<ManageReach>, role: &Role) -> Result<(), 
 /// [`Forbidden::MakerNoOwner`].
 pub(super) fn vouched(link: &ShareLink, maker: &Person, makers_role: Option<MemberRole>) -> Result<(), Forbidden> {
     let owner = link.created_by == maker.identity.id && at_least(maker, makers_role, MemberRole::Owner).is_ok();
-    given_by(owner, link.rules.role.as_ref()).map_err(|_| Forbidden::MakerNoOwner)
+    if owner || !is_an_owners(link) { Ok(()) } else { Err(Forbidden::MakerNoOwner) }
 }
 
 fn given_by(owner: bool, role: Option<&Role>) -> Result<(), Forbidden> {
@@ -58,6 +81,7 @@ mod tests {
             scope::Scope,
             share_link::LinkRules,
             time::Timestamp,
+            vouch::Vouch,
             workspace::Workspace,
         },
         policy::{
@@ -118,6 +142,7 @@ mod tests {
             revoked_at: None,
             paused_at: None,
             uses: 0,
+            vouch: None,
         };
         let accepted = |role, maker: &Person, by, member| {
             accept_link(&eve, link(role, by), cluster("dex"), (maker, member), Timestamp::from_secs(1)).map(drop)
@@ -131,5 +156,39 @@ mod tests {
         }
         // Somebody else's word is none.
         assert_eq!(accepted(Some(Role::ClusterAdmin), &admin, bobs, None), Err(Forbidden::MakerNoOwner));
+    }
+
+    #[test]
+    fn immune_28_a_role_that_reaches_further_than_admin_is_an_owners_under_any_name() {
+        let (_, bob, eve) = people();
+        let mut link = ShareLink {
+            id: ShareLinkId::new(),
+            rules: LinkRules {
+                role: Role::named("log-reader").ok(),
+                scope: Scope::Cluster(crate::model::id::ClusterId::new()),
+                access_lasts: None,
+                expires_at: Timestamp::from_secs(100),
+                max_uses: None,
+                audience: Audience::Anyone,
+                note: None,
+            },
+            created_by: bob.identity.id,
+            created_at: Timestamp::from_secs(0),
+            revoked_at: None,
+            paused_at: None,
+            uses: 0,
+            vouch: Some(Vouch::default()),
+        };
+        let accepted = |link: &ShareLink, member| {
+            accept_link(&eve, link.clone(), cluster("dex"), (&bob, member), Timestamp::from_secs(1)).map(drop)
+        };
+        let [editor, owner] = [Editor, Owner].map(|member| manage_access(&bob, cluster("dex"), Some(member)).unwrap());
+        assert_eq!((accepted(&link, Some(Editor)), hand_on(&editor, &link)), (Ok(()), Ok(())));
+        link.vouch = Some(Vouch { owner: Some(bob.identity.id), ..Vouch::default() });
+        assert_eq!(accepted(&link, Some(Owner)), Ok(()));
+        assert_eq!(accepted(&link, Some(Editor)), Err(Forbidden::MakerNoOwner));
+        assert_eq!(hand_on(&editor, &link), Err(Forbidden::OwnersGiveFurther));
+        assert_eq!((hand_on(&owner, &link), give_further(&owner)), (Ok(()), Ok(())));
+        assert_eq!(give_further(&editor), Err(Forbidden::OwnersGiveFurther));
     }
 }

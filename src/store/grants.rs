@@ -30,6 +30,7 @@ use super::{
     audit::About,
     bindings, clusters,
     db::{CHUNK, Tx, clash, parsed},
+    vouches,
 };
 use crate::model::{
     audit::Action,
@@ -40,6 +41,7 @@ use crate::model::{
     role::Role,
     scope::Scope,
     time::Timestamp,
+    vouch::Vouch,
 };
 
 /// A grant to make.
@@ -59,6 +61,8 @@ pub struct NewGrant {
     pub origin: Origin,
     /// Who makes it.
     pub created_by: IdentityId,
+    /// What its role let do, where others have defined it.
+    pub vouch: Option<Vouch>,
 }
 
 /// Makes a grant inside a transaction that holds its cluster's (or its link's) row.
@@ -68,13 +72,14 @@ pub struct NewGrant {
 pub(super) async fn insert(tx: &mut Tx, new: &NewGrant, now: Timestamp) -> Result<Grant, StoreError> {
     const SQL: &str = "INSERT INTO grants (id, cluster_id, namespaces, role, grantee_key, to_group, identity_id, \
          provider, grantee_name, grantee_search, origin, expires_at, created_by, created_at, state, state_since, \
-         attempts, next_attempt, revision, federated_id, grantee_sort, mark) \
+         attempts, next_attempt, revision, federated_id, grantee_sort, mark, role_rules, vouched_by) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $14, 0, $16, 0, $17, \
-         COALESCE((SELECT COALESCE(i.email_key, i.name_key, i.sub) FROM identities i WHERE i.id = $7), $10), $18) \
+         COALESCE((SELECT COALESCE(i.email_key, i.name_key, i.sub) FROM identities i WHERE i.id = $7), $10), $18, $19, $20) \
          ON CONFLICT DO NOTHING";
     let grant = pending(new, now);
     expire_same(tx, &grant, now).await?;
     let who = GranteeColumns::from(&grant.grantee);
+    let (rules, owner) = vouches::columns(new.vouch.as_ref());
     let inserted = on!(tx, |db| sqlx::query(SQL)
         .bind(grant.id.to_string())
         .bind(grant.scope.cluster().to_string())
@@ -97,6 +102,8 @@ pub(super) async fn insert(tx: &mut Tx, new: &NewGrant, now: Timestamp) -> Resul
             Origin::Manual | Origin::Link(_) | Origin::Owner => None,
         })
         .bind(bindings::draw_mark())
+        .bind(&rules)
+        .bind(&owner)
         .execute(db)
         .await
         .map(|done| done.rows_affected()))

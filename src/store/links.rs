@@ -6,7 +6,7 @@ use super::{
     audit::About,
     clusters,
     db::{CHUNK, PAST_ALL_IDS, clash, parsed},
-    grants,
+    grants, vouches,
 };
 use crate::{
     crypto::HashedToken,
@@ -17,6 +17,7 @@ use crate::{
         scope::Scope,
         share_link::{LinkRules, ShareLink},
         time::Timestamp,
+        vouch::Vouch,
     },
 };
 
@@ -33,6 +34,8 @@ pub struct NewLink {
     pub rules: LinkRules,
     /// Who makes it.
     pub created_by: IdentityId,
+    /// What its role lets do, where others have defined it.
+    pub vouch: Option<Vouch>,
 }
 
 /// Who accepted a link.
@@ -77,10 +80,11 @@ impl Store {
     /// `Stale` where the cluster is being removed.
     pub async fn add_link(&self, new: &NewLink, audit: AuditDraft, now: Timestamp) -> Result<ShareLink, StoreError> {
         const SQL: &str = "INSERT INTO share_links (id, token_hash, sealed_token, cluster_id, namespaces, role, \
-             access_lasts, created_by, created_at, expires_at, max_uses, audience, audience_provider, note, uses) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0)";
+             access_lasts, created_by, created_at, expires_at, max_uses, audience, audience_provider, note, uses, role_rules, \
+             vouched_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, $15, $16)";
         let cluster = new.rules.scope.cluster();
         let rules = RulesRow::of(&new.rules);
+        let (role_rules, owner) = vouches::columns(new.vouch.as_ref());
         transact!(self, |tx| {
             clusters::lock_for_giving(tx, cluster).await?;
             on!(tx, |db| sqlx::query(SQL)
@@ -98,6 +102,8 @@ impl Store {
                 .bind(&rules.audience)
                 .bind(&rules.audience_provider)
                 .bind(&rules.note)
+                .bind(&role_rules)
+                .bind(&owner)
                 .execute(db)
                 .await
                 .map(drop))

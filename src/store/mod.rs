@@ -32,6 +32,7 @@ mod tokens;
 mod trail;
 mod trials;
 mod upstream;
+mod vouches;
 mod workspaces;
 
 pub use audit::AuditDraft;

@@ -103,7 +103,7 @@ pub struct RoleTag(pub Option<Role>);
 impl fmt::Display for RoleTag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Some(Role::Named(name)) => write!(f, r#"<span class="tag named">{}</span>"#, name.as_str()),
+            Some(role @ (Role::Named(_) | Role::Local(_))) => write!(f, r#"<span class="tag named">{role}</span>"#),
             Some(role) => write!(f, r#"<span class="tag {role}">{role}</span>"#),
             None => f.write_str(r#"<span class="tag">no role</span>"#),
         }
@@ -113,8 +113,8 @@ impl fmt::Display for RoleTag {
 impl HtmlSafe for RoleTag {}
 
 /// A role in a sentence: “view”, or “no role”.
-pub fn role_word(role: Option<&Role>) -> &str {
-    role.map_or("no role", Role::as_str)
+pub fn role_word(role: Option<&Role>) -> String {
+    role.map_or_else(|| "no role".to_owned(), ToString::to_string)
 }
 
 /// What a person with this role may do there, as the rest of a sentence.

@@ -52,6 +52,7 @@ async fn link_with(app: &TestApp, cluster: &Cluster, rules: LinkRules) -> (Share
         sealed_token: app.parts.keyring.seal(&format!("link:{id}:token"), token.expose().as_bytes()),
         rules,
         created_by: cluster.created_by,
+        vouch: None,
     };
     (app.parts.store.add_link(&new, audit(), NOW).await.unwrap(), token)
 }

@@ -48,6 +48,7 @@ impl TestApp {
             expires_at: None,
             origin: Origin::Manual,
             created_by: on.created_by,
+            vouch: None,
         };
         self.parts.store.add_grant(&new, audit(), at).await.unwrap().id
     }

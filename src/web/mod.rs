@@ -269,7 +269,8 @@ fn account_pages() -> Router<Parts> {
 /// What people see who lend.
 fn owner_pages() -> Router<Parts> {
     use pages::{
-        access, activity, add_cluster, can, clusters, credentials, devices, link, links, overview, settings, who_can,
+        access, activity, add_cluster, can, clusters, credentials, devices, link, links, overview, role_rules,
+        settings, who_can,
     };
     use paths::pattern;
 
@@ -281,6 +282,7 @@ fn owner_pages() -> Router<Parts> {
         .route(pattern::ACCESS, get(access::get).post(access::post))
         .route(pattern::CAN, get(can::get))
         .route(pattern::WHO_CAN, get(who_can::get))
+        .route(pattern::ROLES, get(role_rules::get))
         .merge(account_pages())
         .route(pattern::REVOKE_GRANT, get(access::ask_remove).post(access::remove))
         .route(pattern::LINKS, get(links::get).post(links::post))

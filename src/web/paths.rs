@@ -78,6 +78,8 @@ pub mod pattern {
     pub const CAN: &str = "/clusters/{cluster}/can";
     /// Who can do something there.
     pub const WHO_CAN: &str = "/clusters/{cluster}/who-can";
+    /// The roles that can be given there, and what one of them allows.
+    pub const ROLES: &str = "/clusters/{cluster}/roles";
     /// ServiceAccounts that Kubelend made there; POST makes one.
     pub const SERVICE_ACCOUNTS: &str = "/clusters/{cluster}/service-accounts";
     /// One of them.
@@ -224,6 +226,11 @@ pub fn can(cluster: ClusterId, query: &[(&str, &str)]) -> String {
 /// Who can do something on a cluster, with a query that says what.
 pub fn who_can(cluster: ClusterId, query: &[(&str, &str)]) -> String {
     asked(pattern::WHO_CAN, cluster, query)
+}
+
+/// The roles that can be given on a cluster, or what one of them allows: `role` as forms send it, `namespace` a Role's own.
+pub fn roles(cluster: ClusterId, role: Option<&str>, namespace: &str) -> String {
+    asked(pattern::ROLES, cluster, &[("role", role.unwrap_or_default()), ("ns", namespace)])
 }
 
 /// The address of a page of a cluster, as another page of the same cluster can write it: much shorter where a table has many.

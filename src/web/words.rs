@@ -80,8 +80,14 @@ pub fn forbidden(why: Forbidden) -> Words {
             "Another owner of the workspace or a platform admin can give it to you.".to_owned(),
         ),
         Forbidden::OwnersGive | Forbidden::MakerNoOwner => (
-            "cluster-admin is for owners to give",
-            "Whoever has it owns the cluster, so only owners of its workspace and platform admins give it, or a link that does."
+            "This role is for owners to give",
+            "Whoever has it can own the cluster, so only owners of its workspace and platform admins give it, or a link that does."
+                .to_owned(),
+        ),
+        Forbidden::OwnersGiveFurther => (
+            "What reaches further than admin is for owners to give",
+            "The role of it lets do more than admin does there, so only owners of the workspace and platform admins give it, or hand \
+             on a link that does."
                 .to_owned(),
         ),
         Forbidden::LastOwner => (

@@ -17,6 +17,7 @@ mod links;
 mod main_job;
 mod matrix;
 mod outages;
+mod own_roles;
 mod refusals;
 mod relay;
 mod relay_clients;

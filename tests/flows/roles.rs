@@ -17,23 +17,23 @@ use super::{
     visitor::Visitor,
 };
 
-const PATIENCE: Duration = Duration::from_secs(45);
+pub(super) const PATIENCE: Duration = Duration::from_secs(45);
 
 /// A workspace with a cluster in it, whose owner is no platform admin, and whose editor is no owner.
-struct Home {
-    house: House,
-    alice: Visitor,
-    cluster: ControlPlane,
-    kubectl: Kubectl,
-    workspace: String,
-    path: String,
-    bob: Person,
-    owner: Visitor,
-    editor: Visitor,
+pub(super) struct Home {
+    pub(super) house: House,
+    pub(super) alice: Visitor,
+    pub(super) cluster: ControlPlane,
+    pub(super) kubectl: Kubectl,
+    pub(super) workspace: String,
+    pub(super) path: String,
+    pub(super) bob: Person,
+    pub(super) owner: Visitor,
+    pub(super) editor: Visitor,
 }
 
 impl Home {
-    async fn open(database: Database, name: &str) -> Result<Self> {
+    pub(super) async fn open(database: Database, name: &str) -> Result<Self> {
         let house = House::open(database).await?;
         let bed = Testbed::shared().await?;
         let cluster = ControlPlane::builder(name).jwt(bed.dex().await?.jwt_issuer()).start(bed.etcd().await?).await?;
@@ -57,29 +57,29 @@ impl Home {
     }
 
     /// kubectl as somebody who signed in at Dex.
-    async fn kubectl_as(&self, who: &Person) -> Result<Kubectl> {
+    pub(super) async fn kubectl_as(&self, who: &Person) -> Result<Kubectl> {
         let dex = self.house.bed.dex().await?;
         let tokens = dex.tokens_for(DIRECT_CLIENT, &Credentials::of(&who.email)).await?;
         Kubectl::with_text(&self.cluster.kubeconfig_with_token(&tokens.id_token))
     }
 
     /// Gives Kubelend a power there, as the cluster's page says.
-    async fn empower(&self, power: Power) -> Result<()> {
+    pub(super) async fn empower(&self, power: Power) -> Result<()> {
         let manifest = power_manifest(power, OWN_ACCOUNT);
         self.kubectl.run_with_input(&["apply", "-f", "-"], &manifest).await?.ok().map(drop)
     }
 
-    fn access(&self) -> String {
+    pub(super) fn access(&self) -> String {
         format!("{}/access", self.path)
     }
 
-    fn links(&self) -> String {
+    pub(super) fn links(&self) -> String {
         format!("{}/links", self.path)
     }
 }
 
 /// Waits until this is what they may do.
-async fn may(kubectl: &Kubectl, allowed: bool, question: &[&str]) -> Result<()> {
+pub(super) async fn may(kubectl: &Kubectl, allowed: bool, question: &[&str]) -> Result<()> {
     let arguments = [&["auth", "can-i"], question].concat();
     let wanted = if allowed { "yes" } else { "no" };
     eventually("the rights to be as given", PATIENCE, async || {
@@ -91,12 +91,17 @@ async fn may(kubectl: &Kubectl, allowed: bool, question: &[&str]) -> Result<()> 
 }
 
 /// Sends a form in which another role stands than any that was offered.
-async fn press_with_role(visitor: &mut Visitor, button: &str, role: &str, answers: &[(&str, &str)]) -> Result<()> {
+pub(super) async fn press_with_role(
+    visitor: &mut Visitor,
+    button: &str,
+    role: &str,
+    answers: &[(&str, &str)],
+) -> Result<()> {
     visitor.page.body = visitor.page.body.replace(r#"<option value="admin""#, &format!(r#"<option value="{role}""#));
     visitor.press(button, &[answers, &[("Role", role)]].concat()).await.map(drop)
 }
 
-fn refused_at_the_field(visitor: &Visitor, words: &str) -> Result<()> {
+pub(super) fn refused_at_the_field(visitor: &Visitor, words: &str) -> Result<()> {
     ensure!(
         visitor.page.status == StatusCode::UNPROCESSABLE_ENTITY,
         "{}: {}",

@@ -27,11 +27,11 @@ async fn an_admin_certificate_reads_version_namespaces_identity_rights_and_roles
     assert_eq!(me.username, "testbed-admin");
     assert!(me.groups.iter().any(|g| g == "system:masters"), "{me:?}");
     assert!(admin.can_i(&question("delete", "", "nodes")).await?);
-    let RoleRules { rules, more } = admin.cluster_role_rules("view").await?;
+    let RoleRules { rules, more } = admin.role(None, "view").await?.shown();
     assert_eq!(more, 0);
     assert!(rules.iter().any(|r| r.resources.iter().any(|x| x == "pods/log") && r.verbs.iter().any(|v| v == "get")));
     assert!(!rules.iter().any(|r| r.resources.iter().any(|x| x == "secrets")), "view reads Secrets");
-    assert_eq!(admin.cluster_role_rules("no-such-role").await, Err(K8sError::NotFound));
+    assert_eq!(admin.role(None, "no-such-role").await, Err(K8sError::NotFound));
     Ok(())
 }
 

@@ -50,7 +50,7 @@ async fn the_command_makes_a_credential_of_least_power_that_can_be_revoked() -> 
     assert_eq!(kubelend.who_am_i().await?.username, "system:serviceaccount:kubelend:kubelend");
     kubelend.version().await?;
     assert!(!kubelend.namespaces().await?.is_empty());
-    assert!(!kubelend.cluster_role_rules("view").await?.rules.is_empty());
+    assert!(!kubelend.role(None, "view").await?.rules.is_empty());
     rights(&kubelend).await?;
 
     for role in Role::ALL {

@@ -284,6 +284,7 @@ pub(crate) fn new_grant(cluster: &Cluster, grantee: Grantee) -> NewGrant {
         expires_at: None,
         origin: Origin::Manual,
         created_by: cluster.created_by,
+        vouch: None,
     }
 }
 
@@ -294,6 +295,7 @@ pub(crate) fn new_link(cluster: &Cluster) -> NewLink {
         sealed_token: vec![7, 0, 7],
         rules: rules(cluster),
         created_by: cluster.created_by,
+        vouch: None,
     }
 }
 
@@ -320,5 +322,6 @@ pub(crate) fn grant_of_link(link: &ShareLink, by: IdentityId, now: Timestamp) ->
         expires_at: link.access_until(now),
         origin: Origin::Link(link.id),
         created_by: link.created_by,
+        vouch: link.vouch.clone(),
     }
 }

@@ -123,7 +123,7 @@ async fn a_used_up_link_opens_again_when_more_are_let_in(bed: Bed) {
     assert!(matches!(accept(&bed, &link, &bob).await, Accepted::New(_)));
     assert!(matches!(accept(&bed, &link, &bob).await, Accepted::Before(_)), "what they hold, they hold");
     assert!(matches!(accept(&bed, &link, &carol).await, Accepted::Closed));
-    bed.store.change_link(link.id, &at_most(2, &cluster), draft(Action::LinkChanged), NOW).await.unwrap();
+    bed.store.change_link(link.id, &at_most(2, &cluster), None, draft(Action::LinkChanged), NOW).await.unwrap();
     assert!(matches!(accept(&bed, &link, &carol).await, Accepted::New(_)));
 }
 
@@ -157,7 +157,7 @@ async fn rules_change_and_what_was_given_stays(bed: Bed) {
         ..rules(&cluster)
     };
     for _ in 0..2 {
-        bed.store.change_link(link.id, &other, draft(Action::LinkChanged), NOW).await.unwrap();
+        bed.store.change_link(link.id, &other, None, draft(Action::LinkChanged), NOW).await.unwrap();
     }
     let changed = bed.store.link(link.id).await.unwrap();
     assert_eq!((&changed.rules, changed.uses, changed.created_at), (&other, 1, link.created_at));
@@ -176,7 +176,7 @@ async fn immune_28_an_offer_that_was_changed_meanwhile_is_not_given(bed: Bed) {
     let link = bed.link(&cluster).await;
     let bob = bed.person("bob").await;
     let less = LinkRules { access_lasts: Some(super::bed::MINUTE), ..rules(&cluster) };
-    bed.store.change_link(link.id, &less, draft(Action::LinkChanged), NOW).await.unwrap();
+    bed.store.change_link(link.id, &less, None, draft(Action::LinkChanged), NOW).await.unwrap();
     // Drafted by what the link gave before.
     let grant = grant_of_link(&link, bob.id, NOW);
     let refused = bed.store.accept_link(link.id, &bob, &grant, draft(Action::LinkAccepted), NOW).await;
@@ -187,10 +187,10 @@ async fn immune_28_an_offer_that_was_changed_meanwhile_is_not_given(bed: Bed) {
 async fn a_revoked_link_is_changed_no_more(bed: Bed) {
     let (cluster, other) = (bed.cluster().await, bed.cluster().await);
     let link = bed.link(&cluster).await;
-    let elsewhere = bed.store.change_link(link.id, &rules(&other), draft(Action::LinkChanged), NOW).await;
+    let elsewhere = bed.store.change_link(link.id, &rules(&other), None, draft(Action::LinkChanged), NOW).await;
     assert!(matches!(elsewhere.unwrap_err(), StoreError::Stale), "nor does it move to another cluster");
     bed.store.revoke_link(link.id, draft(Action::LinkRevoked), NOW).await.unwrap();
-    let changed = bed.store.change_link(link.id, &at_most(9, &cluster), draft(Action::LinkChanged), NOW).await;
+    let changed = bed.store.change_link(link.id, &at_most(9, &cluster), None, draft(Action::LinkChanged), NOW).await;
     assert!(matches!(changed.unwrap_err(), StoreError::Stale));
     let rested = bed.store.rest_link(link.id, true, draft(Action::LinkPaused), NOW).await;
     assert!(matches!(rested.unwrap_err(), StoreError::Stale));

@@ -26,6 +26,7 @@ pub(super) enum Went {
     Unmappable(Unmappable),
     NotTrusted,
     NotOffered(String),
+    Further(String, Vec<String>),
     ChangedHands,
     Conflict(String),
     Cluster(K8sError),
@@ -83,8 +84,15 @@ pub(super) fn outcome(went: &Went, wanted: bool, attempts: i64, now: Timestamp) 
         }
         Went::NotOffered(role) => settle(
             GrantState::Failed,
+            Some(format!("Not bound: there is no {role} that is marked as one to give. It is tried again.")),
+            again,
+        ),
+        Went::Further(role, what) => settle(
+            GrantState::Failed,
             Some(format!(
-                "Not bound: the cluster has no ClusterRole “{role}” that is marked as one to give. It is tried again."
+                "Not bound: the {role} reaches further than admin by now ({}), and no owner has vouched for that. An owner gives it \
+                 again, or somebody takes that out of it.",
+                what.join(", ")
             )),
             again,
         ),

@@ -56,7 +56,7 @@ fn questions(grants: &[Grant]) -> Vec<(String, ResourceQuestion)> {
     all
 }
 
-/// Nothing is telling of a ClusterRole that others have defined.
+/// Nothing is telling of a role that others have defined.
 fn question(role: &Role, namespace: Option<String>) -> Option<(String, ResourceQuestion)> {
     let place = namespace.as_ref().map_or_else(|| "all namespaces".to_owned(), |n| format!("namespace {n}"));
     let (verb, group, resource, words) = match role {
@@ -64,7 +64,7 @@ fn question(role: &Role, namespace: Option<String>) -> Option<(String, ResourceQ
         Role::Edit => ("create", "apps", "deployments", "create deployments"),
         Role::Admin => ("create", "rbac.authorization.k8s.io", "rolebindings", "manage access"),
         Role::ClusterAdmin => ("*", "*", "*", "do everything"),
-        Role::Named(_) => return None,
+        Role::Named(_) | Role::Local(_) => return None,
     };
     Some((format!("{words} in {place}"), ResourceQuestion { verb, group, resource, namespace, name: None }))
 }

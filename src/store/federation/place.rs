@@ -266,6 +266,7 @@ async fn make_so(
             expires_at: grant.expires_at,
             origin: Origin::Federated(grant.id),
             created_by: grant.created_by,
+            vouch: None,
         };
         grants::insert(tx, &new, now).await?;
     }

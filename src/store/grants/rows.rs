@@ -198,21 +198,25 @@ pub(super) fn search_text(grantee: &Grantee) -> String {
 /// What stands before the name of a ClusterRole that is none of Kubernetes' three, so that one called `none` or `view` is never
 /// taken for something else.
 const NAMED: &str = "role:";
+/// The same for a Role of the grant's namespaces.
+const LOCAL: &str = "local:";
 
-/// A role as stored: `none`, one of Kubernetes' three, or `role:NAME`.
+/// A role as stored: `none`, one of Kubernetes' own, `role:NAME` or `local:NAME`.
 pub(in crate::store) fn role_text(role: Option<&Role>) -> String {
     match role {
         None => "none".into(),
         Some(Role::Named(name)) => format!("{NAMED}{}", name.as_str()),
+        Some(Role::Local(name)) => format!("{LOCAL}{}", name.as_str()),
         Some(role) => role.as_str().into(),
     }
 }
 
 pub(in crate::store) fn role_of(text: &str) -> Result<Option<Role>, StoreError> {
-    match (text, text.strip_prefix(NAMED)) {
-        ("none", _) => Ok(None),
-        (_, Some(name)) => parsed(name, "role").map(|name| Some(Role::Named(name))),
-        (_, None) => parsed(text, "role").map(Some),
+    match (text, text.strip_prefix(NAMED), text.strip_prefix(LOCAL)) {
+        ("none", ..) => Ok(None),
+        (_, Some(name), _) => parsed(name, "role").map(|name| Some(Role::Named(name))),
+        (.., Some(name)) => parsed(name, "role").map(|name| Some(Role::Local(name))),
+        (_, None, None) => parsed(text, "role").map(Some),
     }
 }
 
@@ -305,11 +309,15 @@ mod tests {
             named("none"),
             named("log-reader"),
             named("role:x"),
+            named("local:x"),
+            Role::local("log-reader").ok(),
+            Role::local("role:x").ok(),
         ] {
             assert_eq!(role_of(&role_text(role.as_ref())).unwrap(), role);
         }
         assert_ne!(role_text(named("view").as_ref()), role_text(Some(&Role::View)));
-        for bad in ["root", "role:", "role:system:node", "Cluster-Admin", ""] {
+        assert_ne!(role_text(named("x").as_ref()), role_text(Role::local("x").ok().as_ref()));
+        for bad in ["root", "role:", "role:system:node", "local:", "local:system:node", "Cluster-Admin", ""] {
             assert!(role_of(bad).is_err(), "{bad}");
         }
     }

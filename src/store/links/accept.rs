@@ -68,6 +68,7 @@ fn is_of_link(grant: &NewGrant, link: &ShareLink, by: IdentityId, now: Timestamp
         && grant.role == link.rules.role
         && grant.scope == link.rules.scope
         && grant.expires_at == link.access_until(now)
+        && grant.vouch == link.vouch
 }
 
 impl Store {

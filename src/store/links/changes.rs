@@ -8,8 +8,9 @@ use crate::{
         id::{GrantId, ShareLinkId},
         share_link::{LinkRules, ShareLink},
         time::Timestamp,
+        vouch::Vouch,
     },
-    store::{AuditDraft, Store, StoreError, audit::About, db::Tx, grants},
+    store::{AuditDraft, Store, StoreError, audit::About, db::Tx, grants, vouches},
 };
 
 /// Locks a link that is not revoked.
@@ -29,7 +30,8 @@ async fn revoke(tx: &mut Tx, link: &ShareLink, audit: &AuditDraft, now: Timestam
 }
 
 impl Store {
-    /// Gives a link other rules; its token stays, and so does what it gave before.
+    /// Gives a link other rules; its token stays, and so does what it gave before. `vouch` is what its role lets do, where others have
+    /// defined it.
     ///
     /// # Errors
     /// `Stale` where it has been revoked, or where the rules are about another cluster.
@@ -37,19 +39,21 @@ impl Store {
         &self,
         id: ShareLinkId,
         rules: &LinkRules,
+        vouch: Option<&Vouch>,
         audit: AuditDraft,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE share_links SET namespaces = $2, role = $3, access_lasts = $4, expires_at = $5, \
-             max_uses = $6, audience = $7, audience_provider = $8, note = $9 WHERE id = $1";
+             max_uses = $6, audience = $7, audience_provider = $8, note = $9, role_rules = $10, vouched_by = $11 WHERE id = $1";
         let row = RulesRow::of(rules);
+        let (role_rules, owner) = vouches::columns(vouch);
         transact!(self, |tx| {
             let link = lock_living(tx, id).await?;
             let cluster = link.rules.scope.cluster();
             if rules.scope.cluster() != cluster {
                 return Err(StoreError::Stale);
             }
-            if link.rules == *rules {
+            if link.rules == *rules && link.vouch.as_ref() == vouch {
                 return Ok(());
             }
             on!(tx, |db| sqlx::query(SQL)
@@ -62,6 +66,8 @@ impl Store {
                 .bind(&row.audience)
                 .bind(&row.audience_provider)
                 .bind(&row.note)
+                .bind(&role_rules)
+                .bind(&owner)
                 .execute(db)
                 .await
                 .map(drop))?;

@@ -13,7 +13,7 @@ use crate::{
     store::{
         StoreError,
         db::{parsed, shown},
-        grants,
+        grants, vouches,
     },
 };
 
@@ -35,12 +35,14 @@ pub(super) struct LinkRow {
     audience_provider: Option<String>,
     note: Option<String>,
     paused_at: Option<i64>,
+    role_rules: Option<String>,
+    vouched_by: Option<String>,
 }
 
 macro_rules! link_columns {
     () => {
         "id, sealed_token, cluster_id, namespaces, role, access_lasts, created_by, created_at, expires_at, revoked_at, uses, \
-         max_uses, audience, audience_provider, note, paused_at"
+         max_uses, audience, audience_provider, note, paused_at, role_rules, vouched_by"
     };
 }
 
@@ -93,6 +95,7 @@ impl LinkRow {
             revoked_at: self.revoked_at.map(Timestamp::from_millis),
             paused_at: self.paused_at.map(Timestamp::from_millis),
             uses: self.uses,
+            vouch: vouches::read((self.role_rules, self.vouched_by))?,
         };
         Ok((link, self.sealed_token))
     }

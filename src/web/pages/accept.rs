@@ -12,8 +12,15 @@ use crate::{
     clock::Clock,
     k8s::{RoleRules, Rule},
     model::{
-        audience::NotInvited, claim_mapping::Unmappable, cluster::Cluster, name::Namespace, role::Role,
-        share_link::Note, time::Timestamp,
+        audience::NotInvited,
+        claim_mapping::Unmappable,
+        cluster::Cluster,
+        name::Namespace,
+        reach::{Danger, dangers},
+        role::Role,
+        scope::Scope,
+        share_link::Note,
+        time::Timestamp,
     },
     oidc::Purpose,
     policy::{AcceptLink, Authorized, Forbidden, Person},
@@ -22,7 +29,7 @@ use crate::{
         Parts,
         errors::{NextStep, PageError},
         frame::{Frame, render},
-        labels::{RoleTag, within},
+        labels::RoleTag,
         paths,
         when::When,
     },
@@ -66,6 +73,7 @@ struct Page {
     username: Result<String, Unmappable>,
     groups: Vec<String>,
     rules: Option<RoleRules>,
+    dangers: Vec<Danger>,
 }
 
 #[derive(Template)]
@@ -90,8 +98,9 @@ impl Lender {
     pub async fn page(&self, frame: Frame, permit: &Authorized<AcceptLink>, here: &str) -> Result<Response, PageError> {
         let (link, cluster, identity) = (permit.link(), permit.cluster(), permit.person().identity());
         let (now, given) = (self.clock.now(), &link.rules);
-        let (lender, rules) =
-            tokio::join!(self.store.identity(link.created_by), self.rules(cluster, given.role.as_ref()));
+        let (lender, found) =
+            tokio::join!(self.store.identity(link.created_by), self.rules(cluster, given.role.as_ref(), &given.scope));
+        let (rules, dangers) = found.unzip();
         let mapping = cluster.mapping(&identity.provider);
         let whole_cluster = given.scope.is_whole_cluster();
         Ok(render(&Page {
@@ -112,6 +121,7 @@ impl Lender {
             username: mapping.map_or(Err(Unmappable::NoEmail), |m| m.username(identity)),
             groups: mapping.map_or_else(Vec::new, |m| m.groups(identity)),
             rules,
+            dangers: dangers.unwrap_or_default(),
         }))
     }
 
@@ -127,10 +137,13 @@ impl Lender {
     }
 
     /// What the role allows there, if the cluster says so soon.
-    async fn rules(&self, cluster: &Cluster, role: Option<&Role>) -> Option<RoleRules> {
-        let asked = self.observer.role_rules(cluster, role?);
+    async fn rules(&self, cluster: &Cluster, role: Option<&Role>, scope: &Scope) -> Option<(RoleRules, Vec<Danger>)> {
+        let asked = self.observer.role_rules(cluster, role?, scope);
         match tokio::time::timeout(RULES_WITHIN, asked).await {
-            Ok(Ok(rules)) => Some(fitting(rules)).filter(|rules| !rules.rules.is_empty()),
+            Ok(Ok(found)) => {
+                let shown = roles::fitting(found.shown(), RULES_ROOM);
+                (!shown.rules.is_empty()).then(|| (shown, dangers(&found.rules)))
+            }
             Ok(Err(error)) => {
                 tracing::info!(%error, "the rules of a role cannot be shown");
                 None
@@ -160,13 +173,6 @@ fn why_not(managed: &ManagedLink, now: Timestamp) -> String {
         }
         other => format!("You cannot accept it yourself: {other}."),
     }
-}
-
-/// As many rules as the page has room for.
-fn fitting(all: RoleRules) -> RoleRules {
-    let size = |rule: &Rule| [&rule.verbs, &rule.resources, &rule.names].into_iter().flatten().map(String::len).sum();
-    let (rules, unfit) = within(all.rules, RULES_ROOM, size);
-    RoleRules { rules, more: all.more + unfit }
 }
 
 /// They hold it already.
@@ -233,6 +239,7 @@ pub fn ended_before() -> PageError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::rbac::PolicyRule;
 
     fn page(username: Result<String, Unmappable>, rules: Option<RoleRules>, role: Option<Role>) -> String {
         let now = Timestamp::from_secs(1_795_392_000);
@@ -254,9 +261,19 @@ mod tests {
             link_until: When::new(now.plus(Duration::from_hours(168)), now),
             username,
             groups: vec!["oidc:devs".into()],
+            dangers: rules.iter().flat_map(|_| dangers(&[PolicyRule::default(), reads_secrets()])).collect(),
             rules,
         };
         page.render().unwrap()
+    }
+
+    fn reads_secrets() -> PolicyRule {
+        PolicyRule {
+            verbs: vec!["get".into()],
+            groups: vec![String::new()],
+            resources: vec!["secrets".into()],
+            ..PolicyRule::default()
+        }
     }
 
     #[test]
@@ -275,6 +292,7 @@ mod tests {
             "<dd><code>bob@example.com</code></dd>",
             "<code>oidc:devs</code>",
             "Exactly what that allows",
+            "You can read Secrets. Tokens of ServiceAccounts may be among them.",
             "get, list",
             "<button class=\"primary\">Accept</button>",
         ] {
@@ -288,7 +306,7 @@ mod tests {
     #[test]
     fn immune_23_a_role_with_giant_rules_stays_a_page_and_says_what_is_left_out() {
         let rule = Rule { verbs: vec!["v".repeat(250); 10], resources: vec!["r".repeat(250); 10], names: vec![] };
-        let rules = fitting(RoleRules { rules: vec![rule; 200], more: 7 });
+        let rules = roles::fitting(RoleRules { rules: vec![rule; 200], more: 7 }, RULES_ROOM);
         let html = page(Ok("bob@example.com".into()), Some(rules), Some(Role::View));
         assert!(html.len() < 60_000, "{}", html.len());
         assert!(html.contains("and 203 more rules"), "{html}");

@@ -12,18 +12,19 @@ use axum::{
 
 use super::{
     access_form::{AccessForm, NamedProvider, named_providers},
-    access_rows::{Filter, ForeignRow, Row, Seen, row, summary},
+    access_rows::{self, Filter, ForeignRow, Row, Seen, row, summary},
     cluster::{AtCluster, Head, Tab},
     roles::{self, OfferedRole},
     scope,
 };
 use crate::{
-    access::{AccessError, GrantRequest, Grants, Observer},
+    access::{AccessError, Assignable, GrantRequest, Grants, Observer},
     model::{
         grant::{Grant, Grantee},
         id::GrantId,
         identity::Identity,
         name::Email,
+        role::Role,
     },
     oidc::Providers,
     store::Store,
@@ -191,13 +192,14 @@ impl Sources {
         let (foreign, foreign_note) = seen.foreign(&filter);
         let status = if asked.errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
         let here = paths::access(at.id());
+        let rows = self.rows(at, &listed.rows, seen.assignable.as_ref(), may_change).await?;
         let page = AccessPage {
             notice: self.granted(at, filter.granted.or(filter.tried)).await?,
             undo: self.undo(at, filter.removed).await?,
             asking: self.asking(at, filter.ask).await?,
             naming: naming(at, &self.providers),
             providers: named_providers(at.cluster(), &self.providers, &asked.form.provider),
-            rows: listed.rows.iter().map(|(g, who)| row(g, who.as_ref(), at.cluster(), may_change, at.now)).collect(),
+            rows,
             next: listed.next.map(|id| filter.page(&here, id)),
             frame: at.frame(),
             head: at.head(Tab::Access),
@@ -231,11 +233,30 @@ impl Sources {
                 Ok(permit) => {
                     tokio::join!(scope::known(&self.observer, &permit), roles::offered(&self.observer, &permit))
                 }
-                Err(_) => (Vec::new(), Vec::new()),
+                Err(_) => (Vec::new(), (Vec::new(), None)),
             }
         };
-        let (bindings, (namespaces, roles)) = tokio::join!(bindings, offered);
-        Seen { bindings, namespaces, roles }
+        let (bindings, (namespaces, (roles, assignable))) = tokio::join!(bindings, offered);
+        Seen { bindings, namespaces, roles, assignable }
+    }
+
+    /// A row for each grant, with what has become of a role that others have defined.
+    async fn rows(
+        &self,
+        at: &AtCluster,
+        listed: &[(Grant, Option<Identity>)],
+        assignable: Option<&Assignable>,
+        may_change: bool,
+    ) -> Result<Vec<Row>, PageError> {
+        let named = listed.iter().filter(|(grant, _)| grant.role.as_ref().is_some_and(Role::is_named));
+        let ids: Vec<GrantId> = named.map(|(grant, _)| grant.id).collect();
+        let vouches = self.store.vouches(&ids).await?;
+        let each = listed.iter().map(|(grant, who)| {
+            let change = assignable.and_then(|all| all.change(grant, vouches.get(&grant.id)));
+            let changed = change.as_ref().map(access_rows::changed);
+            Row { changed, ..row(grant, who.as_ref(), at.cluster(), may_change, at.now) }
+        });
+        Ok(each.collect())
     }
 
     /// A grant of this cluster.
@@ -299,7 +320,7 @@ pub(super) mod tests {
     use super::*;
     use crate::{
         k8s::FoundBinding,
-        model::{role::Role, subject::Subject},
+        model::subject::Subject,
         web::pages::{
             cluster::tests::{cluster, head},
             samples::{HOSTILE, NOW, check, frame, grant},
@@ -341,7 +362,12 @@ pub(super) mod tests {
                 providers: vec![],
                 namespaces: vec!["payments".into(), "shop".into()],
                 roles: seen.roles.clone(),
-                rows: (0..rows).map(|n| row(&grant(&staging, n), None, &staging, true, NOW)).collect(),
+                rows: (0..rows)
+                    .map(|n| {
+                        let changed = (rows == 5 && n == 1).then(|| HOSTILE.into());
+                        Row { changed, ..row(&grant(&staging, n), None, &staging, true, NOW) }
+                    })
+                    .collect(),
                 foreign,
                 foreign_note,
                 next: (rows == A_PAGE as usize).then(|| filter.page("/x", GrantId::new())),
@@ -354,11 +380,13 @@ pub(super) mod tests {
             bindings: Some(Ok((0..n).map(binding).collect())),
             namespaces: vec![],
             roles: roles::tests::offered(),
+            assignable: None,
         };
         let down = Seen {
             bindings: Some(Err(AccessError::Cluster(crate::k8s::K8sError::TimedOut))),
             namespaces: vec![],
             roles: vec![],
+            assignable: None,
         };
         let mut errors = FieldErrors::default();
         errors.add("name", "This is no email address as providers give them.");

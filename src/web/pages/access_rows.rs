@@ -1,7 +1,7 @@
 //! The table of the access page: its filter, a row for each grant, and rows for what others bound on the cluster.
 
 use crate::{
-    access::AccessError,
+    access::{AccessError, Assignable, RoleChange},
     bindings::{OWNER_LABEL, binding_name},
     k8s::FoundBinding,
     model::{
@@ -11,6 +11,7 @@ use crate::{
         identity::Identity,
         name::Namespace,
         role::Role,
+        scope::Scope,
         subject::{Subject, SubjectKind},
         time::Timestamp,
     },
@@ -121,7 +122,7 @@ impl Filter {
                 .people
                 .is_none_or(|people| row.subject == if people { SubjectKind::User } else { SubjectKind::Group })
             && (!wanted.accounts || row.subject == SubjectKind::ServiceAccount)
-            && wanted.role.is_none_or(|role| row.role == format!("ClusterRole {role}"))
+            && wanted.role.is_none_or(|role| row.role == role.reference())
             && wanted.namespace.is_none_or(|ns| row.namespace.as_deref() == Some(ns.as_str()))
     }
 }
@@ -141,6 +142,10 @@ pub struct Row {
     pub on_cluster: Option<String>,
     /// The role.
     pub role: RoleTag,
+    /// The query that asks what it allows.
+    pub rules: Option<String>,
+    /// How it has changed since it was given.
+    pub changed: Option<String>,
     /// Where.
     pub scope: String,
     /// The same with kubectl.
@@ -180,6 +185,8 @@ pub fn row(grant: &Grant, who: Option<&Identity>, cluster: &Cluster, may_change:
             .map(|s| s.name.clone())
             .filter(|n| *n != name),
         role: RoleTag(grant.role.clone()),
+        rules: grant.role.as_ref().map(|role| rules(role, &grant.scope)),
+        changed: None,
         scope: grant.scope.in_words(),
         command: subject.zip(grant.role.as_ref()).map(|(s, role)| command(grant, &s, role)),
         expires: grant.expires_at.map(|t| When::new(t, now)),
@@ -196,6 +203,26 @@ pub fn row(grant: &Grant, who: Option<&Identity>, cluster: &Cluster, may_change:
             .then_some(grant.id),
         retry: (may_change && !matches!(grant.state, GrantState::Applied | GrantState::Removed)).then_some(grant.id),
         name,
+    }
+}
+
+/// The query that asks what a role allows; of a Role in the first of its namespaces.
+pub(super) fn rules(role: &Role, scope: &Scope) -> String {
+    let namespace = scope.namespaces().first().filter(|_| role.is_local()).map(Namespace::as_str);
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("role", &roles::value(Some(role)));
+    query.extend_pairs(namespace.map(|namespace| ("ns", namespace)));
+    query.finish()
+}
+
+/// How a role has changed since it was given, in words.
+pub(super) fn changed(change: &RoleChange) -> String {
+    match change {
+        RoleChange::Grown(what) => format!("allows more than when it was given: {}", what.join(", ")),
+        RoleChange::Further(what) => {
+            format!("reaches further than admin by now, for which no owner has vouched: {}", what.join(", "))
+        }
+        RoleChange::NotOffered => "is gone from the cluster, or not marked as one to give any more".into(),
     }
 }
 
@@ -216,7 +243,8 @@ fn command(grant: &Grant, subject: &Subject, role: &Role) -> String {
         (SubjectKind::Group, _) => format!("--group={}", subject.name),
         _ => format!("--user={}", subject.name),
     });
-    let one = |place: &str| format!("kubectl create {place} {name} --clusterrole={role} {whom}");
+    let kind = if role.is_local() { "role" } else { "clusterrole" };
+    let one = |place: &str| format!("kubectl create {place} {name} --{kind}={} {whom}", role.as_str());
     match grant.scope.namespaces() {
         [] => one("clusterrolebinding"),
         [only] => one("rolebinding") + &format!(" --namespace={only}"),
@@ -285,6 +313,8 @@ pub struct Seen {
     pub namespaces: Vec<String>,
     /// The roles that it offers besides those that every cluster has.
     pub roles: Vec<OfferedRole>,
+    /// Those that somebody has defined there, as they stand.
+    pub assignable: Option<Assignable>,
 }
 
 impl Seen {
@@ -323,10 +353,7 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        model::{id::IdentityId, scope::Scope},
-        web::pages::cluster::tests::cluster,
-    };
+    use crate::{model::id::IdentityId, web::pages::cluster::tests::cluster};
 
     fn grant(cluster: &Cluster, grantee: Grantee, namespaces: &[&str]) -> Grant {
         Grant {
@@ -359,6 +386,15 @@ mod tests {
             )
         );
         assert!(row.remove == Some(devs.id));
+    }
+
+    #[test]
+    fn a_role_leads_to_its_rules_and_says_how_it_has_changed() {
+        let scope = Scope::new(cluster("staging").id, vec!["shop".parse().unwrap()]);
+        assert_eq!(rules(&Role::View, &scope), "role=view");
+        assert_eq!(rules(&Role::local("log-reader").unwrap(), &scope), "role=local%3Alog-reader&ns=shop");
+        let grown = changed(&RoleChange::Grown(vec!["get secrets".into(), "list secrets".into()]));
+        assert_eq!(grown, "allows more than when it was given: get secrets, list secrets");
     }
 
     #[test]
@@ -396,7 +432,7 @@ mod tests {
 
         // Those of a giant binding that were not read may be who is looked for.
         all[1].more_subjects = 9;
-        let seen = Seen { bindings: Some(Ok(all.to_vec())), namespaces: vec![], roles: vec![] };
+        let seen = Seen { bindings: Some(Ok(all.to_vec())), namespaces: vec![], roles: vec![], assignable: None };
         let (rows, note) = seen.foreign(&Filter { q: "eve".into(), ..Filter::default() });
         assert_eq!(rows.len(), 1);
         assert!(note.is_some_and(|n| n.contains(" 9 more are there")));

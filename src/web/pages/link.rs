@@ -14,6 +14,7 @@ use super::{
     cluster::{AtCluster, Head, Tab},
     link_words,
     links::{Fields, People, Sources},
+    roles,
     share_form::ShareForm,
 };
 use crate::{
@@ -21,6 +22,7 @@ use crate::{
     crypto::PlainToken,
     model::{
         id::ShareLinkId,
+        name::Namespace,
         role::Role,
         scope::Scope,
         share_link::{LinkRules, LinkState, ShareLink},
@@ -55,6 +57,8 @@ struct LinkPage {
     kept: bool,
     preview: Preview,
     role: RoleTag,
+    /// What its role allows.
+    rules: Option<String>,
     whom: String,
     uses: String,
     made: When,
@@ -214,7 +218,7 @@ impl Sources {
     ) -> Result<Response, PageError> {
         let permit = at.manage_access()?;
         let (link, token) = self.links.look(&permit, id).await?;
-        let kept = policy::give(&permit, link.rules.role.as_ref()).is_err();
+        let kept = policy::hand_on(&permit, &link).is_err();
         let listed = [link];
         let people = self.people(&listed, at.now).await?;
         let [link] = listed;
@@ -265,6 +269,11 @@ fn draw(frame: Frame, head: Head, shown: Shown, asked: Asked, cluster: &str, now
         kept,
         preview: preview(&link.rules, &people.maker(&link), cluster, &fields),
         role: RoleTag(link.rules.role.clone()),
+        rules: link
+            .rules
+            .role
+            .as_ref()
+            .map(|role| paths::roles(at, Some(&roles::value(Some(role))), place_of(&link.rules))),
         whom: link.rules.audience.in_words(),
         uses: link_words::uses(&link),
         made: When::new(link.created_at, now),
@@ -281,6 +290,12 @@ fn draw(frame: Frame, head: Head, shown: Shown, asked: Asked, cluster: &str, now
         fields,
         link,
     }
+}
+
+/// Where its role stands, if it is a namespace's own.
+fn place_of(rules: &LinkRules) -> &str {
+    let local = rules.role.as_ref().is_some_and(Role::is_local);
+    rules.scope.namespaces().first().filter(|_| local).map_or("", Namespace::as_str)
 }
 
 /// The address comes from the configuration alone, never from a header. A link that opens nothing has none to hand on.

@@ -68,6 +68,8 @@ pub struct Fields {
     pub meanings: Vec<Meaning>,
     /// The providers that it trusts.
     pub providers: Vec<NamedProvider>,
+    /// The page that says what each role allows.
+    pub rules: String,
 }
 
 impl Fields {
@@ -194,11 +196,12 @@ impl Sources {
     /// What the form needs of the cluster, within 2 s.
     pub(super) async fn fields(&self, at: &AtCluster, provider: &str) -> Result<Fields, PageError> {
         let permit = at.manage_access()?;
-        let (namespaces, roles) =
+        let (namespaces, (roles, _)) =
             tokio::join!(scope::known(&self.observer, &permit), roles::offered(&self.observer, &permit));
         Ok(Fields {
             meanings: link_words::meanings(&roles),
             providers: named_providers(at.cluster(), &self.providers, provider),
+            rules: paths::roles(at.id(), None, ""),
             namespaces,
             roles,
         })
@@ -295,6 +298,7 @@ pub(super) mod tests {
             revoked_at: None,
             paused_at: None,
             uses,
+            vouch: None,
         }
     }
 
@@ -305,6 +309,7 @@ pub(super) mod tests {
             meanings: link_words::meanings(&roles),
             roles,
             providers: vec![],
+            rules: "/x".into(),
         }
     }
 

@@ -34,7 +34,7 @@ pub(super) fn cell(grants: &[Counted]) -> Option<Cell> {
     let best = strongest(grants)?;
     let mut class = String::from(match &best.role {
         Some(role @ (Role::View | Role::Edit | Role::Admin | Role::ClusterAdmin)) => role.as_str(),
-        Some(Role::Named(_)) => "named",
+        Some(Role::Named(_) | Role::Local(_)) => "named",
         None => "none",
     });
     if !best.scope.is_whole_cluster() {

@@ -160,7 +160,7 @@ fn line(who: &Holder, grant: &Counted, column: &Column, workspace: &str) -> Stri
         &who.provider,
         &column.name,
         workspace,
-        role_word(grant.role.as_ref()),
+        &role_word(grant.role.as_ref()),
         if grant.scope.is_whole_cluster() { "whole cluster" } else { "namespaces" },
         &namespaces.join(" "),
         &grant.since.to_string(),

@@ -45,6 +45,7 @@ pub mod own_devices;
 pub mod project;
 pub mod project_form;
 pub mod projects;
+pub mod role_rules;
 pub mod roles;
 pub mod scope;
 pub mod service_account;

@@ -1,18 +1,22 @@
-//! “Role”, as forms ask for it: those that every cluster has, and the ClusterRoles that this one marks as ones to give; and what a
-//! role's real rules amount to, in words.
+//! “Role”, as forms ask for it: those that every cluster has, and the ClusterRoles and Roles that this one marks as ones to give; and
+//! what a role's real rules amount to, in words.
 
 use std::collections::BTreeSet;
 
 use crate::{
-    access::Observer,
-    k8s::Rule,
+    access::{Assignable, Observer},
+    k8s::{RoleRules, Rule},
     model::role::Role,
     policy::{Authorized, ManageAccess, ManageReach},
-    web::forms::Choice,
+    web::{forms::Choice, labels::within},
 };
 
 /// What stands before the name of a ClusterRole that is none of the three, in what a form sends.
 const NAMED: &str = "role:";
+/// The same for a Role, which is a namespace's own.
+const LOCAL: &str = "local:";
+/// So many namespaces are named beside a Role.
+const NAMED_PLACES: usize = 3;
 /// How many of them a form offers.
 const OFFERED: usize = 30;
 /// So many kinds of things are named in a sentence.
@@ -25,13 +29,46 @@ pub struct OfferedRole {
     pub role: Role,
     /// What it amounts to, as the end of a sentence that begins with “They can”.
     pub words: String,
+    /// The namespaces that have it, where it is a Role.
+    pub places: Vec<String>,
+}
+
+impl OfferedRole {
+    /// As a choice: a Role with the namespaces that have it.
+    fn label(&self) -> String {
+        match self.places.as_slice() {
+            [] => self.role.to_string(),
+            few if few.len() <= NAMED_PLACES => format!("{} in {}", self.role, few.join(", ")),
+            many => {
+                format!("{} in {} and {} more", self.role, many[..NAMED_PLACES].join(", "), many.len() - NAMED_PLACES)
+            }
+        }
+    }
 }
 
 /// Those of a cluster that they may give; without its own where it does not answer.
-pub async fn offered(observer: &Observer, permit: &Authorized<ManageAccess>) -> Vec<OfferedRole> {
-    let all = observer.assignable_roles(permit).await.unwrap_or_default();
-    let own = all.into_iter().take(OFFERED).map(|(role, rules)| OfferedRole { role, words: in_words(&rules) });
-    permit.as_owner().then(cluster_admin).into_iter().chain(own).collect()
+pub async fn offered(observer: &Observer, permit: &Authorized<ManageAccess>) -> (Vec<OfferedRole>, Option<Assignable>) {
+    let all = observer.assignable_roles(permit).await.ok();
+    let own = all.iter().flat_map(|all| of_cluster(all, permit.as_owner()));
+    (permit.as_owner().then(cluster_admin).into_iter().chain(own).collect(), all)
+}
+
+/// Those that somebody has defined there; what reaches further than `admin` wherever it is given is for owners. Roles of one name
+/// are offered together.
+fn of_cluster(all: &Assignable, owner: bool) -> Vec<OfferedRole> {
+    let mut offered: Vec<OfferedRole> = Vec::new();
+    for (role, found) in all.roles.iter().filter(|(_, found)| owner || all.beyond(found, false).is_empty()) {
+        match offered.iter_mut().find(|o| o.role == *role) {
+            Some(same) => same.places.extend(found.namespace.clone()),
+            None => offered.push(OfferedRole {
+                role: role.clone(),
+                words: in_words(&found.shown().rules),
+                places: found.namespace.iter().cloned().collect(),
+            }),
+        }
+    }
+    offered.truncate(OFFERED);
+    offered
 }
 
 /// Those that they may give on everything in reach.
@@ -41,16 +78,14 @@ pub fn offered_widely(permit: &Authorized<ManageReach>) -> Vec<OfferedRole> {
 }
 
 fn cluster_admin() -> OfferedRole {
-    OfferedRole { words: Role::ClusterAdmin.amounts_to(true).into(), role: Role::ClusterAdmin }
+    OfferedRole { words: Role::ClusterAdmin.amounts_to(true).into(), role: Role::ClusterAdmin, places: Vec::new() }
 }
 
 /// The choices of “Role”. One that was chosen and is not offered (any more) stays a choice, so that a form does not change what
 /// it was not asked to.
 pub fn choices(offered: &[OfferedRole], chosen: &str) -> Vec<Choice> {
     let mut all: Vec<Choice> = Role::NAMES.into_iter().map(|name| Choice::new(name, name, chosen)).collect();
-    for OfferedRole { role, .. } in offered {
-        all.push(Choice::new(value(Some(role)), role.to_string(), chosen));
-    }
+    all.extend(offered.iter().map(|offer| Choice::new(value(Some(&offer.role)), offer.label(), chosen)));
     match read(chosen) {
         Ok(role) if all.iter().all(|c| !c.selected) => {
             all.push(Choice::new(chosen.to_owned(), role.to_string(), chosen));
@@ -65,6 +100,7 @@ pub fn value(role: Option<&Role>) -> String {
     match role {
         None => "none".into(),
         Some(Role::Named(name)) => format!("{NAMED}{}", name.as_str()),
+        Some(Role::Local(name)) => format!("{LOCAL}{}", name.as_str()),
         Some(role) => role.to_string(),
     }
 }
@@ -74,10 +110,18 @@ pub fn value(role: Option<&Role>) -> String {
 /// # Errors
 /// What is wrong, in words.
 pub fn read(value: &str) -> Result<Role, String> {
-    match value.strip_prefix(NAMED) {
-        Some(name) => Role::named(name).map_err(|e| e.to_string()),
-        None => value.parse().map_err(|_| "Choose one of the roles that are offered.".to_owned()),
+    match (value.strip_prefix(NAMED), value.strip_prefix(LOCAL)) {
+        (Some(name), _) => Role::named(name).map_err(|e| e.to_string()),
+        (_, Some(name)) => Role::local(name).map_err(|e| e.to_string()),
+        (None, None) => value.parse().map_err(|_| "Choose one of the roles that are offered.".to_owned()),
     }
+}
+
+/// As many rules as a page has room for, in bytes.
+pub fn fitting(all: RoleRules, room: usize) -> RoleRules {
+    let size = |rule: &Rule| [&rule.verbs, &rule.resources, &rule.names].into_iter().flatten().map(String::len).sum();
+    let (rules, unfit) = within(all.rules, room, size);
+    RoleRules { rules, more: all.more + unfit }
 }
 
 /// What rules amount to: what is to be feared first. As the end of a sentence that begins with “can”.
@@ -141,6 +185,7 @@ fn kinds(rules: &[Rule], verbs: &[&str]) -> Option<String> {
 #[cfg(test)]
 pub(in crate::web) mod tests {
     use super::*;
+    use crate::{k8s::StandingRole, model::rbac::PolicyRule};
 
     fn rule(verbs: &[&str], resources: &[&str]) -> Rule {
         let all = |list: &[&str]| list.iter().map(ToString::to_string).collect();
@@ -148,7 +193,11 @@ pub(in crate::web) mod tests {
     }
 
     pub(in crate::web) fn offered() -> Vec<OfferedRole> {
-        let named = |name: &str, words: &str| OfferedRole { role: Role::named(name).unwrap(), words: words.into() };
+        let named = |name: &str, words: &str| OfferedRole {
+            role: Role::named(name).unwrap(),
+            words: words.into(),
+            places: vec![],
+        };
         vec![named("log-reader", "see pods."), named("acme:platform-engineering-on-call", "read Secrets and see <b>.")]
     }
 
@@ -174,14 +223,56 @@ pub(in crate::web) mod tests {
     #[test]
     fn a_role_comes_back_from_the_form_and_others_do_not_come_in() {
         assert_eq!(read("role:cluster-admin"), Ok(Role::ClusterAdmin), "by whatever door");
-        for role in [Role::View, Role::Admin, Role::ClusterAdmin, Role::named("acme:dev").unwrap()] {
+        let local = Role::local("acme:dev").unwrap();
+        for role in [Role::View, Role::Admin, Role::ClusterAdmin, Role::named("acme:dev").unwrap(), local] {
             assert_eq!(read(&value(Some(&role))), Ok(role));
         }
-        for bad in ["", "Cluster-Admin", " cluster-admin", "role:", "role:system:node", "role:a/b", "none"] {
+        for bad in [
+            "",
+            "Cluster-Admin",
+            " cluster-admin",
+            "role:",
+            "role:system:node",
+            "role:a/b",
+            "none",
+            "local:view",
+            "local:",
+        ] {
             assert!(read(bad).is_err(), "{bad}");
         }
         let chosen = choices(&offered(), "role:gone");
         assert_eq!(chosen.iter().filter(|c| c.selected).map(|c| c.label.as_ref()).collect::<Vec<_>>(), ["gone"]);
         assert_eq!(choices(&offered(), "view").len(), 5);
+    }
+
+    #[test]
+    fn immune_28_what_reaches_further_than_admin_is_offered_to_owners_alone_and_a_role_with_its_namespaces() {
+        let found = |namespace: Option<&str>, verb: &str| {
+            let rule = PolicyRule {
+                verbs: vec![verb.into()],
+                groups: vec![String::new()],
+                resources: vec!["pods".into()],
+                ..PolicyRule::default()
+            };
+            let namespace = namespace.map(ToOwned::to_owned);
+            let name = format!("{verb}s");
+            let found = StandingRole {
+                namespace,
+                name,
+                assignable: true,
+                aggregated: false,
+                rules: vec![rule.clone()],
+                cut: false,
+            };
+            (found.given().unwrap(), found, rule)
+        };
+        let all = [found(None, "get"), found(None, "escalate"), found(Some("shop"), "get"), found(Some("bank"), "get")];
+        let assignable = Assignable {
+            admin: vec![all[0].2.clone()],
+            roles: all.into_iter().map(|(role, found, _)| (role, found)).collect(),
+        };
+        let labels = |owner| of_cluster(&assignable, owner).iter().map(OfferedRole::label).collect::<Vec<_>>();
+        assert_eq!(labels(false), ["gets", "Role gets in shop, bank"]);
+        assert_eq!(labels(true), ["gets", "escalates", "Role gets in shop, bank"]);
     }
 }

@@ -105,6 +105,7 @@ fn all() -> Vec<(&'static str, String)> {
     pages.extend(access::tests::samples());
     pages.extend(super::can::tests::samples());
     pages.extend(super::who_can::tests::samples());
+    pages.extend(super::role_rules::tests::samples());
     pages.extend(super::service_accounts::tests::samples());
     pages.extend(super::service_account::tests::samples());
     pages.extend(links::tests::samples());

@@ -235,11 +235,11 @@ impl Desk {
     async fn page(&self, at: &AtCluster, id: ServiceAccountId, asked: Asked) -> Result<Response, PageError> {
         let account = self.accounts.of(at.cluster(), id).await?;
         let may_change = at.manage_access().is_ok() && at.cluster().removing.is_none() && account.ended_at.is_none();
-        let (roles, namespaces) = match at.manage_access() {
+        let ((roles, _), namespaces) = match at.manage_access() {
             Ok(permit) if may_change && !asked.asking => {
                 tokio::join!(roles::offered(&self.observer, &permit), scope::known(&self.observer, &permit))
             }
-            _ => (Vec::new(), Vec::new()),
+            _ => ((Vec::new(), None), Vec::new()),
         };
         let status = match (asked.errors.is_empty(), &asked.trouble) {
             (false, _) => StatusCode::UNPROCESSABLE_ENTITY,

@@ -1,0 +1,213 @@
+//! Roles that others have defined, as they stand on a cluster: for the forms that offer them, the page that shows what one allows, and
+//! for noticing that one is no more what was given.
+
+use crate::{
+    access::{AccessError, Observer, observe::bounded},
+    k8s::{ClusterClient, K8sError, StandingRole},
+    model::{
+        grant::Grant, name::Namespace, rbac::PolicyRule, reach::beyond_admin, role::Role, scope::Scope, vouch::Vouch,
+    },
+    policy::{Authorized, ManageAccess, ViewCluster},
+};
+
+/// The roles that are marked as ones to give on a cluster, besides those that every cluster has.
+#[derive(Clone, Debug, Default)]
+pub struct Assignable {
+    /// They, ClusterRoles first, by name.
+    pub roles: Vec<(Role, StandingRole)>,
+    /// What `admin` allows there.
+    pub admin: Vec<PolicyRule>,
+}
+
+/// How a role has come to differ from what was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RoleChange {
+    /// It lets do more than it did: what, in words.
+    Grown(Vec<String>),
+    /// The same, and further than `admin`, which no owner has vouched for.
+    Further(Vec<String>),
+    /// It is gone, or not marked as one to give any more.
+    NotOffered,
+}
+
+impl Assignable {
+    /// How far a role reaches beyond `admin` there, in words.
+    pub fn beyond(&self, role: &StandingRole, whole_cluster: bool) -> Vec<String> {
+        beyond_admin(&role.rules, &self.admin, whole_cluster)
+    }
+
+    /// How the role of a grant has changed since it was given; `vouch` is what was kept then.
+    pub fn change(&self, grant: &Grant, vouch: Option<&Vouch>) -> Option<RoleChange> {
+        let role = grant.role.as_ref().filter(|role| role.is_named())?;
+        let whole = grant.scope.is_whole_cluster();
+        let mut grown = Vec::new();
+        for place in super::places(role, &grant.scope) {
+            let live = self.roles.iter().find(|(r, found)| r == role && found.namespace.as_deref() == place);
+            let Some((_, live)) = live else { return Some(RoleChange::NotOffered) };
+            let beyond = self.beyond(live, whole);
+            if !beyond.is_empty() && vouch.is_none_or(|vouch| vouch.owner.is_none()) {
+                return Some(RoleChange::Further(beyond));
+            }
+            grown.extend(vouch.iter().flat_map(|vouch| vouch.grown(place, &live.rules, whole)));
+        }
+        (!grown.is_empty()).then_some(RoleChange::Grown(grown))
+    }
+}
+
+/// A role as it stands on a cluster.
+#[derive(Clone, Debug)]
+pub struct RoleView {
+    /// It.
+    pub found: StandingRole,
+    /// What of it reaches further than `admin` on the whole cluster, in words.
+    pub beyond: Vec<String>,
+    /// The same in a namespace.
+    pub beyond_in_namespaces: Vec<String>,
+}
+
+impl Observer {
+    /// The roles that are marked as ones to give there, with their rules.
+    pub async fn assignable_roles(&self, permit: &Authorized<ManageAccess>) -> Result<Assignable, AccessError> {
+        let cluster = permit.cluster();
+        bounded(async {
+            let client = self.client(cluster).await?;
+            let (all, admin) = tokio::try_join!(client.assignable_roles(), client.role(None, Role::Admin.as_str()))?;
+            // What bears the mark and a name of Kubernetes' own is not offered, whoever marked it.
+            let roles = all.into_iter().filter_map(|found| Some((found.given()?, found)));
+            Ok(Assignable { roles: roles.filter(|(role, _)| role.is_named()).collect(), admin: admin.rules })
+        })
+        .await
+    }
+
+    /// A role as it stands there; `namespace` is a Role's own.
+    pub async fn role(
+        &self,
+        permit: &Authorized<ViewCluster>,
+        role: &Role,
+        namespace: Option<&Namespace>,
+    ) -> Result<RoleView, AccessError> {
+        let cluster = permit.cluster();
+        let place = namespace.filter(|_| role.is_local()).map(Namespace::as_str);
+        bounded(async {
+            let client = self.client(cluster).await?;
+            let (found, admin) =
+                tokio::try_join!(client.role(place, role.as_str()), client.role(None, Role::Admin.as_str()))?;
+            let beyond = beyond_admin(&found.rules, &admin.rules, true);
+            let beyond_in_namespaces = beyond_admin(&found.rules, &admin.rules, false);
+            Ok(RoleView { found, beyond, beyond_in_namespaces })
+        })
+        .await
+    }
+}
+
+/// Whether a role that others have defined may be bound still, as it stands there now.
+pub(in crate::access) enum Standing {
+    /// It may.
+    Good,
+    /// It is gone, or not marked as one to give: “ClusterRole x”.
+    NotOffered(String),
+    /// It reaches further than `admin` by now, for which no owner has vouched.
+    Further(String, Vec<String>),
+}
+
+/// Asked before each attempt: somebody may have withdrawn it, deleted it and made another one of that name, or added rules to it since
+/// it was given.
+pub(in crate::access) async fn stands(
+    client: &ClusterClient,
+    role: &Role,
+    scope: &Scope,
+    vouch: Option<&Vouch>,
+) -> Result<Standing, K8sError> {
+    let mut rules = Vec::new();
+    for place in super::places(role, scope) {
+        match client.role(place, role.as_str()).await {
+            Ok(found) if found.assignable => rules.extend(found.rules),
+            Ok(_) | Err(K8sError::NotFound) => return Ok(Standing::NotOffered(role.reference())),
+            Err(error) => return Err(error),
+        }
+    }
+    // What an owner has vouched for, and what the version before gave without keeping anything, goes on.
+    if vouch.is_none_or(|vouch| vouch.owner.is_some()) {
+        return Ok(Standing::Good);
+    }
+    let admin = client.role(None, Role::Admin.as_str()).await?;
+    let further = beyond_admin(&rules, &admin.rules, scope.is_whole_cluster());
+    Ok(if further.is_empty() { Standing::Good } else { Standing::Further(role.reference(), further) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::model::{
+        grant::{GrantState, Grantee, Origin},
+        id::{ClusterId, GrantId, IdentityId},
+        time::Timestamp,
+    };
+
+    fn rule(verb: &str, what: &str) -> PolicyRule {
+        PolicyRule {
+            verbs: vec![verb.into()],
+            groups: vec![String::new()],
+            resources: vec![what.into()],
+            ..PolicyRule::default()
+        }
+    }
+
+    fn found(namespace: Option<&str>, rules: &[PolicyRule]) -> (Role, StandingRole) {
+        let namespace = namespace.map(ToOwned::to_owned);
+        let name = "log-reader".to_owned();
+        let found =
+            StandingRole { namespace, name, assignable: true, aggregated: false, rules: rules.to_vec(), cut: false };
+        (found.given().unwrap(), found)
+    }
+
+    fn grant(role: Role, namespaces: &[&str]) -> Grant {
+        Grant {
+            id: GrantId::new(),
+            grantee: Grantee::Group("dex".parse().unwrap(), "devs".into()),
+            role: Some(role),
+            scope: Scope::new(ClusterId::new(), namespaces.iter().map(|n| n.parse().unwrap()).collect()),
+            expires_at: None,
+            origin: Origin::Manual,
+            created_by: IdentityId::new(),
+            created_at: Timestamp::from_secs(0),
+            state: GrantState::Applied,
+            state_detail: None,
+            state_since: Timestamp::from_secs(0),
+            ended: None,
+        }
+    }
+
+    #[test]
+    fn immune_28_a_role_that_has_grown_or_lost_its_label_since_it_was_given_is_noticed() {
+        let (logs, secrets, nodes) = (rule("get", "pods/log"), rule("get", "secrets"), rule("get", "nodes"));
+        let of = |rules: &[PolicyRule]| Assignable {
+            roles: vec![found(None, rules), found(Some("shop"), rules)],
+            admin: vec![logs.clone(), secrets.clone()],
+        };
+        let kept =
+            |place: &str, owner| Vouch { rules: BTreeMap::from([(place.to_owned(), vec![logs.clone()])]), owner };
+        let cluster_role = grant(Role::named("log-reader").unwrap(), &[]);
+        let seen = |rules: &[PolicyRule], owner| of(rules).change(&cluster_role, Some(&kept("", owner)));
+        let owner = Some(IdentityId::new());
+        assert_eq!(seen(&[logs.clone()], None), None);
+        assert_eq!(seen(&[logs.clone(), secrets.clone()], None), Some(RoleChange::Grown(vec!["get secrets".into()])));
+        assert_eq!(seen(&[logs.clone(), nodes.clone()], None), Some(RoleChange::Further(vec!["get nodes".into()])));
+        assert_eq!(seen(&[logs.clone(), nodes.clone()], owner), Some(RoleChange::Grown(vec!["get nodes".into()])));
+        assert_eq!(
+            of(&[nodes.clone()]).change(&cluster_role, None),
+            Some(RoleChange::Further(vec!["get nodes".into()]))
+        );
+        assert_eq!(of(&[logs.clone()]).change(&cluster_role, None), None, "of what was given before, nothing was kept");
+        // A Role of one namespace says nothing of that of another.
+        let local = grant(Role::local("log-reader").unwrap(), &["bank", "shop"]);
+        assert_eq!(of(&[logs.clone()]).change(&local, Some(&kept("shop", None))), Some(RoleChange::NotOffered));
+        let in_shop = grant(Role::local("log-reader").unwrap(), &["shop"]);
+        assert_eq!(of(&[logs.clone()]).change(&in_shop, Some(&kept("shop", None))), None);
+        let renamed = grant(Role::named("reader").unwrap(), &[]);
+        assert_eq!(of(&[logs.clone()]).change(&renamed, None), Some(RoleChange::NotOffered));
+        assert_eq!(of(&[]).change(&grant(Role::View, &[]), None), None, "those that every cluster has are their own");
+    }
+}
