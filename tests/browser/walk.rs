@@ -247,6 +247,12 @@ impl Walk {
         self.studio.look(&self.alice, "overview").await?;
         self.alice.follow("link", "Access").await?;
         self.studio.look(&self.alice, "access").await?;
+        self.alice.follow("link", "What each role allows").await?;
+        self.studio.look(&self.alice, "roles").await?;
+        let edit = format!("{}?role=edit", self.alice.url().await?);
+        self.alice.goto(&edit).await?;
+        self.studio.look(&self.alice, "role-rules").await?;
+        self.alice.follow("link", "Access").await?;
         self.alice.follow("link", "ServiceAccounts").await?;
         self.studio.look(&self.alice, "service-accounts-powerless").await?;
         self.effective().await.context("what somebody can do")?;

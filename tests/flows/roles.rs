@@ -154,7 +154,7 @@ async fn immune_28_cluster_admin_is_for_owners_to_give_and_a_power_of_its_own() 
     home.kubectl.run(&everything).await?.ok()?;
     home.kubectl.run(&["label", "clusterrole", "helper", "kubelend.io/assignable=true"]).await?.ok()?;
     home.editor.open(&access).await?;
-    home.editor.press("Grant", &[("Name", &carol.email), ("Role", "helper")]).await?;
+    press_with_role(&mut home.editor, "Grant", "role:helper", &[("Name", &carol.email)]).await?;
     refused_at_the_field(&home.editor, "as cluster-admin does")?;
 
     let on_cluster = home.kubectl_as(&carol).await?;

@@ -1,21 +1,26 @@
 //! What a link's owner decides: for whom, how often, a rest, other rules, and its end with or without what it gave.
 
-use std::num::NonZeroU32;
+use std::{
+    collections::{BTreeMap, HashMap},
+    num::NonZeroU32,
+};
 
 use kubelend::{
     model::{
         audience::Audience,
         audit::Action,
-        grant::{EndReason, GrantState},
+        grant::{EndReason, GrantState, Grantee},
         identity::Identity,
+        rbac::PolicyRule,
         role::Role,
         scope::Scope,
         share_link::{LinkRules, LinkState, ShareLink},
+        vouch::Vouch,
     },
-    store::{Accepted, GrantFilter, StoreError},
+    store::{Accepted, GrantFilter, NewLink, StoreError},
 };
 
-use super::bed::{Bed, NOW, claims, draft, grant_of_link, later, provider, rules};
+use super::bed::{Bed, NOW, claims, draft, grant_of_link, later, new_link, provider, rules};
 
 both!(
     immune_25_of_two_who_want_the_last_use_at_the_same_moment_exactly_one_gets_it_200_times,
@@ -29,6 +34,7 @@ both!(
     a_revoked_link_is_changed_no_more,
     revoking_with_the_access_takes_all_that_lives_and_says_so,
     a_list_of_nobodys_is_not_for_anyone,
+    immune_28_what_a_role_let_do_goes_with_the_link_to_what_it_gives,
 );
 
 async fn accept(bed: &Bed, link: &ShareLink, by: &Identity) -> Accepted {
@@ -169,6 +175,35 @@ async fn rules_change_and_what_was_given_stays(bed: Bed) {
     assert_eq!(held, [(other.role.clone(), shop, 1), (Some(Role::View), Scope::Cluster(cluster.id), 1)]);
     let page = bed.store.grants_of_cluster(cluster.id, &GrantFilter::default(), None, 10).await.unwrap();
     assert!(page.rows.iter().any(|(grant, _)| grant.role == other.role), "and is listed with its name");
+}
+
+async fn immune_28_what_a_role_let_do_goes_with_the_link_to_what_it_gives(bed: Bed) {
+    let cluster = bed.cluster().await;
+    let (bob, carol) = (bed.person("bob").await, bed.person("carol").await);
+    let vouch = |verb: &str, owner| {
+        let rule = PolicyRule { verbs: vec![verb.into()], resources: vec!["pods".into()], ..PolicyRule::default() };
+        Vouch { rules: BTreeMap::from([(String::new(), vec![rule])]), owner }
+    };
+    let named = LinkRules { role: Role::named("log-reader").ok(), ..rules(&cluster) };
+    let first = vouch("get", None);
+    let new = NewLink { rules: named.clone(), vouch: Some(first.clone()), ..new_link(&cluster) };
+    let link = bed.store.add_link(&new, draft(Action::LinkCreated), NOW).await.unwrap();
+    assert_eq!(link.vouch.as_ref(), Some(&first));
+    let Accepted::New(before) = accept(&bed, &link, &bob).await else { panic!("not new") };
+    // What it is now, and on whose word, is what is given from now on; what was given stays as it was.
+    let second = vouch("*", Some(cluster.created_by));
+    bed.store.change_link(link.id, &named, Some(&second), draft(Action::LinkChanged), NOW).await.unwrap();
+    let changed = bed.store.link(link.id).await.unwrap();
+    assert_eq!(changed.vouch.as_ref(), Some(&second));
+    let stale = bed
+        .store
+        .accept_link(link.id, &carol, &grant_of_link(&link, carol.id, NOW), draft(Action::LinkAccepted), NOW)
+        .await;
+    assert!(matches!(stale.unwrap_err(), StoreError::Stale), "drafted by what it was");
+    let Accepted::New(after) = accept(&bed, &changed, &carol).await else { panic!("not new") };
+    let plain = bed.grant(&cluster, Grantee::Group(provider("dex"), "devs".into())).await;
+    let kept = bed.store.vouches(&[before.id, after.id, plain.id]).await.unwrap();
+    assert_eq!(kept, HashMap::from([(before.id, first), (after.id, second)]));
 }
 
 async fn immune_28_an_offer_that_was_changed_meanwhile_is_not_given(bed: Bed) {
