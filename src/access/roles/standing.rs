@@ -69,13 +69,13 @@ impl Observer {
     /// The roles that are marked as ones to give there, with their rules.
     pub async fn assignable_roles(&self, permit: &Authorized<ManageAccess>) -> Result<Assignable, AccessError> {
         let cluster = permit.cluster();
-        bounded(async {
+        bounded(Box::pin(async {
             let client = self.client(cluster).await?;
             let (all, admin) = tokio::try_join!(client.assignable_roles(), client.role(None, Role::Admin.as_str()))?;
             // What bears the mark and a name of Kubernetes' own is not offered, whoever marked it.
             let roles = all.into_iter().filter_map(|found| Some((found.given()?, found)));
             Ok(Assignable { roles: roles.filter(|(role, _)| role.is_named()).collect(), admin: admin.rules })
-        })
+        }))
         .await
     }
 
@@ -88,14 +88,14 @@ impl Observer {
     ) -> Result<RoleView, AccessError> {
         let cluster = permit.cluster();
         let place = namespace.filter(|_| role.is_local()).map(Namespace::as_str);
-        bounded(async {
+        bounded(Box::pin(async {
             let client = self.client(cluster).await?;
             let (found, admin) =
                 tokio::try_join!(client.role(place, role.as_str()), client.role(None, Role::Admin.as_str()))?;
             let beyond = beyond_admin(&found.rules, &admin.rules, true);
             let beyond_in_namespaces = beyond_admin(&found.rules, &admin.rules, false);
             Ok(RoleView { found, beyond, beyond_in_namespaces })
-        })
+        }))
         .await
     }
 }
@@ -137,7 +137,7 @@ pub(in crate::access) async fn stands(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::{collections::BTreeMap, slice};
 
     use super::*;
     use crate::model::{
@@ -192,22 +192,26 @@ mod tests {
         let cluster_role = grant(Role::named("log-reader").unwrap(), &[]);
         let seen = |rules: &[PolicyRule], owner| of(rules).change(&cluster_role, Some(&kept("", owner)));
         let owner = Some(IdentityId::new());
-        assert_eq!(seen(&[logs.clone()], None), None);
+        assert_eq!(seen(slice::from_ref(&logs), None), None);
         assert_eq!(seen(&[logs.clone(), secrets.clone()], None), Some(RoleChange::Grown(vec!["get secrets".into()])));
         assert_eq!(seen(&[logs.clone(), nodes.clone()], None), Some(RoleChange::Further(vec!["get nodes".into()])));
         assert_eq!(seen(&[logs.clone(), nodes.clone()], owner), Some(RoleChange::Grown(vec!["get nodes".into()])));
         assert_eq!(
-            of(&[nodes.clone()]).change(&cluster_role, None),
+            of(slice::from_ref(&nodes)).change(&cluster_role, None),
             Some(RoleChange::Further(vec!["get nodes".into()]))
         );
-        assert_eq!(of(&[logs.clone()]).change(&cluster_role, None), None, "of what was given before, nothing was kept");
+        assert_eq!(
+            of(slice::from_ref(&logs)).change(&cluster_role, None),
+            None,
+            "of what was given before, nothing was kept"
+        );
         // A Role of one namespace says nothing of that of another.
         let local = grant(Role::local("log-reader").unwrap(), &["bank", "shop"]);
-        assert_eq!(of(&[logs.clone()]).change(&local, Some(&kept("shop", None))), Some(RoleChange::NotOffered));
+        assert_eq!(of(slice::from_ref(&logs)).change(&local, Some(&kept("shop", None))), Some(RoleChange::NotOffered));
         let in_shop = grant(Role::local("log-reader").unwrap(), &["shop"]);
-        assert_eq!(of(&[logs.clone()]).change(&in_shop, Some(&kept("shop", None))), None);
+        assert_eq!(of(slice::from_ref(&logs)).change(&in_shop, Some(&kept("shop", None))), None);
         let renamed = grant(Role::named("reader").unwrap(), &[]);
-        assert_eq!(of(&[logs.clone()]).change(&renamed, None), Some(RoleChange::NotOffered));
+        assert_eq!(of(slice::from_ref(&logs)).change(&renamed, None), Some(RoleChange::NotOffered));
         assert_eq!(of(&[]).change(&grant(Role::View, &[]), None), None, "those that every cluster has are their own");
     }
 }

@@ -299,7 +299,7 @@ pub(super) mod tests {
         let offer = |n: usize| Offer {
             role: RoleTag(Role::named(&format!("{LONG_NAME}-{n}")).ok()),
             words: HOSTILE.into(),
-            links: (0..n % 4 + 1).map(|k| (format!("rules in {LONG_NAME}{k}"), "/z".into())).collect(),
+            links: (0..=n % 4).map(|k| (format!("rules in {LONG_NAME}{k}"), "/z".into())).collect(),
         };
         let named = Role::named("log-reader").unwrap();
         let local = Role::local("log-reader").unwrap();
