@@ -108,6 +108,7 @@ async fn fill(store: &Store, cluster: ClusterId, by: IdentityId, from: usize, to
             expires_at: None,
             origin: Origin::Manual,
             created_by: by,
+            vouch: None,
         };
         let audit = AuditDraft {
             actor: Actor::Person(by),

@@ -124,6 +124,7 @@ impl Inside {
             expires_at: None,
             origin: Origin::Manual,
             created_by: by,
+            vouch: None,
         };
         self.store.add_grant(&grant, event(), now).await?;
         let tokens = Tokens {
