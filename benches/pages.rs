@@ -106,6 +106,7 @@ async fn fill(store: &Store, cluster: ClusterId, by: IdentityId, from: usize, to
             role: None,
             scope: Scope::Cluster(cluster),
             expires_at: None,
+            reason: None,
             origin: Origin::Manual,
             created_by: by,
             vouch: None,

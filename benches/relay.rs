@@ -122,6 +122,7 @@ impl Inside {
             role: None,
             scope: Scope::Cluster(self.cluster),
             expires_at: None,
+            reason: None,
             origin: Origin::Manual,
             created_by: by,
             vouch: None,

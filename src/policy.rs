@@ -209,6 +209,9 @@ pub enum Forbidden {
     /// It comes from a grant that reaches further, and is taken back there.
     #[error("this comes from a grant that reaches further than this cluster, and is taken back there")]
     TakenBackElsewhere,
+    /// It came by a share link or from a grant that reaches further, and what it gives is changed there.
+    #[error("what this gives is changed where it came from")]
+    ChangedElsewhere,
     /// Nothing was lent to them there.
     #[error("nobody has lent you this cluster, or it has ended")]
     NothingLent,
@@ -448,6 +451,7 @@ mod tests {
                 max_uses: None,
                 audience,
                 note: None,
+                reason: None,
             },
             created_by: IdentityId::new(),
             created_at: Timestamp::from_secs(0),

@@ -146,8 +146,11 @@ impl Applier {
         }
         let target = audit::grantee(&grant.grantee, person);
         let event = audit::by_kubelend(Action::GrantExpired, target);
-        self.store.end_grant(grant.id, EndReason::Expired, event, now).await?;
-        Ok(Grant { ended: Some(EndReason::Expired), ..grant })
+        if self.store.end_grant(grant.id, EndReason::Expired, event, now).await? {
+            return Ok(Grant { ended: Some(EndReason::Expired), ..grant });
+        }
+        // Somebody was quicker: it was ended, or its end was moved.
+        Ok(self.store.grant(grant.id).await?.0)
     }
 
     async fn bind(

@@ -6,6 +6,7 @@ use crate::{
         grant::Grantee,
         identity::Identity,
         name::Email,
+        reason::Reason,
         role::Role,
         scope::Scope,
         time::Timestamp,
@@ -45,6 +46,11 @@ pub(super) fn grantee(grantee: &Grantee, person: Option<&Identity>) -> String {
         Grantee::Group(_, group) => format!("group {group}"),
         Grantee::ServiceAccount(account) => format!("ServiceAccount {account}"),
     }
+}
+
+/// Why, where it was said: “ (on call)”.
+pub(super) fn because(reason: Option<&Reason>) -> String {
+    reason.map(|reason| format!(" (“{}”)", reason.as_str())).unwrap_or_default()
 }
 
 /// What is given, in words: “view on namespace shop until 2026-12-01T00:00:00Z”.

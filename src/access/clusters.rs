@@ -203,6 +203,7 @@ fn owner_grant(person: &Person, cluster: ClusterId, trusts: &[(ProviderId, Claim
         role: Some(Role::Admin),
         scope: Scope::Cluster(cluster),
         expires_at: None,
+        reason: None,
         origin: Origin::Owner,
         created_by: identity.id,
         vouch: None,

@@ -3,17 +3,19 @@
 //! The store writes a federated grant out as grants on clusters in the transaction that makes it; bringing those to the
 //! clusters is the loop's, since no page waits for a thousand of them.
 
+use std::time::Duration;
+
 use super::{AccessError, audit};
 use crate::{
     clock::Clock,
     model::{
         audit::Action,
-        federation::Reason,
         grant::{EndReason, Grantee},
         id::{FederatedGrantId, ProjectId},
         identity::Identity,
         name::Namespace,
         project::{Labels, Placement, Project, ProjectName},
+        reason::Reason,
         role::Role,
         time::Timestamp,
     },
@@ -61,7 +63,8 @@ impl Federation {
         let (grantee, person) = self.known(request.grantee).await?;
         let who = audit::grantee(&grantee, person.as_ref());
         let until = request.expires_at.map_or_else(|| "with no end".to_owned(), |t| format!("until {t}"));
-        let target = format!("{who}: {} on {} {until}", request.role, reach.in_words());
+        let why = audit::because(request.reason.as_ref());
+        let target = format!("{who}: {} on {} {until}{why}", request.role, reach.in_words());
         let new = NewFederatedGrant {
             id: FederatedGrantId::new(),
             scope: reach.scope(),
@@ -80,6 +83,35 @@ impl Federation {
             Err(StoreError::Stale) => Err(Forbidden::WorkspaceGoing.into()),
             Err(e) => Err(e.into()),
         }
+    }
+
+    /// Moves the end of one by so much, everywhere. `from` is the end that they have seen: doing it again does nothing more. One that is
+    /// not of this reach is not found.
+    ///
+    /// # Errors
+    /// `Stale` where it has ended, or ends at another time meanwhile.
+    pub async fn extend(
+        &self,
+        permit: &Authorized<ManageReach>,
+        id: FederatedGrantId,
+        from: Timestamp,
+        by: Duration,
+    ) -> Result<(), AccessError> {
+        let grant = self.store.federated_grant(id).await?;
+        if grant.scope != permit.reach().scope() {
+            return Err(AccessError::NotFound);
+        }
+        // A longer time is more of it: whoever could not have given it does not give more.
+        policy::give_widely(permit, &grant.role)?;
+        let person = match grant.grantee {
+            Grantee::Person(id) => Some(self.store.identity(id).await?),
+            Grantee::Email(..) | Grantee::Group(..) | Grantee::ServiceAccount(_) => None,
+        };
+        let (who, to) = (audit::grantee(&grant.grantee, person.as_ref()), from.plus(by));
+        let target = format!("{who}: {} on {} until {to}, was until {from}", grant.role, permit.reach().in_words());
+        let event = audit::by(permit.person(), Action::GrantExtended, target);
+        self.store.move_federated_end(id, from, to, event, self.clock.now()).await?;
+        Ok(())
     }
 
     /// Takes it back everywhere. Repeating it is fine. One that is not of this reach is not found.

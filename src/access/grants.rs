@@ -1,4 +1,8 @@
-//! Granting and revoking on the access page.
+//! Granting and revoking on the access page. Changing what was given is in `change`.
+
+mod change;
+
+pub use change::ChangeRequest;
 
 use super::{AccessError, Applier, Observer, audit};
 use crate::{
@@ -12,6 +16,7 @@ use crate::{
         identity::Identity,
         name::Namespace,
         provider::ProviderId,
+        reason::Reason,
         role::Role,
         scope::Scope,
         time::Timestamp,
@@ -31,6 +36,8 @@ pub struct GrantRequest {
     pub namespaces: Vec<Namespace>,
     /// Until when.
     pub expires_at: Option<Timestamp>,
+    /// Why.
+    pub reason: Option<Reason>,
 }
 
 /// Grants.
@@ -69,17 +76,19 @@ impl Grants {
         let vouch = self.observer.check_role(permit, Some(&request.role), &scope).await?;
         let who = audit::grantee(&grantee, person.as_ref());
         let what = audit::rights(Some(&request.role), &scope, request.expires_at);
+        let why = audit::because(request.reason.as_ref());
         let new = NewGrant {
             id: GrantId::new(),
             grantee,
             role: Some(request.role),
             scope,
             expires_at: request.expires_at,
+            reason: request.reason,
             origin: Origin::Manual,
             created_by: permit.person().identity().id,
             vouch,
         };
-        let event = audit::by(permit.person(), Action::GrantAdded, format!("{who}: {what}"));
+        let event = audit::by(permit.person(), Action::GrantAdded, format!("{who}: {what}{why}"));
         match self.store.add_grant(&new, event, now).await {
             Ok(_) => {}
             Err(StoreError::Duplicate(_)) => {
@@ -92,10 +101,7 @@ impl Grants {
 
     /// Takes it back. Repeating it is fine.
     pub async fn revoke(&self, permit: &Authorized<ManageAccess>, id: GrantId) -> Result<GrantState, AccessError> {
-        let (grant, person) = self.store.grant(id).await?;
-        if grant.scope.cluster() != permit.cluster().id {
-            return Err(AccessError::NotFound);
-        }
+        let (grant, person) = self.of(permit, id).await?;
         if matches!(grant.origin, Origin::Federated(_)) {
             return Err(Forbidden::TakenBackElsewhere.into());
         }
@@ -112,10 +118,7 @@ impl Grants {
 
     /// Tries at once to bring it to its cluster, whoever made it: somebody has just made way for it. Repeating it is fine.
     pub async fn retry(&self, permit: &Authorized<ManageAccess>, id: GrantId) -> Result<GrantState, AccessError> {
-        let (grant, _) = self.store.grant(id).await?;
-        if grant.scope.cluster() != permit.cluster().id {
-            return Err(AccessError::NotFound);
-        }
+        let (grant, _) = self.of(permit, id).await?;
         if grant.role.is_none() || matches!(grant.state, GrantState::Applied | GrantState::Removed) {
             return Ok(grant.state);
         }
@@ -143,6 +146,16 @@ impl Grants {
         let devices = crate::store::Devices::OfPersonOnCluster(cluster.id, identity.id);
         self.store.revoke_devices(devices, event, self.clock.now()).await?;
         Ok(())
+    }
+
+    /// A grant of the permit's cluster.
+    async fn of(
+        &self,
+        permit: &Authorized<ManageAccess>,
+        id: GrantId,
+    ) -> Result<(Grant, Option<Identity>), AccessError> {
+        let (grant, person) = self.store.grant(id).await?;
+        if grant.scope.cluster() == permit.cluster().id { Ok((grant, person)) } else { Err(AccessError::NotFound) }
     }
 
     /// Whoever has signed in with this email already is granted to as the person, whatever the case it was typed in.

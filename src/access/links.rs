@@ -15,6 +15,7 @@ use crate::{
         grant::{Grant, GrantState, Grantee, Origin},
         id::{GrantId, ShareLinkId},
         name::Namespace,
+        reason::Reason,
         role::Role,
         scope::Scope,
         share_link::{LinkRules, Note, ShareLink},
@@ -49,6 +50,8 @@ pub struct ShareRequest {
     pub audience: Audience,
     /// For the visitor to read.
     pub note: Option<Note>,
+    /// Why, for the people who manage the cluster.
+    pub reason: Option<Reason>,
 }
 
 /// What accepting led to.
@@ -183,12 +186,14 @@ impl Links {
             role: link.rules.role.clone(),
             scope: link.rules.scope.clone(),
             expires_at: link.access_until(now),
+            reason: link.rules.reason.clone(),
             origin: Origin::Link(link.id),
             created_by: link.created_by,
             vouch: link.vouch.clone(),
         };
         let what = audit::rights(grant.role.as_ref(), &grant.scope, grant.expires_at);
-        let event = audit::by(permit.person(), Action::LinkAccepted, format!("{}: {what}", by.display()));
+        let why = audit::because(grant.reason.as_ref());
+        let event = audit::by(permit.person(), Action::LinkAccepted, format!("{}: {what}{why}", by.display()));
         match self.store.accept_link(link.id, by, &grant, event, now).await? {
             Accepted::New(grant) | Accepted::Before(grant) => Ok(AcceptOutcome::Yours(self.bring(&grant).await)),
             Accepted::Ended => Ok(AcceptOutcome::EndedBefore),
@@ -226,6 +231,7 @@ impl Links {
             max_uses: request.max_uses,
             audience: request.audience,
             note: request.note,
+            reason: request.reason,
         };
         Ok((rules, vouch))
     }
@@ -292,7 +298,7 @@ fn in_words(rules: &LinkRules) -> String {
     let role = rules.role.as_ref().map_or_else(|| "no role".to_owned(), ToString::to_string);
     let uses = rules.max_uses.map(|most| format!(", at most {most} times")).unwrap_or_default();
     let (scope, until, whom) = (rules.scope.in_words(), rules.expires_at, rules.audience.in_words());
-    format!("{role} on {scope}, open until {until}, for {whom}{uses}")
+    format!("{role} on {scope}, open until {until}, for {whom}{uses}{}", audit::because(rules.reason.as_ref()))
 }
 
 fn revoked(link: &ShareLink) -> String {

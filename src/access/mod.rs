@@ -45,7 +45,7 @@ pub use exchange::Exchange;
 pub use federation::{FederatedRequest, Federation};
 pub use formats::Formats;
 pub use gate::{Gate, LinkView, ManagedLink};
-pub use grants::{GrantRequest, Grants};
+pub use grants::{ChangeRequest, GrantRequest, Grants};
 pub use invitations::{InvitationRequest, Invitations};
 pub use kubeconfigs::{IssueRequest, Issued, Kubeconfigs};
 pub use links::{AcceptOutcome, Links, ShareRequest};

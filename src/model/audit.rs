@@ -37,6 +37,8 @@ pub enum Action {
     GrantRevoked,
     GrantExpired,
     GrantDoubted,
+    GrantChanged,
+    GrantExtended,
     BindingApplied,
     BindingRemoved,
     BindingFailed,
@@ -76,7 +78,7 @@ pub enum Action {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 54] = [
+    pub const ALL: [Self; 56] = [
         Self::SignedIn,
         Self::SignedOut,
         Self::ClusterAdded,
@@ -96,6 +98,8 @@ impl Action {
         Self::GrantRevoked,
         Self::GrantExpired,
         Self::GrantDoubted,
+        Self::GrantChanged,
+        Self::GrantExtended,
         Self::BindingApplied,
         Self::BindingRemoved,
         Self::BindingFailed,
@@ -155,6 +159,8 @@ impl Action {
             Self::GrantRevoked => "grant.revoked",
             Self::GrantExpired => "grant.expired",
             Self::GrantDoubted => "grant.doubted",
+            Self::GrantChanged => "grant.changed",
+            Self::GrantExtended => "grant.extended",
             Self::BindingApplied => "binding.applied",
             Self::BindingRemoved => "binding.removed",
             Self::BindingFailed => "binding.failed",

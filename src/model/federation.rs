@@ -7,15 +7,12 @@ use super::{
     cluster::Cluster,
     grant::{EndReason, Grantee},
     id::{FederatedGrantId, IdentityId, ProjectId, WorkspaceId},
-    name::BadName,
     project::Project,
+    reason::Reason,
     role::Role,
     scope::Scope,
     time::Timestamp,
 };
-
-/// The longest reason, in characters.
-const LONGEST_REASON: usize = 200;
 
 /// How far a federated grant reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,36 +67,6 @@ impl FederatedGrant {
                 .filter(|project| project.id == id && project.is_on(cluster))
                 .map(|project| Scope::Namespaces(cluster.id, vec![project.namespace.clone()])),
         }
-    }
-}
-
-/// Why access was given: one line of plain text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reason(String);
-
-impl Reason {
-    /// Reads what was typed; nothing at all is no reason.
-    ///
-    /// # Errors
-    /// What is too long or no plain text.
-    pub fn read(s: &str) -> Result<Option<Self>, BadName> {
-        let s = s.trim();
-        let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if s.is_empty() {
-            return Ok(None);
-        }
-        if s.chars().count() > LONGEST_REASON {
-            return Err(BadName(format!("A reason has at most {LONGEST_REASON} characters.")));
-        }
-        if s.chars().any(|c| c.is_control() || turns(c)) {
-            return Err(BadName("A reason is plain text of one line.".into()));
-        }
-        Ok(Some(Self(s.to_owned())))
-    }
-
-    /// The text of it.
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 }
 
@@ -175,14 +142,5 @@ mod tests {
         assert_eq!(all.placement(&here, None), None);
         here.removing = Some(Removal::Leave);
         assert_eq!(grant(WideScope::Global).placement(&here, None), None);
-    }
-
-    #[test]
-    fn immune_17_a_reason_is_one_line_of_plain_text() {
-        assert_eq!(Reason::read("  "), Ok(None));
-        assert_eq!(Reason::read(" on call ").unwrap().unwrap().as_str(), "on call");
-        for bad in ["a\nb", "a\u{2066}b", &"x".repeat(201)] {
-            assert!(Reason::read(bad).is_err());
-        }
     }
 }

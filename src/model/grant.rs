@@ -2,18 +2,26 @@
 //!
 //! A grant's row is the truth and its bindings follow. `GrantState` says how far they have followed.
 
+use std::time::Duration;
+
 use super::{
     claim_mapping::{ClaimMapping, Unmappable},
     id::{FederatedGrantId, GrantId, IdentityId, ShareLinkId},
     identity::Identity,
     name::Email,
     provider::ProviderId,
+    reason::Reason,
     role::Role,
     scope::Scope,
     service_account::AccountName,
     subject::Subject,
     time::Timestamp,
 };
+
+/// Access that ends within so long is warned about.
+pub const SOON: Duration = Duration::from_hours(7 * 24);
+/// A binding that stands for so long after the access has ended is overdue: until then Kubelend is at it.
+pub const GRACE: Duration = Duration::from_secs(5);
 
 /// Whom a grant is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +47,22 @@ pub enum Origin {
     Owner,
     /// A federated grant reaches this cluster. It is taken back there, never here.
     Federated(FederatedGrantId),
+}
+
+impl Origin {
+    /// Whether its role and its place are changed where it stands. What a link gave is as the link says; what reaches further than
+    /// one cluster is changed there.
+    pub fn is_changed_here(self) -> bool {
+        match self {
+            Self::Manual | Self::Owner => true,
+            Self::Link(_) | Self::Federated(_) => false,
+        }
+    }
+
+    /// Whether its end and its reason are.
+    pub fn is_extended_here(self) -> bool {
+        !matches!(self, Self::Federated(_))
+    }
 }
 
 /// How far the cluster has followed.
@@ -90,6 +114,13 @@ pub enum EndReason {
     ClusterRemoved,
     /// Its cluster is no longer in the scope of the federated grant that it came from.
     OutOfScope,
+    /// It was changed: another one took its place.
+    Replaced,
+}
+
+impl EndReason {
+    /// All of them.
+    const ALL: [Self; 5] = [Self::Revoked, Self::Expired, Self::ClusterRemoved, Self::OutOfScope, Self::Replaced];
 }
 
 impl EndReason {
@@ -100,12 +131,13 @@ impl EndReason {
             Self::Expired => "expired",
             Self::ClusterRemoved => "cluster_removed",
             Self::OutOfScope => "out_of_scope",
+            Self::Replaced => "replaced",
         }
     }
 
     /// As stored.
     pub fn parse(s: &str) -> Option<Self> {
-        [Self::Revoked, Self::Expired, Self::ClusterRemoved, Self::OutOfScope].into_iter().find(|x| x.as_str() == s)
+        Self::ALL.into_iter().find(|x| x.as_str() == s)
     }
 }
 
@@ -123,6 +155,8 @@ pub struct Grant {
     pub scope: Scope,
     /// When it ends by itself.
     pub expires_at: Option<Timestamp>,
+    /// Why it was given, in its maker's words.
+    pub reason: Option<Reason>,
     /// How it came to be.
     pub origin: Origin,
     /// Who made it (for a link: who made the link).
@@ -143,6 +177,11 @@ impl Grant {
     /// Whether it is wanted at this moment: neither ended nor past its expiry.
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.ended.is_none() && self.expires_at.is_none_or(|end| now < end)
+    }
+
+    /// Whether it lives and ends within a week, so that people are told.
+    pub fn ends_soon(&self, now: Timestamp) -> bool {
+        self.is_live(now) && self.expires_at.is_some_and(|end| end <= now.plus(SOON))
     }
 }
 

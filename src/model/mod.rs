@@ -25,6 +25,7 @@ pub mod provider;
 pub mod questions;
 pub mod rbac;
 pub mod reach;
+pub mod reason;
 pub mod role;
 pub mod scope;
 pub mod service_account;

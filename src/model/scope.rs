@@ -37,6 +37,20 @@ impl Scope {
         if namespaces.is_empty() { Self::Cluster(cluster) } else { Self::Namespaces(cluster, namespaces) }
     }
 
+    /// The same with its namespaces sorted, each once.
+    #[must_use]
+    pub fn canonical(&self) -> Self {
+        let mut names = self.namespaces().to_vec();
+        names.sort();
+        names.dedup();
+        Self::new(self.cluster(), names)
+    }
+
+    /// Whether both reach the same, in whatever order it was typed.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.canonical() == other.canonical()
+    }
+
     /// In words: “the whole cluster”, “namespace shop”, “namespaces payments and shop”.
     pub fn in_words(&self) -> String {
         let names: Vec<&str> = self.namespaces().iter().map(Namespace::as_str).collect();

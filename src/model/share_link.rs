@@ -7,6 +7,7 @@ use super::{
     audience::Audience,
     id::{IdentityId, ShareLinkId},
     name::BadName,
+    reason::Reason,
     role::Role,
     scope::Scope,
     time::Timestamp,
@@ -33,6 +34,8 @@ pub struct LinkRules {
     pub audience: Audience,
     /// What the visitor reads beside the offer.
     pub note: Option<Note>,
+    /// Why the access is given, for the people who manage it.
+    pub reason: Option<Reason>,
 }
 
 /// A share link as it is stored; its token is kept apart, hashed for look-up and sealed for its owner.
@@ -151,6 +154,7 @@ mod tests {
                 max_uses: NonZeroU32::new(2),
                 audience: Audience::Anyone,
                 note: None,
+                reason: None,
             },
             created_by: IdentityId::new(),
             created_at: Timestamp::from_secs(0),

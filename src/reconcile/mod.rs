@@ -14,7 +14,11 @@ use tokio::sync::watch;
 use crate::{
     access::{AccessError, Applier, Drifts, Probe, ServiceAccounts, Upstreams},
     clock::Clock,
-    model::{grant::GrantState, id::ClusterId, time::Timestamp},
+    model::{
+        grant::{GRACE, GrantState},
+        id::ClusterId,
+        time::Timestamp,
+    },
     store::{DueGrant, Store, StoreError},
 };
 
@@ -97,8 +101,10 @@ impl Reconciler {
         for _ in 0..MOST_CLAIMS {
             let due = self.store.claim_due_grants(now, CLAIM, CLAIMED).await?;
             let last = due.len() < CLAIMED as usize;
+            // What takes the place of something comes before what makes way.
+            let (wanted, over): (Vec<_>, Vec<_>) = due.into_iter().partition(|due| due.wanted);
             let mut of: HashMap<ClusterId, Vec<DueGrant>> = HashMap::new();
-            for due in due {
+            for due in wanted.into_iter().chain(over) {
                 of.entry(due.cluster).or_default().push(due);
             }
             stream::iter(of)
@@ -131,6 +137,9 @@ impl Reconciler {
     }
 
     async fn gauges(&self) -> Result<(), StoreError> {
+        let overdue = self.store.overdue_removals(self.clock.now().minus(GRACE)).await?;
+        #[expect(clippy::cast_precision_loss, reason = "a gauge of grants stays far below 2^52")]
+        metrics::gauge!("kubelend_overdue_removals").set(overdue as f64);
         let counted = self.store.unsettled_grants().await?;
         for state in [GrantState::Pending, GrantState::Failed, GrantState::Conflict, GrantState::Removing] {
             let n = counted.iter().find(|(s, _)| *s == state).map_or(0, |(_, n)| *n);

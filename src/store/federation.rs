@@ -15,13 +15,14 @@ use super::{
     AuditDraft, Store, StoreError,
     audit::About,
     db::{Tx, clash, parsed},
-    grants::{GranteeColumns, email_key, key, person_key, role_of, role_text},
+    grants::{GranteeColumns, email_key, key, person_key, reason_of, role_of, role_text},
 };
 use crate::model::{
-    federation::{FederatedGrant, Reason, WideScope},
+    federation::{FederatedGrant, WideScope},
     grant::{EndReason, Grantee},
     id::{FederatedGrantId, IdentityId},
     provider::ProviderId,
+    reason::Reason,
     role::Role,
     time::Timestamp,
 };
@@ -81,7 +82,6 @@ impl FederatedRow {
             provider: self.provider,
             name: self.grantee_name,
         };
-        let reason = self.reason.as_deref().map(Reason::read).transpose();
         let ended = self.ended.map(|why| EndReason::parse(&why).ok_or_else(corrupt("end of a federated grant")));
         Ok(FederatedGrant {
             id: parsed(&self.id, "id of a federated grant")?,
@@ -89,7 +89,7 @@ impl FederatedRow {
             grantee: who.grantee()?,
             role: role_of(&self.role)?.ok_or_else(corrupt("role of a federated grant"))?,
             expires_at: self.expires_at.map(Timestamp::from_millis),
-            reason: reason.map_err(|_| StoreError::Corrupt("reason of a federated grant"))?.flatten(),
+            reason: reason_of(self.reason.as_deref(), "reason of a federated grant")?,
             created_by: parsed(&self.created_by, "maker of a federated grant")?,
             created_at: Timestamp::from_millis(self.created_at),
             ended: ended.transpose()?,
@@ -174,7 +174,9 @@ async fn insert(tx: &mut Tx, new: &NewFederatedGrant, now: Timestamp) -> Result<
 
 /// Marks one as ended, if it lives.
 async fn mark_ended(tx: &mut Tx, id: FederatedGrantId, why: EndReason, now: Timestamp) -> Result<bool, StoreError> {
-    const SQL: &str = "UPDATE federated_grants SET ended = $2, ended_at = $3 WHERE id = $1 AND ended IS NULL";
+    // Its end may have been moved since it was found to be over.
+    const SQL: &str = "UPDATE federated_grants SET ended = $2, ended_at = $3 WHERE id = $1 AND ended IS NULL \
+         AND ($2 <> 'expired' OR expires_at <= $3)";
     let ended = on!(tx, |db| sqlx::query(SQL)
         .bind(id.to_string())
         .bind(why.as_str())
@@ -249,6 +251,45 @@ impl Store {
             lock(tx).await?;
             let grant = one(tx, id).await?;
             place::end(tx, &grant, why, &audit, now).await
+        })
+    }
+
+    /// Moves the end of one that lives from `from` to `to`, and with it the ends of what it was written out as. Repeating it changes
+    /// nothing and writes no second event. Returns whether this call moved it.
+    ///
+    /// # Errors
+    /// `Stale` where it has ended, or ends at another time; `NotFound`.
+    pub async fn move_federated_end(
+        &self,
+        id: FederatedGrantId,
+        from: Timestamp,
+        to: Timestamp,
+        audit: AuditDraft,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        const GRANT: &str = "UPDATE federated_grants SET expires_at = $3 \
+             WHERE id = $1 AND ended IS NULL AND expires_at = $2 AND expires_at > $4";
+        const PLACED: &str =
+            "UPDATE grants SET expires_at = $2, ends_at = $2 WHERE federated_id = $1 AND ended IS NULL";
+        transact!(self, |tx| {
+            lock(tx).await?;
+            let moved = on!(tx, |db| sqlx::query(GRANT)
+                .bind(id.to_string())
+                .bind(from.millis())
+                .bind(to.millis())
+                .bind(now.millis())
+                .execute(db)
+                .await
+                .map(|done| done.rows_affected()))?;
+            let grant = one(tx, id).await?;
+            if moved == 0 {
+                let before = grant.is_live(now) && grant.expires_at == Some(to);
+                return if before { Ok(false) } else { Err(StoreError::Stale) };
+            }
+            on!(tx, |db| sqlx::query(PLACED).bind(id.to_string()).bind(to.millis()).execute(db).await.map(drop))?;
+            let about = about(tx, grant.scope).await?;
+            audit.append(tx, about, now).await?;
+            Ok(true)
         })
     }
 

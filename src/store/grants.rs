@@ -1,29 +1,37 @@
 //! Grants: what is wanted, how far clusters have followed, and which of them wants work next.
 //!
 //! A row says what is wanted (`ended` or not) and how far its cluster has followed (`state`). Making, ending and reading one is
-//! here; `page` lists many, `work` hands them out to whoever brings them to clusters, `changes` is for other files of the
-//! store that change what is wanted of many at once.
+//! here; `terms` changes one, `page` lists many, `overdue` counts what should be gone, `work` hands them out to whoever brings them
+//! to clusters, `changes` is for other files of the store that change what is wanted of many at once.
 
 #[macro_use]
 mod rows;
 
 mod changes;
+mod filter;
+mod orders;
+mod overdue;
 mod page;
+mod terms;
 mod work;
 
 pub(super) use changes::{
     address_of, end, end_all, forget_bindings, give_to_person, rename_person, rename_provider, retry_all,
 };
-pub(super) use page::literal;
-pub use page::{GrantFilter, GrantPage};
+pub(super) use filter::literal;
+pub use filter::{GrantFilter, Standing};
+pub use orders::GrantOrder;
+pub use overdue::Overdue;
+pub use page::GrantPage;
 pub(super) use rows::{
-    GrantRow, GranteeColumns, email_key, key, keys_reaching, namespaces_text, origin_of, person_key, role_of,
-    role_text, scope_of,
+    GrantRow, GranteeColumns, email_key, key, keys_reaching, namespaces_text, origin_of, person_key, reason_of,
+    role_of, role_text, scope_of,
 };
+pub use terms::{Replaced, Replacement, Terms};
 pub use work::{DueGrant, Outcome};
 pub(super) use work::{lock, settle};
 
-use rows::{canonical, origin_text, search_text};
+use rows::{ends_at, origin_text, role_rank, search_text};
 
 use super::{
     AuditDraft, Store, StoreError,
@@ -38,6 +46,7 @@ use crate::model::{
     id::{GrantId, IdentityId},
     identity::Identity,
     provider::ProviderId,
+    reason::Reason,
     role::Role,
     scope::Scope,
     time::Timestamp,
@@ -57,6 +66,8 @@ pub struct NewGrant {
     pub scope: Scope,
     /// Until when.
     pub expires_at: Option<Timestamp>,
+    /// Why.
+    pub reason: Option<Reason>,
     /// How it comes to be.
     pub origin: Origin,
     /// Who makes it.
@@ -72,9 +83,10 @@ pub struct NewGrant {
 pub(super) async fn insert(tx: &mut Tx, new: &NewGrant, now: Timestamp) -> Result<Grant, StoreError> {
     const SQL: &str = "INSERT INTO grants (id, cluster_id, namespaces, role, grantee_key, to_group, identity_id, \
          provider, grantee_name, grantee_search, origin, expires_at, created_by, created_at, state, state_since, \
-         attempts, next_attempt, revision, federated_id, grantee_sort, mark, role_rules, vouched_by) \
+         attempts, next_attempt, revision, federated_id, grantee_sort, mark, role_rules, vouched_by, \
+         reason, role_rank, ends_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $14, 0, $16, 0, $17, \
-         COALESCE((SELECT COALESCE(i.email_key, i.name_key, i.sub) FROM identities i WHERE i.id = $7), $10), $18, $19, $20) \
+         COALESCE((SELECT COALESCE(i.email_key, i.name_key, i.sub) FROM identities i WHERE i.id = $7), $10), $18, $19, $20, $21, $22, $23) \
          ON CONFLICT DO NOTHING";
     let grant = pending(new, now);
     expire_same(tx, &grant, now).await?;
@@ -104,6 +116,9 @@ pub(super) async fn insert(tx: &mut Tx, new: &NewGrant, now: Timestamp) -> Resul
         .bind(bindings::draw_mark())
         .bind(&rules)
         .bind(&owner)
+        .bind(grant.reason.as_ref().map(Reason::as_str))
+        .bind(role_rank(grant.role.as_ref()))
+        .bind(ends_at(grant.expires_at))
         .execute(db)
         .await
         .map(|done| done.rows_affected()))
@@ -119,8 +134,9 @@ fn pending(new: &NewGrant, now: Timestamp) -> Grant {
         id: new.id,
         grantee: new.grantee.clone(),
         role: new.role.clone(),
-        scope: canonical(&new.scope),
+        scope: new.scope.canonical(),
         expires_at: new.expires_at,
+        reason: new.reason.clone(),
         origin: new.origin,
         created_by: new.created_by,
         created_at: now,
@@ -201,6 +217,17 @@ pub(super) async fn doubt_email(
     Ok(u64::try_from(doubted.len()).unwrap_or(u64::MAX))
 }
 
+/// Ends what this new grant to a person takes the place of: the same to their verified email. Each has its own event.
+async fn take_over(tx: &mut Tx, grant: &Grant, audit: &AuditDraft, now: Timestamp) -> Result<(), StoreError> {
+    let over = changes::end_for_address(tx, grant, now).await?;
+    for (old, _) in several(tx, &over).await? {
+        let target = format!("{}, now given to the person", in_words(&old, None));
+        let event = AuditDraft { action: Action::GrantRevoked, target, ..audit.clone() };
+        event.append(tx, About::Cluster(grant.scope.cluster()), now).await?;
+    }
+    Ok(())
+}
+
 /// Several grants inside a transaction; unknown ids are left out.
 async fn several(tx: &mut Tx, ids: &[String]) -> Result<Vec<(Grant, Option<Identity>)>, StoreError> {
     const SQL: &str = select_grants!("WHERE g.id IN ", id_list!());
@@ -246,12 +273,7 @@ impl Store {
             clusters::lock_for_giving(tx, cluster).await?;
             let grant = insert(tx, new, now).await?;
             audit.append(tx, About::Cluster(cluster), now).await?;
-            let replaced = changes::end_for_address(tx, &grant, now).await?;
-            for (old, _) in several(tx, &replaced).await? {
-                let target = format!("{}, now given to the person", in_words(&old, None));
-                let event = AuditDraft { action: Action::GrantRevoked, target, ..audit.clone() };
-                event.append(tx, About::Cluster(cluster), now).await?;
-            }
+            take_over(tx, &grant, &audit, now).await?;
             Ok(grant)
         })
     }
@@ -265,7 +287,7 @@ impl Store {
     }
 
     /// Ends a grant: state `Removing`, due at once (one without role: `Removed` at once). Repeating it changes nothing and
-    /// writes no second event. Returns whether this call ended it.
+    /// writes no second event; nor does an expiry of one whose end has been moved. Returns whether this call ended it.
     pub async fn end_grant(
         &self,
         id: GrantId,

@@ -81,7 +81,7 @@ impl Store {
     pub async fn add_link(&self, new: &NewLink, audit: AuditDraft, now: Timestamp) -> Result<ShareLink, StoreError> {
         const SQL: &str = "INSERT INTO share_links (id, token_hash, sealed_token, cluster_id, namespaces, role, \
              access_lasts, created_by, created_at, expires_at, max_uses, audience, audience_provider, note, uses, role_rules, \
-             vouched_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, $15, $16)";
+             vouched_by, reason) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, $15, $16, $17)";
         let cluster = new.rules.scope.cluster();
         let rules = RulesRow::of(&new.rules);
         let (role_rules, owner) = vouches::columns(new.vouch.as_ref());
@@ -104,6 +104,7 @@ impl Store {
                 .bind(&rules.note)
                 .bind(&role_rules)
                 .bind(&owner)
+                .bind(&rules.reason)
                 .execute(db)
                 .await
                 .map(drop))

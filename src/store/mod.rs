@@ -41,7 +41,9 @@ pub use checks::StoredCheck;
 pub use clusters::{HeldCredential, NewCluster, SealedCredential, StoredCredential};
 pub use devices::{Devices, NewDevice};
 pub use federation::{FederatedPage, NewFederatedGrant, Placed, PlacementCounts};
-pub use grants::{DueGrant, GrantFilter, GrantPage, NewGrant, Outcome};
+pub use grants::{
+    DueGrant, GrantFilter, GrantOrder, GrantPage, NewGrant, Outcome, Overdue, Replaced, Replacement, Standing, Terms,
+};
 pub use identities::SignInRecord;
 pub use links::{Acceptance, Accepted, NewLink};
 pub use matrix::{HolderCursor, MatrixPage, Reached};

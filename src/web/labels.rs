@@ -196,6 +196,7 @@ fn removing(why: Option<EndReason>, detail: Option<String>) -> String {
         Some(EndReason::Expired) => "its time is up; being removed",
         Some(EndReason::ClusterRemoved) => "being removed with the cluster",
         Some(EndReason::OutOfScope) => "no longer in scope; being removed",
+        Some(EndReason::Replaced) => "changed; making way for what takes its place",
         Some(EndReason::Revoked) | None => "being removed",
     };
     detail.map_or_else(|| what.into(), |d| format!("{what}. {d}"))
@@ -232,6 +233,8 @@ pub fn deed(action: Action) -> &'static str {
         Action::GrantAdded => "gave access:",
         Action::GrantRevoked => "took access back:",
         Action::GrantExpired => "ended access whose time was up:",
+        Action::GrantChanged => "changed access:",
+        Action::GrantExtended => "extended access:",
         Action::GrantDoubted => "suspended access to an address that changed hands:",
         Action::BindingApplied => "brought to the cluster:",
         Action::BindingRemoved => "took off the cluster:",

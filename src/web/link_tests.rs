@@ -41,6 +41,7 @@ fn rules(cluster: &Cluster) -> LinkRules {
         max_uses: None,
         audience: Audience::Anyone,
         note: None,
+        reason: None,
     }
 }
 

@@ -46,6 +46,7 @@ impl TestApp {
             role,
             scope: Scope::Namespaces(on.id, vec!["shop".parse().unwrap()]),
             expires_at: None,
+            reason: None,
             origin: Origin::Manual,
             created_by: on.created_by,
             vouch: None,

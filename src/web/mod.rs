@@ -15,6 +15,8 @@ pub mod errors;
 pub mod field_marks;
 pub mod forms;
 pub mod frame;
+#[cfg(test)]
+mod grant_tests;
 pub mod headers;
 pub mod health;
 pub mod labels;
@@ -251,6 +253,7 @@ fn workspace_pages() -> Router<Parts> {
         .route(pattern::CHANGE_PROJECT, post(project::change))
         .route(pattern::REMOVE_PROJECT, post(project::remove))
         .route(pattern::FEDERATED, get(federated::get).post(federated::remove))
+        .route(pattern::EXTEND_FEDERATED, get(federated::get).post(federated::extend))
 }
 
 /// ServiceAccounts of a cluster.
@@ -269,7 +272,7 @@ fn account_pages() -> Router<Parts> {
 /// What people see who lend.
 fn owner_pages() -> Router<Parts> {
     use pages::{
-        access, activity, add_cluster, can, clusters, credentials, devices, link, links, overview, role_rules,
+        access, activity, add_cluster, can, clusters, credentials, devices, grant, link, links, overview, role_rules,
         settings, who_can,
     };
     use paths::pattern;
@@ -284,6 +287,8 @@ fn owner_pages() -> Router<Parts> {
         .route(pattern::WHO_CAN, get(who_can::get))
         .route(pattern::ROLES, get(role_rules::get))
         .merge(account_pages())
+        .route(pattern::GRANT, get(grant::get).post(grant::post))
+        .route(pattern::EXTEND_GRANT, get(grant::get).post(grant::extend))
         .route(pattern::REVOKE_GRANT, get(access::ask_remove).post(access::remove))
         .route(pattern::LINKS, get(links::get).post(links::post))
         .route(pattern::LINK, get(link::get).post(link::post))

@@ -90,6 +90,10 @@ pub mod pattern {
     pub const REVOKE_TOKEN: &str = "/clusters/{cluster}/service-accounts/{account}/revoke";
     /// Deletes it (POST; GET asks first).
     pub const DELETE_SERVICE_ACCOUNT: &str = "/clusters/{cluster}/service-accounts/{account}/delete";
+    /// One grant there; POST changes it.
+    pub const GRANT: &str = "/clusters/{cluster}/access/{grant}";
+    /// Moves its end (POST).
+    pub const EXTEND_GRANT: &str = "/clusters/{cluster}/access/{grant}/extend";
     /// Takes a grant back (POST; GET asks first).
     pub const REVOKE_GRANT: &str = "/clusters/{cluster}/access/{grant}/remove";
     /// Its share links; POST makes one.
@@ -132,6 +136,8 @@ pub mod pattern {
     pub const KUBECONFIG_COMMANDS: &str = "/clusters/{cluster}/kubeconfig/commands";
     /// One grant that reaches several clusters.
     pub const FEDERATED: &str = "/federated/{grant}";
+    /// Moves its end (POST).
+    pub const EXTEND_FEDERATED: &str = "/federated/{grant}/extend";
     /// Who has a role on all clusters of a workspace; POST grants.
     pub const WORKSPACE_ACCESS: &str = "/workspaces/{workspace}/access";
     /// Who can reach which cluster of a workspace.
@@ -276,9 +282,23 @@ fn of_account(pattern: &str, cluster: ClusterId, account: ServiceAccountId) -> S
     fill(pattern, &[("cluster", cluster.to_string()), ("account", account.to_string())])
 }
 
+/// One grant on a cluster.
+pub fn grant(cluster: ClusterId, grant: GrantId) -> String {
+    of_grant(pattern::GRANT, cluster, grant)
+}
+
+/// Moves its end.
+pub fn extend_grant(cluster: ClusterId, grant: GrantId) -> String {
+    of_grant(pattern::EXTEND_GRANT, cluster, grant)
+}
+
 /// Takes a grant back.
 pub fn revoke_grant(cluster: ClusterId, grant: GrantId) -> String {
-    fill(pattern::REVOKE_GRANT, &[("cluster", cluster.to_string()), ("grant", grant.to_string())])
+    of_grant(pattern::REVOKE_GRANT, cluster, grant)
+}
+
+fn of_grant(pattern: &str, cluster: ClusterId, grant: GrantId) -> String {
+    fill(pattern, &[("cluster", cluster.to_string()), ("grant", grant.to_string())])
 }
 
 /// One share link.
@@ -343,6 +363,11 @@ macro_rules! of_workspace {
 /// One grant that reaches several clusters.
 pub fn federated(grant: FederatedGrantId) -> String {
     fill(pattern::FEDERATED, &[("grant", grant.to_string())])
+}
+
+/// Moves its end.
+pub fn extend_federated(grant: FederatedGrantId) -> String {
+    fill(pattern::EXTEND_FEDERATED, &[("grant", grant.to_string())])
 }
 
 /// One project.

@@ -106,6 +106,13 @@ pub fn forbidden(why: Forbidden) -> Words {
              for all of them; the access page names the grant."
                 .to_owned(),
         ),
+        Forbidden::ChangedElsewhere => (
+            "It is changed where it came from",
+            "What a share link gives is changed on the link's page, for whoever accepts it from then on, and what was given on \
+             several clusters at once is changed there. To give this person something else here, take this back and give them \
+             that by name; the access page says where it came from."
+                .to_owned(),
+        ),
         Forbidden::NothingLent => (
             "You have no access to this cluster",
             "Nobody has lent it to you, or the access has ended or was taken back. Whoever lent it can send you a new share \

@@ -25,5 +25,6 @@ mod roles;
 pub(crate) mod scene;
 mod service_accounts;
 mod strict_provider;
+mod time_bound;
 pub(crate) mod visitor;
 mod workspaces;

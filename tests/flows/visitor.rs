@@ -50,6 +50,19 @@ impl Page {
         Ok(())
     }
 
+    /// Where the link of this name leads in the table's row that holds these words.
+    pub fn link_in_row(&self, row: &str, name: &str) -> Result<String> {
+        let html = Html::parse_document(&self.body);
+        html.select(&select("tbody tr"))
+            .filter(|line| words(*line).contains(row))
+            .find_map(|line| {
+                line.select(&select("a[href]")).find(|a| words(*a) == name)?.attr("href").map(str::to_owned)
+            })
+            .with_context(|| {
+                format!("no link “{name}” beside “{row}” on {} ({}): {}", self.url, self.status, self.text())
+            })
+    }
+
     /// Where the link of this name leads.
     pub fn link(&self, name: &str) -> Result<String> {
         let html = Html::parse_document(&self.body);
@@ -238,6 +251,12 @@ impl Visitor {
     /// Follows the link of this name.
     pub async fn follow(&mut self, link: &str) -> Result<&Page> {
         let to = self.page.link(link)?;
+        self.open(&to).await
+    }
+
+    /// Follows the link of this name in the row that holds these words.
+    pub async fn follow_in_row(&mut self, row: &str, link: &str) -> Result<&Page> {
+        let to = self.page.link_in_row(row, link)?;
         self.open(&to).await
     }
 

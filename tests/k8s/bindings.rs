@@ -50,6 +50,7 @@ impl Story {
             role: Some(Role::View),
             scope: Scope::Cluster(ClusterId::new()),
             expires_at: None,
+            reason: None,
             origin: Origin::Manual,
             created_by: IdentityId::new(),
             created_at: Timestamp::from_secs(0),

@@ -282,6 +282,7 @@ pub(crate) fn new_grant(cluster: &Cluster, grantee: Grantee) -> NewGrant {
         role: Some(Role::View),
         scope: Scope::Cluster(cluster.id),
         expires_at: None,
+        reason: None,
         origin: Origin::Manual,
         created_by: cluster.created_by,
         vouch: None,
@@ -309,6 +310,7 @@ pub(crate) fn rules(cluster: &Cluster) -> LinkRules {
         max_uses: None,
         audience: Audience::Anyone,
         note: None,
+        reason: None,
     }
 }
 
@@ -320,6 +322,7 @@ pub(crate) fn grant_of_link(link: &ShareLink, by: IdentityId, now: Timestamp) ->
         role: link.rules.role.clone(),
         scope: link.rules.scope.clone(),
         expires_at: link.access_until(now),
+        reason: link.rules.reason.clone(),
         origin: Origin::Link(link.id),
         created_by: link.created_by,
         vouch: link.vouch.clone(),

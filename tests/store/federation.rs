@@ -4,10 +4,11 @@ use kubelend::{
     model::{
         audit::Action,
         cluster::{Cluster, Removal},
-        federation::{Reason, WideScope},
+        federation::WideScope,
         grant::{EndReason, GrantState, Grantee, Origin},
         id::{FederatedGrantId, IdentityId, ProjectId},
         project::{Labels, Placement, Project},
+        reason::Reason,
         role::Role,
     },
     store::{GrantFilter, NewFederatedGrant, NewProject, PlacementCounts, StoreError},

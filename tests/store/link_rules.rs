@@ -12,6 +12,7 @@ use kubelend::{
         grant::{EndReason, GrantState, Grantee},
         identity::Identity,
         rbac::PolicyRule,
+        reason::Reason,
         role::Role,
         scope::Scope,
         share_link::{LinkRules, LinkState, ShareLink},
@@ -160,6 +161,7 @@ async fn rules_change_and_what_was_given_stays(bed: Bed) {
         scope: shop.clone(),
         access_lasts: None,
         note: "read first".parse().ok(),
+        reason: Reason::read("on call").unwrap(),
         ..rules(&cluster)
     };
     for _ in 0..2 {

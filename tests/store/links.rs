@@ -9,6 +9,7 @@ use kubelend::{
         audit::Action,
         grant::{EndReason, Grantee, Origin},
         id::{ClusterId, ShareLinkId},
+        reason::Reason,
         role::Role,
         scope::Scope,
         share_link::{LinkRules, LinkState},
@@ -57,6 +58,7 @@ async fn a_link_comes_back_as_it_was_made(bed: Bed) {
         max_uses: NonZeroU32::new(u32::MAX),
         audience: Audience::Listed(provider("dex"), Audience::parse_guests(guests).unwrap()),
         note: "two\nlines, “quoted”".parse().ok(),
+        reason: Reason::read("on call").unwrap(),
     };
     let new = NewLink { rules: special, ..new_link(&cluster) };
     let made = bed.store.add_link(&new, draft(Action::LinkCreated), NOW).await.unwrap();

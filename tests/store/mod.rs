@@ -33,6 +33,7 @@ mod opening;
 mod pages;
 mod service_accounts;
 mod sessions;
+mod terms;
 mod tokens;
 mod trail;
 mod upstream;

@@ -11,7 +11,7 @@ use kubelend::{
         role::Role,
         scope::Scope,
     },
-    store::{GrantFilter, GrantPage},
+    store::{GrantFilter, GrantOrder, GrantPage, Standing},
 };
 
 use super::{
@@ -22,6 +22,7 @@ use super::{
 both!(
     pages_go_on_where_the_last_one_ended,
     filters_find_what_they_name_and_nothing_else,
+    every_order_goes_on_where_the_last_page_ended_with_a_filter_and_without,
     a_filter_looks_at_all_grants_window_by_window,
     a_small_clusters_page_costs_no_more_beside_a_large_one,
     people_and_groups_are_counted_once_each,
@@ -75,6 +76,7 @@ async fn filters_find_what_they_name_and_nothing_else(bed: Bed) {
     let email = bed.grant(&cluster, Grantee::Email(provider("dex"), "New.Bob@example.com".parse().unwrap())).await.id;
     let mut shop = new_grant(&cluster, group("Ops_Team\\x"));
     shop.role = Some(Role::Admin);
+    shop.expires_at = Some(later(100));
     shop.scope = Scope::Namespaces(cluster.id, vec!["payments".parse().unwrap(), "shop".parse().unwrap()]);
     bed.store.add_grant(&shop, draft(Action::GrantAdded), NOW).await.unwrap();
     let mut bare = new_grant(&cluster, group("bare"));
@@ -86,6 +88,7 @@ async fn filters_find_what_they_name_and_nothing_else(bed: Bed) {
     let namespace = |name: &str| GrantFilter { namespace: Some(name.into()), ..GrantFilter::default() };
     let people = |people| GrantFilter { people: Some(people), ..GrantFilter::default() };
     let role = |role| GrantFilter { role: Some(role), ..GrantFilter::default() };
+    let standing = |standing| GrantFilter { standing: Some(standing), ..GrantFilter::default() };
     let both = GrantFilter { role: Some(Role::View), ..text("bob") };
     for (filter, expected) in [
         (text(""), vec![bare, shop, email, person]),
@@ -112,6 +115,12 @@ async fn filters_find_what_they_name_and_nothing_else(bed: Bed) {
         (namespace("pay"), vec![]),
         (namespace("payments,shop"), vec![shop]),
         (namespace("sh_p"), vec![]),
+        (standing(Standing::Waiting), vec![shop, email, person]),
+        (standing(Standing::InForce), vec![bare]),
+        (standing(Standing::Stuck), vec![]),
+        (standing(Standing::Going), vec![]),
+        (standing(Standing::EndsBy(later(99))), vec![]),
+        (standing(Standing::EndsBy(later(100))), vec![shop]),
         (both, vec![email, person]),
     ] {
         let found = page(&bed, &cluster, &filter, None, 10).await;
@@ -133,14 +142,15 @@ async fn many(bed: &Bed, cluster: &Cluster, many: usize) {
         if n % 500 == 0 {
             sql.push_str(
                 "INSERT INTO grants (id, cluster_id, namespaces, role, grantee_key, to_group, provider, grantee_name, \
-                 grantee_search, origin, created_by, created_at, state, state_since, attempts, revision) VALUES ",
+                 grantee_search, origin, created_by, created_at, state, state_since, attempts, revision, grantee_sort, \
+                 role_rank) VALUES ",
             );
         }
         let (id, on, by) = (GrantId::new(), cluster.id, cluster.created_by);
         write!(
             sql,
             "('{id}', '{on}', '', 'view', 'group:dex:many{n}', TRUE, 'dex', 'many{n}', 'many{n}', 'manual', '{by}', 0, \
-             'applied', 0, 0, 0){}",
+             'applied', 0, 0, 0, 'many{n}', 3){}",
             if n % 500 == 499 || n + 1 == many { ";" } else { "," }
         )
         .unwrap();
@@ -149,34 +159,91 @@ async fn many(bed: &Bed, cluster: &Cluster, many: usize) {
     bed.run(&sql).await;
 }
 
+/// All that is found, page by page, and how many pages that took.
+async fn all(bed: &Bed, cluster: &Cluster, filter: &GrantFilter, limit: u32) -> (Vec<GrantId>, usize) {
+    let (mut found, mut before, mut pages) = (Vec::new(), None, 0);
+    loop {
+        let page = page(bed, cluster, filter, before, limit).await;
+        found.extend(ids(&page));
+        pages += 1;
+        before = page.next;
+        if before.is_none() {
+            return (found, pages);
+        }
+    }
+}
+
+async fn every_order_goes_on_where_the_last_page_ended_with_a_filter_and_without(bed: Bed) {
+    let (cluster, elsewhere) = (bed.cluster().await, bed.cluster().await);
+    let mut made = Vec::new();
+    for (name, role, end) in [
+        ("delta", Some(Role::View), Some(30)),
+        ("Alpha", Some(Role::ClusterAdmin), None),
+        ("echo", Some(Role::Edit), Some(10)),
+        ("bravo", None, Some(10)),
+        ("charlie", Some(Role::Admin), None),
+        ("foxtrot", Role::named("log-reader").ok(), Some(20)),
+        ("golf", Some(Role::View), None),
+    ] {
+        for on in [&elsewhere, &cluster] {
+            let mut new = new_grant(on, group(name));
+            (new.role, new.expires_at) = (role.clone(), end.map(later));
+            made.push((name, bed.store.add_grant(&new, draft(Action::GrantAdded), NOW).await.unwrap()));
+        }
+    }
+    let gone = bed.grant(&cluster, group("aaa")).await;
+    bed.store.end_grant(gone.id, EndReason::Revoked, draft(Action::GrantRevoked), NOW).await.unwrap();
+    work::settle(&bed, gone.id, false).await;
+    for (order, expected) in [
+        (GrantOrder::Newest, ["golf", "foxtrot", "charlie", "bravo", "echo", "Alpha", "delta"]),
+        (GrantOrder::Name, ["Alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf"]),
+        (GrantOrder::Role, ["Alpha", "charlie", "echo", "delta", "golf", "foxtrot", "bravo"]),
+        (GrantOrder::End, ["echo", "bravo", "foxtrot", "delta", "Alpha", "charlie", "golf"]),
+    ] {
+        // All of them, and all but one, which a filter leaves out.
+        for (text, expected) in [
+            ("", expected.to_vec()),
+            ("l", {
+                let with_l = ["golf", "delta", "Alpha", "charlie"];
+                expected.into_iter().filter(|name| with_l.contains(name)).collect()
+            }),
+        ] {
+            let filter = GrantFilter { text: Some(text.into()), order, ..GrantFilter::default() };
+            for limit in [1, 2, 3, 7, 50] {
+                let (found, _) = all(&bed, &cluster, &filter, limit).await;
+                let name = |id: &GrantId| made.iter().find(|(_, grant)| grant.id == *id).map(|(name, _)| *name);
+                let names: Vec<&str> = found.iter().filter_map(name).collect();
+                assert_eq!(names, expected, "{order:?} {text} {limit}");
+            }
+        }
+        let foreign = made.iter().find(|(_, grant)| grant.scope.cluster() == elsewhere.id).unwrap().1.id;
+        let filter = GrantFilter { order, ..GrantFilter::default() };
+        let nothing = page(&bed, &cluster, &filter, Some(foreign), 5).await;
+        assert!(nothing.rows.is_empty() && nothing.next.is_none(), "no page begins at another cluster's grant");
+    }
+}
+
 async fn a_filter_looks_at_all_grants_window_by_window(bed: Bed) {
     let cluster = bed.cluster().await;
     let oldest = bed.grant(&cluster, group("the oldest")).await.id;
     many(&bed, &cluster, 20_500).await;
     let newest = bed.grant(&cluster, group("the newest")).await.id;
     let filter = GrantFilter { text: Some("the".into()), ..GrantFilter::default() };
-    let (mut found, mut before, mut pages) = (Vec::new(), None, 0);
-    loop {
-        let page = page(&bed, &cluster, &filter, before, 50).await;
-        found.extend(ids(&page));
-        pages += 1;
-        before = page.next;
-        if before.is_none() {
-            break;
-        }
-    }
-    assert_eq!((found, pages), (vec![newest, oldest], 3));
+    assert_eq!(all(&bed, &cluster, &filter, 50).await, (vec![newest, oldest], 3));
+    let by_name = GrantFilter { order: GrantOrder::Name, ..filter };
+    assert_eq!(all(&bed, &cluster, &by_name, 50).await, (vec![newest, oldest], 3));
     let counted = bed.store.count_grantees(&[cluster.id], NOW).await.unwrap();
     assert_eq!(counted, [(cluster.id, 0, 1000)]);
 }
 
 /// The shortest of many times that a first page takes, and the number of its rows: what else the machine does is no part of it.
 /// The first ones do not count, since PostgreSQL makes its lasting plan only after them.
-async fn shortest(bed: &Bed, cluster: &Cluster) -> (std::time::Duration, usize) {
+async fn shortest(bed: &Bed, cluster: &Cluster, order: GrantOrder) -> (std::time::Duration, usize) {
+    let filter = GrantFilter { order, ..GrantFilter::default() };
     let (mut best, mut rows) = (std::time::Duration::MAX, 0);
     for n in 0..60 {
         let begun = std::time::Instant::now();
-        rows = page(bed, cluster, &GrantFilter::default(), None, 10).await.rows.len();
+        rows = page(bed, cluster, &filter, None, 10).await.rows.len();
         if n >= 20 {
             best = best.min(begun.elapsed());
         }
@@ -207,9 +274,12 @@ async fn a_small_clusters_page_costs_no_more_beside_a_large_one(bed: Bed) {
     let (of_small, of_large) = (shortest_look_up(&bed, &small).await, shortest_look_up(&bed, &large).await);
     assert!(of_small < of_large * 5 && of_large < of_small * 5, "{of_small:?} beside {of_large:?}");
     bed.run("ANALYZE").await;
-    let ((of_small, ten), (of_large, also_ten)) = (shortest(&bed, &small).await, shortest(&bed, &large).await);
-    assert_eq!((ten, also_ten), (10, 10));
-    assert!(of_small < of_large * 5 && of_large < of_small * 5, "{of_small:?} beside {of_large:?}");
+    for order in [GrantOrder::Newest, GrantOrder::Name, GrantOrder::Role, GrantOrder::End] {
+        let (of_small, ten) = shortest(&bed, &small, order).await;
+        let (of_large, also_ten) = shortest(&bed, &large, order).await;
+        assert_eq!((ten, also_ten), (10, 10));
+        assert!(of_small < of_large * 5 && of_large < of_small * 5, "{order:?}: {of_small:?} beside {of_large:?}");
+    }
 }
 
 async fn people_and_groups_are_counted_once_each(bed: Bed) {

@@ -231,15 +231,15 @@ async fn what_is_not_settled_is_counted(bed: Bed) {
     group(&bed, &cluster, "waits").await;
     let applied = group(&bed, &cluster, "applied").await;
     settle(&bed, applied.id, true).await;
-    assert_eq!(bed.store.overdue_grants(later(9)).await.unwrap(), 0);
-    assert_eq!(bed.store.overdue_grants(later(10)).await.unwrap(), 1);
+    assert_eq!(bed.store.overdue_removals(later(9)).await.unwrap(), 0);
+    assert_eq!(bed.store.overdue_removals(later(10)).await.unwrap(), 1);
     bed.store.expire_grants(later(10), 5).await.unwrap();
-    assert_eq!(bed.store.overdue_grants(later(10)).await.unwrap(), 1);
+    assert_eq!(bed.store.overdue_removals(later(10)).await.unwrap(), 1);
     let counted = bed.store.unsettled_grants().await.unwrap();
     let of = |state| counted.iter().find(|(s, _)| *s == state).unwrap().1;
     assert_eq!((of(GrantState::Pending), of(GrantState::Removing), of(GrantState::Failed)), (1, 1, 0));
     settle(&bed, expiring.id, false).await;
-    assert_eq!(bed.store.overdue_grants(later(10)).await.unwrap(), 0);
+    assert_eq!(bed.store.overdue_removals(later(10)).await.unwrap(), 0);
 }
 
 async fn a_grant_that_is_gone_is_settled_by_nobody(bed: Bed) {

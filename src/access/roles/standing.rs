@@ -170,6 +170,7 @@ mod tests {
             role: Some(role),
             scope: Scope::new(ClusterId::new(), namespaces.iter().map(|n| n.parse().unwrap()).collect()),
             expires_at: None,
+            reason: None,
             origin: Origin::Manual,
             created_by: IdentityId::new(),
             created_at: Timestamp::from_secs(0),

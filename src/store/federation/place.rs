@@ -264,6 +264,7 @@ async fn make_so(
             role: Some(grant.role.clone()),
             scope: scope.clone(),
             expires_at: grant.expires_at,
+            reason: grant.reason.clone(),
             origin: Origin::Federated(grant.id),
             created_by: grant.created_by,
             vouch: None,

@@ -2,6 +2,8 @@
 //! ends leases, and (where the grant goes on) counts its revision up, so that an attempt that is under way at the old wish
 //! cannot settle the new one.
 
+use std::time::Duration;
+
 use crate::{
     model::{
         grant::{EndReason, Grant, Grantee},
@@ -13,6 +15,9 @@ use crate::{
 };
 
 use super::rows::{email_key, namespaces_text, person_key, role_text};
+
+/// How long what makes way waits at most: longer than what takes its place is left to one attempt that may have died.
+const TURN: Duration = Duration::from_secs(8);
 
 /// `UPDATE` that makes grants with a role `Pending`; `$1` is now. More columns to set, and which grants, follow.
 macro_rules! make_pending {
@@ -42,14 +47,15 @@ macro_rules! make_ended {
     };
 }
 
-/// Ends one live grant and says on which cluster.
+/// Ends one live grant and says on which cluster. One that is to end for its time is left where its end has been moved since it was
+/// found to be over.
 pub(in crate::store) async fn end(
     tx: &mut Tx,
     id: GrantId,
     why: EndReason,
     now: Timestamp,
 ) -> Result<Option<String>, StoreError> {
-    const SQL: &str = make_ended!("id = $3 RETURNING cluster_id");
+    const SQL: &str = make_ended!("id = $3 AND ($2 <> 'expired' OR expires_at <= $1) RETURNING cluster_id");
     let row: Option<(String,)> = on!(tx, |db| sqlx::query_as(SQL)
         .bind(now.millis())
         .bind(why.as_str())
@@ -57,6 +63,22 @@ pub(in crate::store) async fn end(
         .fetch_optional(db)
         .await)?;
     Ok(row.map(|(cluster,)| cluster))
+}
+
+/// Ends one live grant because another one takes its place; its bindings are due once that has had its turn. Returns whether it lived.
+pub(super) async fn make_way(tx: &mut Tx, id: GrantId, now: Timestamp) -> Result<bool, StoreError> {
+    const SQL: &str = "UPDATE grants SET ended = $2, ended_at = $1, state_since = $1, state_detail = NULL, attempts = 0, \
+         state = 'removing', next_attempt = $4, leased_until = NULL \
+         WHERE id = $3 AND role <> 'none' AND ended IS NULL AND (expires_at IS NULL OR expires_at > $1)";
+    let ended = on!(tx, |db| sqlx::query(SQL)
+        .bind(now.millis())
+        .bind(EndReason::Replaced.as_str())
+        .bind(id.to_string())
+        .bind(now.plus(TURN).millis())
+        .execute(db)
+        .await
+        .map(|done| done.rows_affected()))?;
+    Ok(ended > 0)
 }
 
 /// Ends all live grants on a cluster.

@@ -7,6 +7,7 @@ use crate::{
         identity::Identity,
         name::Namespace,
         provider::ProviderId,
+        reason::Reason,
         role::Role,
         scope::Scope,
         time::Timestamp,
@@ -27,6 +28,7 @@ pub(in crate::store) struct GrantRow {
     grantee_name: Option<String>,
     origin: String,
     expires_at: Option<i64>,
+    reason: Option<String>,
     created_by: String,
     created_at: i64,
     state: String,
@@ -48,7 +50,7 @@ macro_rules! select_grants {
     ($($rest:expr),+) => {
         concat!(
             "SELECT g.id, g.cluster_id, g.namespaces, g.role, g.to_group, g.identity_id, g.provider, g.grantee_name, \
-             g.origin, g.expires_at, g.created_by, g.created_at, g.state, g.state_detail, g.state_since, g.ended, \
+             g.origin, g.expires_at, g.reason, g.created_by, g.created_at, g.state, g.state_detail, g.state_since, g.ended, \
              i.provider AS i_provider, i.issuer AS i_issuer, i.sub AS i_sub, i.email AS i_email, \
              i.email_verified AS i_email_verified, i.name AS i_name, i.group_list AS i_group_list, \
              i.last_sign_in AS i_last_sign_in \
@@ -67,6 +69,7 @@ impl GrantRow {
             role: role_of(&self.role)?,
             scope: scope_of(&self.cluster_id, &self.namespaces)?,
             expires_at: self.expires_at.map(Timestamp::from_millis),
+            reason: reason_of(self.reason.as_deref(), "reason of a grant")?,
             origin: origin_of(&self.origin)?,
             created_by: parsed(&self.created_by, "maker of a grant")?,
             created_at: Timestamp::from_millis(self.created_at),
@@ -220,6 +223,29 @@ pub(in crate::store) fn role_of(text: &str) -> Result<Option<Role>, StoreError> 
     }
 }
 
+/// A stored reason.
+pub(in crate::store) fn reason_of(text: Option<&str>, what: &'static str) -> Result<Option<Reason>, StoreError> {
+    let read = text.map(Reason::read).transpose().map_err(|_| StoreError::Corrupt(what))?;
+    Ok(read.flatten())
+}
+
+/// What grants are listed by role by: the most first. What others have defined comes after those that are known.
+pub(super) fn role_rank(role: Option<&Role>) -> i64 {
+    match role {
+        Some(Role::ClusterAdmin) => 0,
+        Some(Role::Admin) => 1,
+        Some(Role::Edit) => 2,
+        Some(Role::View) => 3,
+        Some(Role::Named(_) | Role::Local(_)) => 4,
+        None => 5,
+    }
+}
+
+/// What grants are listed by end by: those without one last.
+pub(super) fn ends_at(expires_at: Option<Timestamp>) -> i64 {
+    expires_at.map_or(i64::MAX, Timestamp::millis)
+}
+
 pub(super) fn origin_text(origin: Origin) -> String {
     match origin {
         Origin::Manual => "manual".into(),
@@ -240,17 +266,9 @@ pub(in crate::store) fn origin_of(text: &str) -> Result<Origin, StoreError> {
     }
 }
 
-/// The same scope with its namespaces sorted, each once.
-pub(super) fn canonical(scope: &Scope) -> Scope {
-    let mut names = scope.namespaces().to_vec();
-    names.sort();
-    names.dedup();
-    Scope::new(scope.cluster(), names)
-}
-
 /// A scope's namespaces as stored: equal scopes are equal texts.
 pub(in crate::store) fn namespaces_text(scope: &Scope) -> String {
-    let scope = canonical(scope);
+    let scope = scope.canonical();
     let names: Vec<&str> = scope.namespaces().iter().map(Namespace::as_str).collect();
     names.join(",")
 }

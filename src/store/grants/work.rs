@@ -28,6 +28,8 @@ pub struct DueGrant {
     pub cluster: ClusterId,
     /// How often it was tried in vain since it last changed.
     pub attempts: i64,
+    /// Whether it is wanted: what makes way for another one is best taken off after that has had its turn.
+    pub wanted: bool,
     /// Which wish it was claimed for.
     revision: i64,
 }
@@ -48,6 +50,7 @@ struct ClaimRow {
     id: String,
     cluster_id: String,
     attempts: i64,
+    ended: Option<String>,
     revision: i64,
 }
 
@@ -57,6 +60,7 @@ impl ClaimRow {
             id: parsed(&self.id, "id of a grant")?,
             cluster: parsed(&self.cluster_id, "cluster of a grant")?,
             attempts: self.attempts,
+            wanted: self.ended.is_none(),
             revision: self.revision,
         })
     }
@@ -148,7 +152,7 @@ impl Store {
         // The last condition is asked again once a row that another replica has just claimed is unlocked; the inner one is not.
         const CLAIM: &str = "UPDATE grants SET next_attempt = $2, leased_until = $2 WHERE id IN \
              (SELECT id FROM grants WHERE next_attempt IS NOT NULL AND next_attempt <= $1 ORDER BY next_attempt LIMIT $3) \
-             AND next_attempt <= $1 RETURNING id, cluster_id, attempts, revision";
+             AND next_attempt <= $1 RETURNING id, cluster_id, attempts, ended, revision";
         // Asked every second and seldom true: look before becoming a writer.
         let any: Option<(String,)> = read!(self, |db| sqlx::query_as(ANY).bind(now.millis()).fetch_optional(db).await)?;
         if any.is_none() {
@@ -167,7 +171,8 @@ impl Store {
 
     /// Claims one grant for work at once, whatever its next attempt says, so that the loop leaves it alone meanwhile.
     pub async fn claim_grant(&self, id: GrantId, now: Timestamp, lease: Duration) -> Result<DueGrant, StoreError> {
-        const SQL: &str = "UPDATE grants SET next_attempt = $2, leased_until = $2 WHERE id = $1 RETURNING id, cluster_id, attempts, revision";
+        const SQL: &str = "UPDATE grants SET next_attempt = $2, leased_until = $2 WHERE id = $1 \
+             RETURNING id, cluster_id, attempts, ended, revision";
         transact!(self, |tx| {
             let row: Option<ClaimRow> = on!(tx, |db| sqlx::query_as(SQL)
                 .bind(id.to_string())
@@ -223,18 +228,5 @@ impl Store {
         let of = |state: GrantState| counted.iter().find(|(s, _)| s == state.as_str()).map_or(0, |(_, n)| *n);
         let states = [GrantState::Pending, GrantState::Conflict, GrantState::Failed, GrantState::Removing];
         Ok(states.into_iter().map(|state| (state, of(state))).collect())
-    }
-
-    /// For metrics: how many grants have run out and still stand on their clusters.
-    pub async fn overdue_grants(&self, now: Timestamp) -> Result<i64, StoreError> {
-        const RUN_OUT: &str =
-            "SELECT COUNT(*) FROM grants WHERE ended IS NULL AND expires_at IS NOT NULL AND expires_at <= $1";
-        const STANDING: &str =
-            "SELECT COUNT(*) FROM grants WHERE state <> 'applied' AND state <> 'removed' AND ended = 'expired'";
-        read!(self, |db| {
-            let (run_out,): (i64,) = sqlx::query_as(RUN_OUT).bind(now.millis()).fetch_one(db).await?;
-            let (standing,): (i64,) = sqlx::query_as(STANDING).fetch_one(db).await?;
-            Ok(run_out + standing)
-        })
     }
 }

@@ -69,6 +69,7 @@ fn is_of_link(grant: &NewGrant, link: &ShareLink, by: IdentityId, now: Timestamp
         && grant.scope == link.rules.scope
         && grant.expires_at == link.access_until(now)
         && grant.vouch == link.vouch
+        && grant.reason == link.rules.reason
 }
 
 impl Store {

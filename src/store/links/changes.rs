@@ -44,7 +44,8 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE share_links SET namespaces = $2, role = $3, access_lasts = $4, expires_at = $5, \
-             max_uses = $6, audience = $7, audience_provider = $8, note = $9, role_rules = $10, vouched_by = $11 WHERE id = $1";
+             max_uses = $6, audience = $7, audience_provider = $8, note = $9, role_rules = $10, vouched_by = $11, \
+             reason = $12 WHERE id = $1";
         let row = RulesRow::of(rules);
         let (role_rules, owner) = vouches::columns(vouch);
         transact!(self, |tx| {
@@ -68,6 +69,7 @@ impl Store {
                 .bind(&row.note)
                 .bind(&role_rules)
                 .bind(&owner)
+                .bind(&row.reason)
                 .execute(db)
                 .await
                 .map(drop))?;

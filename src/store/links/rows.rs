@@ -34,6 +34,7 @@ pub(super) struct LinkRow {
     audience: String,
     audience_provider: Option<String>,
     note: Option<String>,
+    reason: Option<String>,
     paused_at: Option<i64>,
     role_rules: Option<String>,
     vouched_by: Option<String>,
@@ -42,7 +43,7 @@ pub(super) struct LinkRow {
 macro_rules! link_columns {
     () => {
         "id, sealed_token, cluster_id, namespaces, role, access_lasts, created_by, created_at, expires_at, revoked_at, uses, \
-         max_uses, audience, audience_provider, note, paused_at, role_rules, vouched_by"
+         max_uses, audience, audience_provider, note, reason, paused_at, role_rules, vouched_by"
     };
 }
 
@@ -56,6 +57,7 @@ pub(super) struct RulesRow {
     pub(super) audience: String,
     pub(super) audience_provider: Option<String>,
     pub(super) note: Option<String>,
+    pub(super) reason: Option<String>,
 }
 
 impl RulesRow {
@@ -70,6 +72,7 @@ impl RulesRow {
             audience,
             audience_provider,
             note: rules.note.as_ref().map(|note| shown(note.as_str())),
+            reason: rules.reason.as_ref().map(|reason| reason.as_str().to_owned()),
         }
     }
 }
@@ -86,6 +89,7 @@ impl LinkRow {
             max_uses: self.max_uses.map(read_uses).transpose()?,
             audience,
             note: self.note.as_deref().map(|note| parsed(note, "note of a link")).transpose()?,
+            reason: grants::reason_of(self.reason.as_deref(), "reason of a link")?,
         };
         let link = ShareLink {
             id: parsed(&self.id, "id of a link")?,

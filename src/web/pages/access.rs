@@ -14,13 +14,14 @@ use super::{
     access_form::{AccessForm, NamedProvider, named_providers},
     access_rows::{self, Filter, ForeignRow, Row, Seen, row, summary},
     cluster::{AtCluster, Head, Tab},
+    overdue,
     roles::{self, OfferedRole},
     scope,
 };
 use crate::{
     access::{AccessError, Assignable, GrantRequest, Grants, Observer},
     model::{
-        grant::{Grant, Grantee},
+        grant::{Grant, Grantee, SOON},
         id::GrantId,
         identity::Identity,
         name::Email,
@@ -38,7 +39,7 @@ use crate::{
 };
 
 /// How many grants a page lists.
-const A_PAGE: u32 = 32;
+const A_PAGE: u32 = 24;
 /// So many rows are found without a filter.
 const FEW: usize = 10;
 
@@ -62,6 +63,8 @@ struct AccessPage {
     namespaces: Vec<String>,
     roles: Vec<OfferedRole>,
     filter: Filter,
+    soon: Option<String>,
+    overdue: Option<overdue::Banner>,
     rows: Vec<Row>,
     foreign: Vec<ForeignRow>,
     foreign_note: Option<String>,
@@ -183,9 +186,11 @@ impl Sources {
     async fn page(&self, at: &AtCluster, asked: Asked) -> Result<Response, PageError> {
         let may_change = at.manage_access().is_ok();
         let filter = asked.filter;
-        let wanted = filter.for_store();
-        let (listed, seen) = tokio::join!(
+        let wanted = filter.for_store(at.now);
+        let (listed, soon, overdue, seen) = tokio::join!(
             self.store.grants_of_cluster(at.id(), &wanted, filter.before, A_PAGE),
+            self.store.ending_on(at.id(), at.now, at.now.plus(SOON)),
+            overdue::banner(&self.store, at.cluster(), at.now),
             Box::pin(self.look(at, filter.before.is_none()))
         );
         let listed = listed?;
@@ -201,6 +206,8 @@ impl Sources {
             providers: named_providers(at.cluster(), &self.providers, &asked.form.provider),
             rows,
             next: listed.next.map(|id| filter.page(&here, id)),
+            soon: ending(soon?),
+            overdue: overdue?,
             frame: at.frame(),
             head: at.head(Tab::Access),
             form: asked.form,
@@ -293,6 +300,16 @@ impl Sources {
     }
 }
 
+/// “3 grants end within a week.”
+fn ending(count: u32) -> Option<String> {
+    match count {
+        0 => None,
+        1 => Some("1 grant ends within a week.".into()),
+        few @ 2..100 => Some(format!("{few} grants end within a week.")),
+        _ => Some("100 grants or more end within a week.".into()),
+    }
+}
+
 /// The same once more; what has no role or ran out cannot be had by granting.
 fn again(grant: Grant, now: crate::model::time::Timestamp) -> Option<GrantRequest> {
     Some(GrantRequest {
@@ -302,6 +319,7 @@ fn again(grant: Grant, now: crate::model::time::Timestamp) -> Option<GrantReques
             Some(end) if end <= now => return None,
             end => end,
         },
+        reason: grant.reason,
         grantee: grant.grantee,
     })
 }
@@ -320,7 +338,8 @@ pub(super) mod tests {
     use super::*;
     use crate::{
         k8s::FoundBinding,
-        model::subject::Subject,
+        model::{reason::Reason, subject::Subject},
+        store::Overdue,
         web::pages::{
             cluster::tests::{cluster, head},
             samples::{HOSTILE, NOW, check, frame, grant},
@@ -360,12 +379,18 @@ pub(super) mod tests {
                 form,
                 errors,
                 providers: vec![],
+                soon: ending(u32::try_from(rows).unwrap()),
+                overdue: (rows == 5).then(|| {
+                    let detail = Some(HOSTILE.to_owned());
+                    overdue::drawn(Overdue { count: 2, since: NOW, detail }, &staging, NOW)
+                }),
                 namespaces: vec!["payments".into(), "shop".into()],
                 roles: seen.roles.clone(),
                 rows: (0..rows)
                     .map(|n| {
                         let changed = (rows == 5 && n == 1).then(|| HOSTILE.into());
-                        Row { changed, ..row(&grant(&staging, n), None, &staging, true, NOW) }
+                        let reason = Reason::read(&"why ".repeat(50)).unwrap();
+                        Row { changed, ..row(&Grant { reason, ..grant(&staging, n) }, None, &staging, true, NOW) }
                     })
                     .collect(),
                 foreign,
@@ -425,6 +450,6 @@ pub(super) mod tests {
         assert!(others >= 3);
         assert_eq!(page("access").matches(">Remove</button>").count(), 8);
         assert!(page("access-wrong").contains("does not answer, so what others bound there cannot be listed now"));
-        assert!(page("access-full").contains("185 more are there"));
+        assert!(page("access-full").contains("188 more are there"));
     }
 }

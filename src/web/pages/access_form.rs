@@ -9,6 +9,7 @@ use crate::{
         id::GrantId,
         name::{Email, group_name},
         provider::ProviderId,
+        reason::Reason,
         role::Role,
         service_account::AccountName,
         time::Timestamp,
@@ -41,6 +42,8 @@ pub struct AccessForm {
     pub namespaces: String,
     /// Until when.
     pub expires: String,
+    /// Why.
+    pub reason: String,
     /// In place of all that: an ended grant to give again.
     pub again: Option<GrantId>,
     /// In place of all that: a grant to take back.
@@ -59,6 +62,7 @@ impl Default for AccessForm {
             place: scope::WHOLE.into(),
             namespaces: String::new(),
             expires: "never".into(),
+            reason: String::new(),
             again: None,
             remove: None,
             retry: None,
@@ -125,11 +129,13 @@ impl AccessForm {
         let role = errors.keep("role", roles::read(&self.role));
         let namespaces = scope::read(&self.place, &self.namespaces, errors);
         let lasts = errors.keep("expires", parse_span(&self.expires, true).ok_or("Choose when the access ends."));
+        let reason = errors.keep("reason", Reason::read(&self.reason));
         Some(GrantRequest {
             grantee: grantee?,
             role: role?,
             namespaces: namespaces?,
             expires_at: lasts?.map(|span| now.plus(span)),
+            reason: reason?,
         })
     }
 

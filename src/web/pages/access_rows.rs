@@ -6,7 +6,7 @@ use crate::{
     k8s::FoundBinding,
     model::{
         cluster::Cluster,
-        grant::{Grant, GrantState, Grantee, Origin},
+        grant::{Grant, GrantState, Grantee, Origin, SOON},
         id::GrantId,
         identity::Identity,
         name::Namespace,
@@ -15,7 +15,7 @@ use crate::{
         subject::{Subject, SubjectKind},
         time::Timestamp,
     },
-    store::GrantFilter,
+    store::{GrantFilter, GrantOrder, Standing},
     web::{
         forms::Choice,
         labels::{RoleTag, grant_state, origin_words, outcome_class, role_word},
@@ -32,7 +32,17 @@ use super::{
 };
 
 /// How many rows of others a page lists.
-const FOREIGN: usize = 15;
+const FOREIGN: usize = 12;
+
+/// The states that can be looked for.
+const STATES: [(&str, &str); 6] = [
+    ("", "any"),
+    ("ending", "ends in a week"),
+    ("applied", "in force"),
+    ("waiting", "on the way"),
+    ("stuck", "in trouble"),
+    ("going", "being removed"),
+];
 
 /// What the page shows, from its address.
 #[derive(Clone, Debug, Default, serde::Deserialize)]
@@ -46,6 +56,10 @@ pub struct Filter {
     pub frole: String,
     /// A namespace.
     pub ns: String,
+    /// A state: one of [`STATES`].
+    pub fstate: String,
+    /// An order: `name`, `role` or `end`; the newest first otherwise.
+    pub sort: String,
     /// Where the page begins.
     pub before: Option<GrantId>,
     /// What is about to be taken.
@@ -70,10 +84,50 @@ impl Filter {
     }
 
     pub(super) fn is_set(&self) -> bool {
-        [&self.q, &self.fkind, &self.frole, &self.ns].iter().any(|f| !f.trim().is_empty())
+        [&self.q, &self.fkind, &self.frole, &self.ns, &self.fstate].iter().any(|f| !f.trim().is_empty())
     }
 
-    pub(super) fn for_store(&self) -> GrantFilter {
+    pub(super) fn states(&self) -> Vec<Choice> {
+        choices(&STATES, &self.fstate)
+    }
+
+    /// Whether it is sorted so.
+    pub(super) fn is_by(&self, order: &str) -> bool {
+        self.sort == order
+    }
+
+    /// The address of the first page in another order, or, where it is in that order, in that of age again.
+    pub(super) fn by(&self, here: &str, order: &str) -> String {
+        let sort = if self.is_by(order) { String::new() } else { order.to_owned() };
+        Self { sort, ..self.clone() }.address(here, None)
+    }
+
+    /// The address of what ends soon.
+    pub(super) fn ending(here: &str) -> String {
+        Self { fstate: "ending".into(), sort: "end".into(), ..Self::default() }.address(here, None)
+    }
+
+    /// What the store is asked for.
+    pub(super) fn for_store(&self, now: Timestamp) -> GrantFilter {
+        let standing = match self.fstate.as_str() {
+            "ending" => Some(Standing::EndsBy(now.plus(SOON))),
+            "applied" => Some(Standing::InForce),
+            "waiting" => Some(Standing::Waiting),
+            "stuck" => Some(Standing::Stuck),
+            "going" => Some(Standing::Going),
+            _ => None,
+        };
+        let order = match self.sort.as_str() {
+            "name" => GrantOrder::Name,
+            "role" => GrantOrder::Role,
+            "end" => GrantOrder::End,
+            _ => GrantOrder::Newest,
+        };
+        GrantFilter { standing, order, ..self.wanted() }
+    }
+
+    /// The same without what bindings of others do not have.
+    fn wanted(&self) -> GrantFilter {
         let some = |text: &str| Some(text.trim().to_owned()).filter(|t| !t.is_empty());
         GrantFilter {
             text: some(&self.q),
@@ -81,6 +135,7 @@ impl Filter {
             accounts: self.fkind == "account",
             role: roles::read(&self.frole).ok(),
             namespace: some(&self.ns),
+            ..GrantFilter::default()
         }
     }
 
@@ -102,7 +157,14 @@ impl Filter {
 
     fn address(&self, here: &str, before: Option<GrantId>) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
-        for (name, value) in [("q", &self.q), ("fkind", &self.fkind), ("frole", &self.frole), ("ns", &self.ns)] {
+        for (name, value) in [
+            ("q", &self.q),
+            ("fkind", &self.fkind),
+            ("frole", &self.frole),
+            ("ns", &self.ns),
+            ("fstate", &self.fstate),
+            ("sort", &self.sort),
+        ] {
             if !value.is_empty() {
                 query.append_pair(name, value);
             }
@@ -115,7 +177,7 @@ impl Filter {
     }
 
     fn fits(&self, row: &ForeignRow) -> bool {
-        let wanted = self.for_store();
+        let wanted = self.wanted();
         let name = row.name.to_ascii_lowercase();
         wanted.text.is_none_or(|t| name.contains(&t.to_ascii_lowercase()))
             && wanted
@@ -124,6 +186,8 @@ impl Filter {
             && (!wanted.accounts || row.subject == SubjectKind::ServiceAccount)
             && wanted.role.is_none_or(|role| row.role == role.reference())
             && wanted.namespace.is_none_or(|ns| row.namespace.as_deref() == Some(ns.as_str()))
+            // They stand, without an end.
+            && ["", "applied"].contains(&self.fstate.as_str())
     }
 }
 
@@ -152,6 +216,14 @@ pub struct Row {
     pub command: Option<String>,
     /// Until when.
     pub expires: Option<When>,
+    /// Whether that is soon.
+    pub soon: bool,
+    /// Why it was given.
+    pub reason: Option<String>,
+    /// Where it is changed, seen from the access page.
+    pub edit: Option<String>,
+    /// Where its end is moved, where that is soon.
+    pub extend: Option<String>,
     /// How it came to be.
     pub origin: &'static str,
     /// Where it is looked after, if not here.
@@ -173,12 +245,18 @@ pub fn row(grant: &Grant, who: Option<&Identity>, cluster: &Cluster, may_change:
     let name = grantee_name(&grant.grantee, who);
     let subject = subject(grant, who, cluster);
     let (outcome, state) = grant_state(grant, now);
+    let soon = grant.ends_soon(now);
+    let here = paths::beside(&paths::grant(cluster.id, grant.id));
+    let there = match grant.origin {
+        Origin::Federated(id) => paths::federated(id),
+        Origin::Manual | Origin::Link(_) | Origin::Owner => here.clone(),
+    };
     Row {
-        kind: match grant.grantee {
-            Grantee::Group(..) => "Group",
-            Grantee::Person(_) | Grantee::Email(..) => "User",
-            Grantee::ServiceAccount(_) => "ServiceAccount",
-        },
+        kind: kind(&grant.grantee),
+        soon,
+        reason: grant.reason.as_ref().map(|reason| reason.as_str().to_owned()),
+        edit: (may_change && grant.is_live(now) && grant.origin.is_extended_here()).then_some(here),
+        extend: (may_change && soon).then(|| there + "#extend"),
         on_cluster: subject
             .as_ref()
             .filter(|s| s.kind != SubjectKind::ServiceAccount)
@@ -223,6 +301,15 @@ pub(super) fn changed(change: &RoleChange) -> String {
             format!("reaches further than admin by now, for which no owner has vouched: {}", what.join(", "))
         }
         RoleChange::NotOffered => "is gone from the cluster, or not marked as one to give any more".into(),
+    }
+}
+
+/// Kubernetes' word for the kind.
+pub(super) fn kind(grantee: &Grantee) -> &'static str {
+    match grantee {
+        Grantee::Group(..) => "Group",
+        Grantee::Person(_) | Grantee::Email(..) => "User",
+        Grantee::ServiceAccount(_) => "ServiceAccount",
     }
 }
 
@@ -362,6 +449,7 @@ mod tests {
             role: Some(Role::Edit),
             scope: Scope::new(cluster.id, namespaces.iter().map(|n| n.parse().unwrap()).collect()),
             expires_at: None,
+            reason: None,
             origin: Origin::Manual,
             created_by: IdentityId::new(),
             created_at: Timestamp::from_secs(0),
@@ -443,6 +531,10 @@ mod tests {
         let filter = Filter { q: "a&b=c".into(), ..Filter::default() };
         let id = GrantId::new();
         assert_eq!(filter.page("/x", id), format!("/x?q=a%26b%3Dc&before={id}"));
+        let by_name = Filter { sort: "name".into(), ..filter.clone() };
+        assert_eq!(filter.by("/x", "name"), "/x?q=a%26b%3Dc&sort=name");
+        assert_eq!(by_name.by("/x", "name"), "/x?q=a%26b%3Dc", "a second time leads back");
+        assert_eq!(by_name.page("/x", id), format!("/x?q=a%26b%3Dc&sort=name&before={id}"));
         assert_eq!(Filter::default().first_page("/x"), "/x");
     }
 }

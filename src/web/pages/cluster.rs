@@ -194,6 +194,11 @@ impl Head {
         }
     }
 
+    /// As somebody sees it who may see nothing else, to be filled in.
+    pub(super) fn of(cluster: &Cluster, now: Timestamp, tab: Tab) -> Self {
+        Self::new(cluster, None, now, tab, |t| *t == tab)
+    }
+
     /// The state's style.
     pub fn class(&self) -> &'static str {
         outcome_class(self.health.outcome)

@@ -7,12 +7,15 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 
-use super::wide_access::{Desk, kind, means, named, people, progress};
+use super::{
+    extend::{Extend, ExtendForm, over},
+    wide_access::{Desk, kind, means, named, people, progress},
+};
 use crate::{
     access::{AccessError, Gate},
-    model::{federation::WideScope, id::FederatedGrantId, time::Timestamp},
-    policy::{Authorized, Reach, ViewReach},
-    store::Placed,
+    model::{federation::WideScope, grant::SOON, id::FederatedGrantId, role::Role, time::Timestamp},
+    policy::{self, Authorized, Reach, ViewReach},
+    store::{Placed, StoreError},
     web::{
         errors::PageError,
         forms::ProtectedForm,
@@ -37,6 +40,7 @@ struct FederatedPage {
     kind: &'static str,
     name: String,
     role: RoleTag,
+    gives: Role,
     means: &'static str,
     reason: Option<String>,
     by: Option<String>,
@@ -51,6 +55,9 @@ struct FederatedPage {
     more: i64,
     /// Set where it can be taken back.
     remove: Remove,
+    /// Set where its end can be moved.
+    extend: Option<Extend>,
+    soon: bool,
     /// Whether something is on the way.
     live: bool,
 }
@@ -103,13 +110,16 @@ pub async fn get(
         Err(AccessError::Forbidden(_)) => return Err(PageError::not_found()),
         other => other?,
     };
-    let remove = match gate.manage_reach(&who.person, scope).await {
-        Err(_) => Remove::Not,
-        Ok(_) if asked.remove.is_empty() => Remove::Offered,
-        Ok(_) => Remove::Asked,
+    let manages = gate.manage_reach(&who.person, scope).await.ok();
+    let remove = match &manages {
+        None => Remove::Not,
+        Some(_) if asked.remove.is_empty() => Remove::Offered,
+        Some(_) => Remove::Asked,
     };
     let page = desk.one(&seen, grant, remove, clock.now()).await?;
-    Ok(render(&FederatedPage { frame: Frame::new(&who, Nav::Workspaces), ..page }))
+    let extend =
+        page.extend.filter(|_| manages.is_some_and(|permit| policy::give_widely(&permit, &page.gives).is_ok()));
+    Ok(render(&FederatedPage { frame: Frame::new(&who, Nav::Workspaces), extend, ..page }))
 }
 
 /// Takes it back.
@@ -124,6 +134,24 @@ pub async fn remove(
     let permit = gate.manage_reach(&who.person, scope).await?;
     desk.federation.revoke(&permit, grant).await?;
     Ok(Redirect::to(&paths::federated(grant)).into_response())
+}
+
+/// Moves its end, on all clusters.
+pub async fn extend(
+    who: SignedIn,
+    Path(GrantPath { grant }): Path<GrantPath>,
+    State(desk): State<Desk>,
+    State(gate): State<Gate>,
+    ProtectedForm(form): ProtectedForm<ExtendForm>,
+) -> Result<Response, PageError> {
+    let scope = desk.store.federated_grant(grant).await?.scope;
+    let permit = gate.manage_reach(&who.person, scope).await?;
+    let (from, by) = form.read()?;
+    match desk.federation.extend(&permit, grant, from, by).await {
+        Ok(()) => Ok(Redirect::to(&paths::federated(grant)).into_response()),
+        Err(AccessError::Store(StoreError::Stale)) => Err(over(list_of(permit.reach()))),
+        Err(other) => Err(other.into()),
+    }
 }
 
 /// The page that lists what reaches so far.
@@ -163,6 +191,9 @@ impl Desk {
             name: named(&grant, &people),
             means: means(&grant.role, matches!(grant.scope, WideScope::Project(_))),
             role: RoleTag(Some(grant.role.clone())),
+            extend: grant.expires_at.filter(|_| live).map(|end| Extend::new(paths::extend_federated(id), end)),
+            soon: live && grant.expires_at.is_some_and(|end| end <= now.plus(SOON)),
+            gives: grant.role.clone(),
             reason: grant.reason.as_ref().map(|r| r.as_str().to_owned()),
             by: people.get(&grant.created_by).map(|p| p.display().to_owned()),
             made: When::new(grant.created_at, now),
@@ -194,12 +225,9 @@ fn row(placed: &Placed, now: Timestamp) -> Row {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::{
-        model::role::Role,
-        web::pages::{
-            cluster::tests::cluster,
-            samples::{HOSTILE, LONG_EMAIL, LONG_NAME, NOW, frame, grant},
-        },
+    use crate::web::pages::{
+        cluster::tests::cluster,
+        samples::{HOSTILE, LONG_EMAIL, LONG_NAME, NOW, frame, grant},
     };
 
     /// A page with as many clusters as it lists, and one about taking it back.
@@ -209,7 +237,7 @@ pub(super) mod tests {
             let placed = |n| Placed { cluster: long.name.clone(), grant: grant(&long, n) };
             (0..n).map(|n| row(&placed(n), NOW)).collect::<Vec<_>>()
         };
-        let draw = |n: usize, remove, ended| {
+        let draw = |n: usize, remove, ended: bool| {
             let page = FederatedPage {
                 frame: frame().at(Nav::Workspaces),
                 here: "/federated/x".into(),
@@ -218,6 +246,9 @@ pub(super) mod tests {
                 kind: "User",
                 name: LONG_EMAIL.into(),
                 role: RoleTag(Some(Role::Edit)),
+                gives: Role::Edit,
+                extend: (!ended).then(|| Extend::new("/federated/x/extend".into(), NOW)),
+                soon: !ended,
                 means: means(&Role::Edit, false),
                 reason: Some(HOSTILE.into()),
                 by: Some(LONG_EMAIL.into()),

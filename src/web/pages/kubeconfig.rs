@@ -370,6 +370,7 @@ pub(super) mod tests {
             role: Some(Role::View),
             scope: Scope::new(ClusterId::new(), Namespace::parse_list(namespaces).unwrap_or_default()),
             expires_at,
+            reason: None,
             origin: Origin::Manual,
             created_by: IdentityId::new(),
             created_at: NOW,

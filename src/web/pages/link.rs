@@ -348,7 +348,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::{
-        model::{audience::Audience, id::ClusterId},
+        model::{audience::Audience, id::ClusterId, reason::Reason},
         web::pages::{
             cluster::tests::{cluster, head},
             links::tests::{acceptances, fields, link},
@@ -361,6 +361,7 @@ pub(super) mod tests {
         link.rules.expires_at = NOW.plus(Duration::from_hours(168));
         link.rules.access_lasts = Some(Duration::from_hours(2160));
         link.rules.note = Some(HOSTILE.parse().unwrap());
+        link.rules.reason = Reason::read(HOSTILE).unwrap();
         link.rules.max_uses = std::num::NonZeroU32::new(70);
         let guests = (0..98).map(|n| format!("person.with.a.name{n}@example.com")).collect::<Vec<_>>().join(",");
         let guests = Audience::parse_guests(&format!("{guests}, group:{}", HOSTILE.replace(',', " "))).unwrap();

@@ -292,6 +292,7 @@ pub(super) mod tests {
                 max_uses: None,
                 audience: Audience::Anyone,
                 note: None,
+                reason: None,
             },
             created_by: IdentityId::new(),
             created_at: Timestamp::from_secs(0),
@@ -359,7 +360,7 @@ pub(super) mod tests {
             .unwrap()
         };
         let mut errors = FieldErrors::default();
-        for field in ["role", "namespaces", "only_for", "uses", "note", "expires"] {
+        for field in ["role", "namespaces", "only_for", "uses", "note", "reason", "expires"] {
             errors.add(field, HOSTILE);
         }
         let wrong = ShareForm {
@@ -367,6 +368,7 @@ pub(super) mod tests {
             namespaces: HOSTILE.into(),
             only_for: HOSTILE.into(),
             note: HOSTILE.into(),
+            reason: HOSTILE.into(),
             uses: HOSTILE.into(),
             ..ShareForm::default()
         };

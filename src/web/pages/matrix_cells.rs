@@ -95,6 +95,7 @@ pub(super) fn ended(why: EndReason) -> &'static str {
         EndReason::Expired => "ran out",
         EndReason::ClusterRemoved => "ended with its cluster",
         EndReason::OutOfScope => "out of scope",
+        EndReason::Replaced => "changed",
     }
 }
 

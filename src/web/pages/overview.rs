@@ -10,6 +10,7 @@ use super::{
     access::grantee_name,
     activity::Line,
     cluster::{AtCluster, Head, Tab},
+    overdue,
     trust::{self, TrustStep},
 };
 use crate::{
@@ -56,6 +57,7 @@ struct OverviewPage {
     access: String,
     events: Vec<Line>,
     activity: String,
+    overdue: Option<overdue::Banner>,
     setup: ApiServerSetup,
 }
 
@@ -91,7 +93,8 @@ pub async fn get(
     let trust = trust::steps(at.cluster(), &trials, &providers, at.now);
     let grants = store.grants_of_cluster(at.id(), &GrantFilter::default(), None, GRANTS).await?.rows;
     let events = store.audit_of_cluster(at.id(), None, EVENTS).await?;
-    Ok(render(&OverviewPage { trust, ..view(&at, &grants, events, &providers) }))
+    let overdue = overdue::banner(&store, at.cluster(), at.now).await?;
+    Ok(render(&OverviewPage { trust, overdue, ..view(&at, &grants, events, &providers) }))
 }
 
 fn view(
@@ -117,6 +120,7 @@ fn view(
         access: paths::access(at.id()),
         events: events.into_iter().map(|e| Line::relative(e, at.now)).collect(),
         activity: paths::activity(at.id()),
+        overdue: None,
         setup: ApiServerSetup::of(at.cluster(), providers, check.and_then(|c| c.version.as_deref())),
     }
 }
@@ -268,6 +272,7 @@ pub(super) mod tests {
                     .map(|e| Line::relative(e, NOW))
                     .collect(),
                 activity: paths::activity(staging.id),
+                overdue: None,
                 setup: ApiServerSetup {
                     configuration: "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthenticationConfiguration\n".into(),
                     flags: Some("--oidc-issuer-url=https://dex.example/dex".into()),

@@ -56,6 +56,7 @@ pub(super) fn grant(cluster: &Cluster, n: usize) -> Grant {
         role: [Some(Role::View), Some(Role::Edit), Some(Role::Admin), None][n % 4].clone(),
         scope: Scope::new(cluster.id, namespaces.iter().map(|n| n.parse().unwrap()).collect()),
         expires_at: n.is_multiple_of(2).then(|| NOW.plus(std::time::Duration::from_secs(86_400 * (n as u64 + 1)))),
+        reason: None,
         origin: [Origin::Manual, Origin::Link(ShareLinkId::new()), Origin::Owner][n % 3],
         created_by: IdentityId::new(),
         created_at: NOW,
@@ -103,6 +104,7 @@ fn all() -> Vec<(&'static str, String)> {
     pages.extend(add_cluster::tests::samples());
     pages.extend(overview::tests::samples());
     pages.extend(access::tests::samples());
+    pages.extend(super::grant::tests::samples());
     pages.extend(super::can::tests::samples());
     pages.extend(super::who_can::tests::samples());
     pages.extend(super::role_rules::tests::samples());

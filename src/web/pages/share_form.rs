@@ -13,6 +13,7 @@ use crate::{
         audience::Audience,
         cluster::Cluster,
         name::Namespace,
+        reason::Reason,
         share_link::{LinkRules, Note},
         time::Timestamp,
     },
@@ -50,6 +51,8 @@ pub struct ShareForm {
     pub(super) provider: String,
     /// As typed.
     pub(super) note: String,
+    /// As typed.
+    pub(super) reason: String,
 }
 
 impl Default for ShareForm {
@@ -64,6 +67,7 @@ impl Default for ShareForm {
             only_for: String::new(),
             provider: String::new(),
             note: String::new(),
+            reason: String::new(),
         }
     }
 }
@@ -85,6 +89,7 @@ impl ShareForm {
                 Audience::Anyone => String::new(),
             },
             note: rules.note.as_ref().map(ToString::to_string).unwrap_or_default(),
+            reason: rules.reason.as_ref().map(|reason| reason.as_str().to_owned()).unwrap_or_default(),
         }
     }
 
@@ -141,6 +146,7 @@ impl ShareForm {
         let max_uses = errors.keep("uses", read_uses(&self.uses));
         let audience = self.audience(cluster, errors);
         let note = errors.keep("note", Note::read(&self.note));
+        let reason = errors.keep("reason", Reason::read(&self.reason));
         Some(ShareRequest {
             role: role?,
             namespaces: namespaces?,
@@ -149,6 +155,7 @@ impl ShareForm {
             max_uses: max_uses?,
             audience: audience?,
             note: note?,
+            reason: reason?,
         })
     }
 
@@ -223,10 +230,11 @@ mod tests {
             uses: "0".into(),
             only_for: "a@b@c.com".into(),
             note: "\u{202e}".into(),
+            reason: "two\nlines".into(),
             ..ShareForm::default()
         };
         let errors = read(&form).unwrap_err();
-        for field in ["role", "expires", "lasts", "uses", "only_for", "note"] {
+        for field in ["role", "expires", "lasts", "uses", "only_for", "note", "reason"] {
             assert!(errors.get(field).is_some(), "{field}");
         }
         assert!(
@@ -249,6 +257,7 @@ mod tests {
             uses: " 3 ".into(),
             only_for: "bob@example.com, @acme.example, group:devs".into(),
             note: "for the release".into(),
+            reason: "on call".into(),
             ..ShareForm::default()
         };
         let request = read(&form).unwrap();
@@ -260,6 +269,7 @@ mod tests {
             max_uses: request.max_uses,
             audience: request.audience,
             note: request.note,
+            reason: request.reason,
         };
         for lasts in [rules.access_lasts, None, Some(std::time::Duration::from_secs(5))] {
             rules.access_lasts = lasts;
@@ -267,6 +277,7 @@ mod tests {
             let again =
                 ShareForm::of(&rules).read(&staging, Some(&rules), Timestamp::from_secs(9), &mut errors).unwrap();
             assert_eq!((&again.role, &again.audience, &again.note), (&rules.role, &rules.audience, &rules.note));
+            assert_eq!(again.reason, rules.reason);
             assert_eq!(
                 (again.access_lasts, again.expires_at, again.max_uses),
                 (lasts, rules.expires_at, rules.max_uses)

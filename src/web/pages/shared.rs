@@ -1,6 +1,8 @@
 //! What others lend to the person, found again without any link: a kubeconfig for each cluster or one for several, by which
 //! grant, until when; and giving a cluster back.
 
+use std::collections::HashMap;
+
 use askama::Template;
 use axum::{
     extract::{FromRef, Path, Query, State},
@@ -16,10 +18,11 @@ use crate::{
     model::{
         cluster::Cluster,
         grant::{Grant, Grantee, Origin},
-        id::ClusterId,
+        id::{ClusterId, GrantId},
         time::Timestamp,
     },
     oidc::Purpose,
+    policy,
     store::Store,
     web::{
         Parts,
@@ -60,6 +63,10 @@ struct Access {
     role: RoleTag,
     place: String,
     until: Option<When>,
+    /// Whether that is within a week.
+    soon: bool,
+    /// Where they move the end of it themselves, where that is soon.
+    extend: Option<String>,
     how: String,
 }
 
@@ -94,7 +101,7 @@ impl FromRef<Parts> for Desk {
 }
 
 /// How many clusters a page lists.
-const A_PAGE: usize = 30;
+const A_PAGE: usize = 20;
 
 /// Which cluster is about to be given back, and how many stand on the pages before.
 #[derive(Debug, serde::Deserialize)]
@@ -114,12 +121,14 @@ pub async fn get(State(desk): State<Desk>, who: SignedIn, Query(asked): Query<As
     let mut clusters = if ids.is_empty() { Vec::new() } else { desk.store.clusters(&ids).await? };
     clusters.sort_by_key(|cluster| cluster.name.as_str().to_ascii_lowercase());
     let before = asked.after.unwrap_or(0);
+    let shown: Vec<&Cluster> = clusters.iter().skip(before).take(A_PAGE).collect();
+    let extends = desk.extends(&who, &shown, &grants, now).await?;
     let leaving = clusters.iter().find(|cluster| Some(cluster.id) == asked.leave).map(|c| leaving(c, &grants));
     Ok(render(&Page {
         frame: Frame::new(&who, Nav::Shared).with_notice(
             asked.none.map(|_| "Nothing was made: tick the clusters that the file is to hold.".to_owned()),
         ),
-        rows: clusters.iter().skip(before).take(A_PAGE).map(|cluster| row(cluster, &grants, now)).collect(),
+        rows: shown.into_iter().map(|cluster| row(cluster, &grants, &extends, now)).collect(),
         next: (clusters.len() > before + A_PAGE).then(|| format!("{}?after={}", paths::SHARED, before + A_PAGE)),
         download: paths::SHARED_DOWNLOAD,
         here: paths::SHARED,
@@ -181,7 +190,52 @@ pub async fn leave(
     Ok(Redirect::to(paths::SHARED).into_response())
 }
 
-fn row(cluster: &Cluster, all: &[Grant], now: Timestamp) -> Row {
+impl Desk {
+    /// Of what ends soon on these clusters: where they move the end themselves, who may.
+    async fn extends(
+        &self,
+        who: &SignedIn,
+        clusters: &[&Cluster],
+        grants: &[Grant],
+        now: Timestamp,
+    ) -> Result<HashMap<GrantId, String>, PageError> {
+        let mut extends = HashMap::new();
+        for grant in grants.iter().filter(|grant| grant.ends_soon(now)) {
+            let id = grant.scope.cluster();
+            if !clusters.iter().any(|cluster| cluster.id == id) {
+                continue;
+            }
+            let href = match grant.origin {
+                Origin::Federated(wide) => {
+                    let wide = self.store.federated_grant(wide).await?;
+                    let permit = optional(self.gate.manage_reach(&who.person, wide.scope).await)?;
+                    permit
+                        .filter(|permit| policy::give_widely(permit, &wide.role).is_ok())
+                        .map(|_| paths::federated(wide.id))
+                }
+                Origin::Manual | Origin::Link(_) | Origin::Owner => {
+                    let permit = optional(self.gate.manage_access(&who.person, id).await)?;
+                    permit
+                        .filter(|permit| policy::give(permit, grant.role.as_ref()).is_ok())
+                        .map(|_| paths::grant(id, grant.id))
+                }
+            };
+            extends.extend(href.map(|href| (grant.id, href + "#extend")));
+        }
+        Ok(extends)
+    }
+}
+
+/// What they may, if they may.
+fn optional<T>(permit: Result<T, AccessError>) -> Result<Option<T>, PageError> {
+    match permit {
+        Ok(permit) => Ok(Some(permit)),
+        Err(AccessError::Forbidden(_) | AccessError::NotFound) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn row(cluster: &Cluster, all: &[Grant], extends: &HashMap<GrantId, String>, now: Timestamp) -> Row {
     let here = || all.iter().filter(|grant| grant.scope.cluster() == cluster.id);
     let mut grants: Vec<&Grant> = here().collect();
     grants.sort_by_key(|grant| std::cmp::Reverse(grant.role.clone()));
@@ -189,6 +243,8 @@ fn row(cluster: &Cluster, all: &[Grant], now: Timestamp) -> Row {
         role: RoleTag(grant.role.clone()),
         place: grant.scope.in_words(),
         until: grant.expires_at.map(|at| When::new(at, now)),
+        soon: grant.ends_soon(now),
+        extend: extends.get(&grant.id).cloned(),
         how: how(grant),
     });
     Row {
@@ -226,7 +282,7 @@ pub(super) mod tests {
     use crate::{
         model::{
             grant::GrantState,
-            id::{GrantId, IdentityId, ShareLinkId},
+            id::{IdentityId, ShareLinkId},
             role::Role,
             scope::Scope,
         },
@@ -242,7 +298,8 @@ pub(super) mod tests {
             grantee,
             role: Some(Role::View),
             scope: Scope::Cluster(cluster.id),
-            expires_at: Some(NOW),
+            expires_at: Some(NOW.plus(std::time::Duration::from_hours(48))),
+            reason: None,
             origin,
             created_by: IdentityId::new(),
             created_at: NOW,
@@ -262,9 +319,11 @@ pub(super) mod tests {
                 .iter()
                 .flat_map(|c| [grant(c, me(), Origin::Link(ShareLinkId::new())), grant(c, group(), Origin::Manual)])
                 .collect();
+            let extends = grants.iter().map(|grant| (grant.id, paths::grant(grant.scope.cluster(), grant.id)));
+            let extends: HashMap<GrantId, String> = extends.step_by(2).collect();
             Page {
                 frame: frame(),
-                rows: clusters.iter().map(|c| row(c, &grants, NOW)).collect(),
+                rows: clusters.iter().map(|c| row(c, &grants, &extends, NOW)).collect(),
                 download: paths::SHARED_DOWNLOAD,
                 here: paths::SHARED,
                 leaving: ask.then(|| leaving(&clusters[0], &grants)),
@@ -280,9 +339,17 @@ pub(super) mod tests {
     fn what_reaches_somebody_by_a_group_is_not_theirs_to_give_back() {
         let staging = cluster("staging");
         let group = grant(&staging, Grantee::Group("dex".parse().unwrap(), "devs".into()), Origin::Manual);
-        assert!(!row(&staging, std::slice::from_ref(&group), NOW).may_leave);
+        assert!(!row(&staging, std::slice::from_ref(&group), &HashMap::new(), NOW).may_leave);
         assert_eq!(how(&group), "by your group devs");
         let own = grant(&staging, Grantee::Person(IdentityId::new()), Origin::Owner);
-        assert!(row(&staging, &[group, own], NOW).may_leave);
+        assert!(row(&staging, &[group, own], &HashMap::new(), NOW).may_leave);
+    }
+
+    #[test]
+    fn what_ends_within_a_week_says_so_and_who_may_extends_it() {
+        let pages = samples();
+        let page = &pages.iter().find(|(n, _)| *n == "shared").unwrap().1;
+        assert_eq!((page.matches("state warned").count(), page.matches(">Extend<").count()), (6, 3));
+        assert!(page.contains("Ask whoever lent it"));
     }
 }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     access::FederatedRequest,
-    model::{federation::Reason, grant::Grantee, name::Email, provider::ProviderId, role::Role, time::Timestamp},
+    model::{grant::Grantee, name::Email, provider::ProviderId, reason::Reason, role::Role, time::Timestamp},
     oidc::Providers,
     web::forms::{Choice, FieldErrors, parse_span, span_choices},
 };
