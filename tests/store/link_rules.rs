@@ -101,7 +101,7 @@ async fn immune_25_whoever_is_taken_off_the_list_at_the_same_moment_gets_nothing
     let listing =
         format!("UPDATE share_links SET audience = 'carol@example.com', audience_provider = 'dex' WHERE id = '{id}'");
     let accepting = async move { store.accept_link(id, &bob, &grant, draft(Action::LinkAccepted), NOW).await };
-    assert!(matches!(bed.meanwhile(&listing, accepting).await.unwrap(), Accepted::Closed));
+    assert!(matches!(bed.meanwhile(&listing, Box::pin(accepting)).await.unwrap(), Accepted::Closed));
     assert_eq!(bed.number("SELECT COUNT(*) FROM grants").await, 0);
 }
 

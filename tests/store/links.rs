@@ -254,7 +254,7 @@ async fn immune_25_a_link_that_is_just_being_revoked_gives_nothing(bed: Bed) {
     let (store, grant, id) = (bed.store.clone(), grant_of_link(&link, bob.id, NOW), link.id);
     let revoking = format!("UPDATE share_links SET revoked_at = {} WHERE id = '{id}'", NOW.millis());
     let accepting = async move { store.accept_link(id, &bob, &grant, draft(Action::LinkAccepted), NOW).await };
-    assert!(matches!(bed.meanwhile(&revoking, accepting).await.unwrap(), Accepted::Closed));
+    assert!(matches!(bed.meanwhile(&revoking, Box::pin(accepting)).await.unwrap(), Accepted::Closed));
     assert_eq!(all_agree(&bed, id).await, 0);
 }
 
