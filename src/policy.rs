@@ -5,11 +5,15 @@
 //! read and tested without a database.
 
 mod federation;
+mod groups;
 mod platform;
 mod roles;
 mod workspaces;
 
 pub use federation::{ManageReach, Reach, ViewReach, manage_reach, view_reach};
+pub use groups::{
+    MakeGroup, ManageGroup, ViewGroup, give_to_group, give_widely_to_group, make_group, manage_group, view_group,
+};
 pub use platform::{ViewTrail, view_trail};
 pub use roles::{give, give_further, give_widely, hand_on};
 pub use workspaces::{
@@ -197,9 +201,17 @@ pub enum Forbidden {
     /// What the role allows is for owners to give.
     #[error("only owners of the workspace give a role that reaches further than admin")]
     OwnersGiveFurther,
+    /// The role is for owners to give, and editors could put themselves into the Group that it is for.
+    #[error(
+        "editors may change who is in this group: let only owners do so, on the group's page, before it gets cluster-admin"
+    )]
+    GroupNotKept,
     /// The role is for owners to give, and whoever made the link is none (any more).
     #[error("only owners of the workspace give that role, and its maker is none any more")]
     MakerNoOwner,
+    /// Who changes the Group has changed since they looked at it, or its workspace is on its way out.
+    #[error("who may change this group has just been changed, or its workspace is being deleted")]
+    GroupChanged,
     /// The last person who owns a workspace stays.
     #[error("the last owner of a workspace stays")]
     LastOwner,

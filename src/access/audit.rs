@@ -4,6 +4,7 @@ use crate::{
     model::{
         audit::{Action, Actor},
         grant::Grantee,
+        group::GroupName,
         identity::Identity,
         name::Email,
         reason::Reason,
@@ -51,6 +52,11 @@ pub(super) fn grantee(grantee: &Grantee, person: Option<&Identity>) -> String {
 /// Why, where it was said: “ (on call)”.
 pub(super) fn because(reason: Option<&Reason>) -> String {
     reason.map(|reason| format!(" (“{}”)", reason.as_str())).unwrap_or_default()
+}
+
+/// A Group of our own, in words that nobody takes for a provider's.
+pub(super) fn group(name: &GroupName) -> String {
+    format!("Kubelend group {name}")
 }
 
 /// What is given, in words: “view on namespace shop until 2026-12-01T00:00:00Z”.

@@ -25,8 +25,9 @@ use crate::{
     k8s::{ClusterClient, FoundBinding, K8sError, Listed},
     model::{
         cluster::Cluster,
-        grant::{Grant, Grantee},
-        id::GrantId,
+        grant::{Grant, Grantee, Origin},
+        group::GroupName,
+        id::{FederatedGrantId, GrantId},
         identity::Identity,
         questions::{QUESTIONS, Question, Reach},
         rbac::{Actor, Deed},
@@ -115,6 +116,7 @@ impl Insight {
         let mut known = HashMap::new();
         for source in holders.iter_mut().flat_map(|h| &mut h.parts).flat_map(|p| &mut p.sources) {
             source.grant = self.grant_of(&source.binding, &mut known).await?;
+            source.group = self.group_of(source.grant.as_deref()).await?;
         }
         Ok(WhoCan { holders, more, gaps })
     }
@@ -183,7 +185,17 @@ impl Insight {
 
     async fn source(&self, way: &Way<'_>, known: &mut Known) -> Result<Source, AccessError> {
         let grant = self.grant_of(way.binding, known).await?;
-        Ok(Source { grant, ..plain(way) })
+        let group = self.group_of(grant.as_deref()).await?;
+        Ok(Source { grant, group, ..plain(way) })
+    }
+
+    /// The Group that a grant was written out for, with what was given to it.
+    async fn group_of(
+        &self,
+        grant: Option<&(Grant, Option<Identity>)>,
+    ) -> Result<Option<(FederatedGrantId, GroupName)>, AccessError> {
+        let Some(Origin::Federated(id)) = grant.map(|(grant, _)| grant.origin) else { return Ok(None) };
+        Ok(self.store.groups_behind(&[id]).await?.remove(&id).map(|name| (id, name)))
     }
 
     /// The grant that a binding was made for, if Kubelend made it.

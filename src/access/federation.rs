@@ -5,12 +5,13 @@
 
 use std::time::Duration;
 
-use super::{AccessError, audit};
+use super::{AccessError, Recipient, audit, own_groups};
 use crate::{
     clock::Clock,
     model::{
         audit::Action,
         grant::{EndReason, Grantee},
+        group::Holder,
         id::{FederatedGrantId, ProjectId},
         identity::Identity,
         name::Namespace,
@@ -26,8 +27,8 @@ use crate::{
 /// A federated grant to make.
 #[derive(Clone, Debug)]
 pub struct FederatedRequest {
-    /// Whom for. An email of somebody who has signed in with it already becomes the person by itself.
-    pub grantee: Grantee,
+    /// Whom for.
+    pub grantee: Recipient,
     /// Which role.
     pub role: Role,
     /// Until when.
@@ -60,14 +61,27 @@ impl Federation {
             return Err(invalid("expires", "That is in the past."));
         }
         check_role(permit, &request.role)?;
-        let (grantee, person) = self.known(request.grantee).await?;
-        let who = audit::grantee(&grantee, person.as_ref());
+        let workspace = reach.workspace().map(|workspace| workspace.id);
+        let (grantee, who, group) = match request.grantee {
+            Recipient::One(grantee) => {
+                let (grantee, person) = self.known(grantee).await?;
+                let who = audit::grantee(&grantee, person.as_ref());
+                (Holder::One(grantee), who, None)
+            }
+            Recipient::Group(typed) => {
+                let group = own_groups::named(&self.store, workspace, &typed).await?;
+                policy::give_widely_to_group(permit, &group, &request.role)
+                    .map_err(|why| invalid("role", &format!("You cannot give this: {why}.")))?;
+                (Holder::Group(group.id, group.name.clone()), audit::group(&group.name), Some(group))
+            }
+        };
         let until = request.expires_at.map_or_else(|| "with no end".to_owned(), |t| format!("until {t}"));
         let why = audit::because(request.reason.as_ref());
         let target = format!("{who}: {} on {} {until}{why}", request.role, reach.in_words());
         let new = NewFederatedGrant {
             id: FederatedGrantId::new(),
             scope: reach.scope(),
+            namespaces: Vec::new(),
             grantee,
             role: request.role,
             expires_at: request.expires_at,
@@ -75,13 +89,17 @@ impl Federation {
             created_by: permit.person().identity().id,
         };
         let event = audit::by(permit.person(), Action::GrantAdded, target);
-        match self.store.add_federated_grant(&new, event, now).await {
+        let given = match &group {
+            Some(group) => self.store.give_to_group(&new, group, event, now).await.map_err(own_groups::not_given),
+            None => self.store.add_federated_grant(&new, event, now).await.map_err(AccessError::from),
+        };
+        match given {
             Ok(grant) => Ok(grant.id),
-            Err(StoreError::Duplicate(_)) => {
+            Err(AccessError::Store(StoreError::Duplicate(_))) => {
                 Err(invalid("name", "They have exactly this already, see the table below."))
             }
-            Err(StoreError::Stale) => Err(Forbidden::WorkspaceGoing.into()),
-            Err(e) => Err(e.into()),
+            Err(AccessError::Store(StoreError::Stale)) => Err(Forbidden::WorkspaceGoing.into()),
+            Err(e) => Err(e),
         }
     }
 
@@ -103,11 +121,15 @@ impl Federation {
         }
         // A longer time is more of it: whoever could not have given it does not give more.
         policy::give_widely(permit, &grant.role)?;
-        let person = match grant.grantee {
-            Grantee::Person(id) => Some(self.store.identity(id).await?),
-            Grantee::Email(..) | Grantee::Group(..) | Grantee::ServiceAccount(_) => None,
+        let person = match grant.grantee.person() {
+            Some(id) => Some(self.store.identity(id).await?),
+            None => None,
         };
-        let (who, to) = (audit::grantee(&grant.grantee, person.as_ref()), from.plus(by));
+        let who = match &grant.grantee {
+            Holder::One(grantee) => audit::grantee(grantee, person.as_ref()),
+            Holder::Group(_, name) => audit::group(name),
+        };
+        let to = from.plus(by);
         let target = format!("{who}: {} on {} until {to}, was until {from}", grant.role, permit.reach().in_words());
         let event = audit::by(permit.person(), Action::GrantExtended, target);
         self.store.move_federated_end(id, from, to, event, self.clock.now()).await?;
@@ -200,7 +222,7 @@ impl Federation {
             Grantee::Email(provider, email) => self.store.identity_by_email(provider, email).await?,
             Grantee::Person(id) => Some(self.store.identity(*id).await?),
             Grantee::Group(_, group) => {
-                check_group(group)?;
+                super::groups::check_wide(group)?;
                 None
             }
             Grantee::ServiceAccount(_) => return Err(super::groups::no_account()),
@@ -219,17 +241,8 @@ fn check_role(permit: &Authorized<ManageReach>, role: &Role) -> Result<(), Acces
         return Err(invalid("role", "On several clusters at once no role is given that only one of them has."));
     }
     policy::give_widely(permit, role).map_err(|why| invalid("role", &format!("You cannot give this: {why}.")))?;
-    let whole_cluster = !matches!(permit.reach(), Reach::Project(..));
+    let whole_cluster = !matches!(permit.reach(), Reach::Project(..) | Reach::Cluster(..));
     role.fits(whole_cluster).map_err(|why| invalid("role", why))
-}
-
-/// A cluster in reach may put nothing before groups: a name of Kubernetes' own is refused here and not on one cluster after the other.
-fn check_group(group: &str) -> Result<(), AccessError> {
-    super::groups::check(group)?;
-    if group.to_ascii_lowercase().starts_with("system:") {
-        return Err(invalid("name", "Groups that begin with “system:” are Kubernetes' own and are given nothing."));
-    }
-    Ok(())
 }
 
 /// In words: “on every cluster”, “on 3 clusters”, “on clusters with env=prod”.
@@ -271,14 +284,6 @@ fn invalid(field: &'static str, message: &str) -> AccessError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn immune_11_a_group_of_kubernetes_own_is_refused_whatever_its_case() {
-        for name in ["system:masters", "System:Masters", "SYSTEM:nodes", "", " devs", "de\nvs"] {
-            assert!(check_group(name).is_err(), "{name:?}");
-        }
-        assert!(check_group("devs").is_ok());
-    }
 
     #[test]
     fn a_placement_that_selects_everything_by_asking_for_nothing_is_refused() {

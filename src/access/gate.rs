@@ -10,15 +10,16 @@ use crate::{
         cluster::Cluster,
         federation::WideScope,
         grant::Grant,
-        id::{ClusterId, IdentityId, WorkspaceId},
+        group::Group,
+        id::{ClusterId, GroupId, IdentityId, WorkspaceId},
         identity::Identity,
         share_link::ShareLink,
         workspace::{MemberRole, Workspace},
     },
     policy::{
-        self, AcceptLink, AddCluster, Authorized, Forbidden, HoldKubeconfig, JoinWorkspace, ManageAccess,
-        ManageCluster, ManageMembers, ManageReach, ManageWorkspace, ManageWorkspaceAccess, MoveCluster, Person, Policy,
-        Reach, ViewCluster, ViewReach, ViewWorkspace,
+        self, AcceptLink, AddCluster, Authorized, Forbidden, HoldKubeconfig, JoinWorkspace, MakeGroup, ManageAccess,
+        ManageCluster, ManageGroup, ManageMembers, ManageReach, ManageWorkspace, ManageWorkspaceAccess, MoveCluster,
+        Person, Policy, Reach, ViewCluster, ViewGroup, ViewReach, ViewWorkspace,
     },
     store::{Store, StoreError},
 };
@@ -159,12 +160,60 @@ impl Gate {
                 let (workspace, member) = self.workspace(person, id).await?;
                 (Reach::Workspace(workspace), member)
             }
+            WideScope::Cluster(id) => {
+                let cluster = self.store.cluster(id).await?;
+                let (workspace, member) = self.workspace(person, cluster.workspace).await?;
+                (Reach::Cluster(workspace, Box::new(cluster)), member)
+            }
             WideScope::Project(id) => {
                 let project = self.store.project(id).await?;
                 let (workspace, member) = self.workspace(person, project.workspace).await?;
                 (Reach::Project(workspace, project), member)
             }
         })
+    }
+
+    /// May they look at this Group? To whom it is not shown, it is not there.
+    pub async fn view_group(&self, person: &Person, id: GroupId) -> Result<Authorized<ViewGroup>, AccessError> {
+        let (group, workspace, member) = self.group(person, id).await?;
+        policy::view_group(person, group, workspace, member).map_err(|_| AccessError::NotFound)
+    }
+
+    /// May they change it and its members?
+    pub async fn manage_group(&self, person: &Person, id: GroupId) -> Result<Authorized<ManageGroup>, AccessError> {
+        self.view_group(person, id).await?;
+        let (group, workspace, member) = self.group(person, id).await?;
+        Ok(policy::manage_group(person, group, workspace, member)?)
+    }
+
+    /// May they make a Group of this workspace, or (`None`) of all?
+    pub async fn make_group(
+        &self,
+        person: &Person,
+        workspace: Option<WorkspaceId>,
+    ) -> Result<Authorized<MakeGroup>, AccessError> {
+        let (workspace, member) = self.home(person, workspace).await?;
+        Ok(policy::make_group(person, workspace, member)?)
+    }
+
+    async fn group(
+        &self,
+        person: &Person,
+        id: GroupId,
+    ) -> Result<(Group, Option<Workspace>, Option<MemberRole>), AccessError> {
+        let group = self.store.group(id).await?;
+        let (workspace, member) = self.home(person, group.workspace).await?;
+        Ok((group, workspace, member))
+    }
+
+    async fn home(
+        &self,
+        person: &Person,
+        workspace: Option<WorkspaceId>,
+    ) -> Result<(Option<Workspace>, Option<MemberRole>), AccessError> {
+        let Some(id) = workspace else { return Ok((None, None)) };
+        let (workspace, member) = self.workspace(person, id).await?;
+        Ok((Some(workspace), member))
     }
 
     /// May they put this cluster into that workspace?

@@ -4,15 +4,17 @@ mod change;
 
 pub use change::ChangeRequest;
 
-use super::{AccessError, Applier, Observer, audit};
+use super::{AccessError, Applier, Observer, audit, own_groups};
 use crate::{
     clock::Clock,
     model::{
         audit::Action,
         claim_mapping::{ClaimMapping, Unmappable},
         cluster::Cluster,
+        federation::WideScope,
         grant::{EndReason, Grant, GrantState, Grantee, Origin},
-        id::GrantId,
+        group::{Group, Holder},
+        id::{FederatedGrantId, GrantId},
         identity::Identity,
         name::Namespace,
         provider::ProviderId,
@@ -21,8 +23,8 @@ use crate::{
         scope::Scope,
         time::Timestamp,
     },
-    policy::{Authorized, Forbidden, HoldKubeconfig, ManageAccess},
-    store::{NewGrant, Store, StoreError},
+    policy::{self, Authorized, Forbidden, HoldKubeconfig, ManageAccess},
+    store::{NewFederatedGrant, NewGrant, Store, StoreError},
 };
 
 /// A grant to make.
@@ -30,6 +32,21 @@ use crate::{
 pub struct GrantRequest {
     /// Whom for. An email of somebody who has signed in already becomes the person by itself.
     pub grantee: Grantee,
+    /// Which role.
+    pub role: Role,
+    /// Where; empty for the whole cluster.
+    pub namespaces: Vec<Namespace>,
+    /// Until when.
+    pub expires_at: Option<Timestamp>,
+    /// Why.
+    pub reason: Option<Reason>,
+}
+
+/// A grant on a cluster to make to a Group.
+#[derive(Clone, Debug)]
+pub struct GroupGrantRequest {
+    /// The Group, as it was typed.
+    pub group: String,
     /// Which role.
     pub role: Role,
     /// Where; empty for the whole cluster.
@@ -97,6 +114,63 @@ impl Grants {
             Err(e) => return Err(e.into()),
         }
         Ok((new.id, self.applier.apply_now(new.id).await?))
+    }
+
+    /// Gives to each member of a Group, now and later. `Invalid` names the form's field, as above. The loop brings it to the cluster.
+    pub async fn grant_to_group(
+        &self,
+        permit: &Authorized<ManageAccess>,
+        request: GroupGrantRequest,
+    ) -> Result<FederatedGrantId, AccessError> {
+        let (cluster, now) = (permit.cluster(), self.clock.now());
+        if cluster.removing.is_some() {
+            return Err(Forbidden::BeingRemoved.into());
+        }
+        if request.expires_at.is_some_and(|end| end <= now) {
+            return Err(invalid("expires", "That is in the past."));
+        }
+        let group = own_groups::named(&self.store, Some(cluster.workspace), &request.group).await?;
+        let scope = Scope::new(cluster.id, request.namespaces.clone());
+        self.check_role_for(permit, &group, &request.role, &scope).await?;
+        let what = audit::rights(Some(&request.role), &scope, request.expires_at);
+        let why = audit::because(request.reason.as_ref());
+        let new = NewFederatedGrant {
+            id: FederatedGrantId::new(),
+            scope: WideScope::Cluster(cluster.id),
+            namespaces: request.namespaces,
+            grantee: Holder::Group(group.id, group.name.clone()),
+            role: request.role,
+            expires_at: request.expires_at,
+            reason: request.reason,
+            created_by: permit.person().identity().id,
+        };
+        let target = format!("{}: {what}{why}", audit::group(&group.name));
+        let event = audit::by(permit.person(), Action::GrantAdded, target);
+        match self.store.give_to_group(&new, &group, event, now).await {
+            Ok(grant) => Ok(grant.id),
+            Err(StoreError::Duplicate(_)) => Err(invalid("name", "It has exactly this already, see the table below.")),
+            Err(other) => Err(own_groups::not_given(other)),
+        }
+    }
+
+    /// Whether they can give this to a Group: no more than whoever changes its members may, and nothing that only this cluster has,
+    /// since that may grow.
+    async fn check_role_for(
+        &self,
+        permit: &Authorized<ManageAccess>,
+        group: &Group,
+        role: &Role,
+        scope: &Scope,
+    ) -> Result<(), AccessError> {
+        if role.is_named() {
+            return Err(invalid(
+                "role",
+                "A Kubelend group is given the roles that every cluster has. Give this one to people and groups of the provider.",
+            ));
+        }
+        policy::give_to_group(permit, group, role)
+            .map_err(|why| invalid("role", &format!("You cannot give this: {why}.")))?;
+        self.observer.check_role(permit, Some(role), scope).await.map(drop)
     }
 
     /// Takes it back. Repeating it is fine.

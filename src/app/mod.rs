@@ -14,9 +14,9 @@ use tokio::sync::watch;
 
 use crate::{
     access::{
-        Applier, Clusters, Devices, Diagnoser, Drifts, Exchange, Federation, Gate, Grants, Insight, Invitations,
-        Kubeconfigs, Links, Observer, OwnClients, Probe, Relay, RelaySettings, ServiceAccounts, SignIns, Upstreams,
-        Workspaces,
+        Applier, Clusters, Devices, Diagnoser, Drifts, Exchange, Federation, Gate, Grants, Groups, Insight,
+        Invitations, Kubeconfigs, Links, Observer, OwnClients, Probe, Relay, RelaySettings, ServiceAccounts, SignIns,
+        Upstreams, Workspaces,
     },
     clock::Clock,
     config::{self, Settings},
@@ -157,6 +157,7 @@ async fn build(settings: &Settings) -> Result<Built, AppError> {
             clock.clone(),
         ),
         federation: Federation::new(store.clone(), clock.clone()),
+        groups: Groups::new(store.clone(), clock.clone()),
         invitations: Invitations::new(store.clone(), keyring.clone(), clock.clone()),
         workspaces: Workspaces::new(store.clone(), clock.clone()),
         devices: Devices::new(store.clone(), clock.clone()),

@@ -74,11 +74,17 @@ pub enum Action {
     TokenIssued,
     TokenRevoked,
     TokenEnded,
+    GroupAdded,
+    GroupChanged,
+    GroupRemoved,
+    GroupMemberAdded,
+    GroupMemberRemoved,
+    GroupMemberDoubted,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 56] = [
+    pub const ALL: [Self; 62] = [
         Self::SignedIn,
         Self::SignedOut,
         Self::ClusterAdded,
@@ -135,6 +141,12 @@ impl Action {
         Self::TokenIssued,
         Self::TokenRevoked,
         Self::TokenEnded,
+        Self::GroupAdded,
+        Self::GroupChanged,
+        Self::GroupRemoved,
+        Self::GroupMemberAdded,
+        Self::GroupMemberRemoved,
+        Self::GroupMemberDoubted,
     ];
 
     /// As stored: `noun.verb`.
@@ -196,6 +208,12 @@ impl Action {
             Self::TokenIssued => "token.issued",
             Self::TokenRevoked => "token.revoked",
             Self::TokenEnded => "token.ended",
+            Self::GroupAdded => "group.added",
+            Self::GroupChanged => "group.changed",
+            Self::GroupRemoved => "group.removed",
+            Self::GroupMemberAdded => "group_member.added",
+            Self::GroupMemberRemoved => "group_member.removed",
+            Self::GroupMemberDoubted => "group_member.doubted",
         }
     }
 

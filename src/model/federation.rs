@@ -1,12 +1,15 @@
-//! Grants that reach further than one cluster: everywhere, in a workspace, or in a project.
+//! Grants that are more than one grant on one cluster: everywhere, in a workspace, in a project, or to a Group.
 //!
-//! A federated grant is written out as a grant on each cluster that it reaches (its *placements*), and those are brought to
-//! their clusters like any other. Which those are is a pure function of the grant, the cluster and the projects.
+//! A federated grant is written out as a grant on each cluster that it reaches (its *placements*), one for each member where it is
+//! to a Group, and those are brought to their clusters like any other. Which those are is a pure function of the grant, the
+//! cluster, the projects and the Group's members.
 
 use super::{
     cluster::Cluster,
-    grant::{EndReason, Grantee},
-    id::{FederatedGrantId, IdentityId, ProjectId, WorkspaceId},
+    grant::EndReason,
+    group::Holder,
+    id::{ClusterId, FederatedGrantId, IdentityId, ProjectId, WorkspaceId},
+    name::Namespace,
     project::Project,
     reason::Reason,
     role::Role,
@@ -23,17 +26,21 @@ pub enum WideScope {
     Workspace(WorkspaceId),
     /// The namespace of a project on each of its clusters, and those to come.
     Project(ProjectId),
+    /// One cluster, where it is to a Group: the whole of it, or the grant's namespaces.
+    Cluster(ClusterId),
 }
 
-/// A grant that reaches further than one cluster.
+/// A grant that is written out as several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FederatedGrant {
     /// Its id; its placements say it as their origin.
     pub id: FederatedGrantId,
     /// How far it reaches.
     pub scope: WideScope,
+    /// In which namespaces, where its scope is one cluster; empty for the whole of it.
+    pub namespaces: Vec<Namespace>,
     /// Whom it is for.
-    pub grantee: Grantee,
+    pub grantee: Holder,
     /// The role.
     pub role: Role,
     /// When it ends by itself.
@@ -66,6 +73,7 @@ impl FederatedGrant {
             WideScope::Project(id) => project
                 .filter(|project| project.id == id && project.is_on(cluster))
                 .map(|project| Scope::Namespaces(cluster.id, vec![project.namespace.clone()])),
+            WideScope::Cluster(id) => (cluster.id == id).then(|| Scope::new(id, self.namespaces.clone())),
         }
     }
 }
@@ -75,7 +83,7 @@ mod tests {
     use super::*;
     use crate::model::{
         cluster::{Endpoint, Removal},
-        id::ClusterId,
+        grant::Grantee,
         project::{Labels, Placement},
     };
 
@@ -98,7 +106,8 @@ mod tests {
         FederatedGrant {
             id: FederatedGrantId::new(),
             scope,
-            grantee: Grantee::Group("dex".parse().unwrap(), "devs".into()),
+            namespaces: Vec::new(),
+            grantee: Grantee::Group("dex".parse().unwrap(), "devs".into()).into(),
             role: Role::View,
             expires_at: None,
             reason: None,
@@ -132,6 +141,16 @@ mod tests {
         assert_eq!(of_shop.placement(&there, Some(&shop)), None, "labels do not reach into another workspace");
         assert_eq!(of_shop.placement(&cluster(home, ""), Some(&shop)), None);
         assert_eq!(of_shop.placement(&here, None), None, "a project that is gone is nowhere");
+    }
+
+    #[test]
+    fn a_grant_on_one_cluster_reaches_its_namespaces_there_and_nothing_elsewhere() {
+        let (here, there) = (cluster(WorkspaceId::new(), ""), cluster(WorkspaceId::new(), ""));
+        let mut one = grant(WideScope::Cluster(here.id));
+        assert_eq!(one.placement(&here, None), Some(Scope::Cluster(here.id)));
+        one.namespaces = vec!["shop".parse().unwrap()];
+        assert_eq!(one.placement(&here, None), Some(Scope::Namespaces(here.id, one.namespaces.clone())));
+        assert_eq!(one.placement(&there, None), None);
     }
 
     #[test]

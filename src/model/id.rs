@@ -43,6 +43,8 @@ id_types! {
     GrantId,
     /// Names a [`Project`](super::project::Project).
     ProjectId,
+    /// Names a [`Group`](super::group::Group).
+    GroupId,
     /// Names a [`FederatedGrant`](super::federation::FederatedGrant).
     FederatedGrantId,
     /// Names a [`ShareLink`](super::share_link::ShareLink).

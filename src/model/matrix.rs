@@ -7,6 +7,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use super::{
     grant::{EndReason, Origin},
+    group::GroupName,
     id::{ClusterId, GrantId, WorkspaceId},
     role::Role,
     scope::Scope,
@@ -171,6 +172,8 @@ pub struct Counted {
     pub scope: Scope,
     /// How it came to be.
     pub origin: Origin,
+    /// The Group that it was given to them by, as that is called, or was.
+    pub group: Option<GroupName>,
     /// When it was given.
     pub since: Timestamp,
     /// When it ends by itself.
@@ -226,6 +229,7 @@ mod tests {
             role,
             scope: Scope::new(ClusterId::new(), namespaces.iter().map(|n| n.parse().unwrap()).collect()),
             origin: Origin::Manual,
+            group: None,
             since: Timestamp::from_secs(0),
             expires_at: None,
             ended: None,

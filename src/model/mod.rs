@@ -13,6 +13,7 @@ pub mod device;
 pub mod diagnosis;
 pub mod federation;
 pub mod grant;
+pub mod group;
 pub mod id;
 pub mod identity;
 pub mod invitation;

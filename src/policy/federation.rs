@@ -3,6 +3,7 @@
 
 use super::{Authorized, Forbidden, Person, authorized, workspaces::in_workspace};
 use crate::model::{
+    cluster::Cluster,
     federation::WideScope,
     project::Project,
     workspace::{MemberRole, Workspace},
@@ -17,6 +18,8 @@ pub enum Reach {
     Workspace(Workspace),
     /// A project of a workspace.
     Project(Workspace, Project),
+    /// One cluster of a workspace: where something is given to a Group.
+    Cluster(Workspace, Box<Cluster>),
 }
 
 impl Reach {
@@ -26,6 +29,7 @@ impl Reach {
             Self::Global => WideScope::Global,
             Self::Workspace(workspace) => WideScope::Workspace(workspace.id),
             Self::Project(_, project) => WideScope::Project(project.id),
+            Self::Cluster(_, cluster) => WideScope::Cluster(cluster.id),
         }
     }
 
@@ -33,7 +37,7 @@ impl Reach {
     pub fn workspace(&self) -> Option<&Workspace> {
         match self {
             Self::Global => None,
-            Self::Workspace(workspace) | Self::Project(workspace, _) => Some(workspace),
+            Self::Workspace(workspace) | Self::Project(workspace, _) | Self::Cluster(workspace, _) => Some(workspace),
         }
     }
 
@@ -43,6 +47,7 @@ impl Reach {
             Self::Global => "every cluster".into(),
             Self::Workspace(workspace) => format!("every cluster of {}", workspace.name),
             Self::Project(_, project) => format!("namespace {} of the project {}", project.namespace, project.name),
+            Self::Cluster(_, cluster) => cluster.name.to_string(),
         }
     }
 }
@@ -99,7 +104,7 @@ fn may(person: &Person, reach: &Reach, member: Option<MemberRole>, wanted: Membe
     match reach {
         Reach::Global if person.platform_admin => Ok(()),
         Reach::Global => Err(Forbidden::NoPlatformAdmin),
-        Reach::Workspace(_) | Reach::Project(..) => in_workspace(person, member, wanted),
+        Reach::Workspace(_) | Reach::Project(..) | Reach::Cluster(..) => in_workspace(person, member, wanted),
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::model::{
     audit::{Action, Actor, AuditEvent},
-    id::{AuditEventId, ClusterId, WorkspaceId},
+    id::{AuditEventId, ClusterId, GroupId, WorkspaceId},
     time::Timestamp,
 };
 
@@ -46,9 +46,20 @@ impl AuditDraft {
 
     /// Writes the event in the transaction of what it tells of.
     pub(super) async fn append(&self, tx: &mut Tx, about: About, now: Timestamp) -> Result<(), StoreError> {
+        self.append_of(tx, about, None, now).await
+    }
+
+    /// The same, as something that happened to a Group besides.
+    pub(super) async fn append_of(
+        &self,
+        tx: &mut Tx,
+        about: About,
+        group: Option<GroupId>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO audit_events \
-             (id, at, actor_id, actor_name, action, cluster_id, workspace_id, target, request_id) \
-             VALUES ($1, $2, $3, $4, $5, $6, COALESCE($7, (SELECT workspace_id FROM clusters WHERE id = $6)), $8, $9)";
+             (id, at, actor_id, actor_name, action, cluster_id, workspace_id, target, request_id, group_id) \
+             VALUES ($1, $2, $3, $4, $5, $6, COALESCE($7, (SELECT workspace_id FROM clusters WHERE id = $6)), $8, $9, $10)";
         let actor = match self.actor {
             Actor::Person(id) => Some(id.to_string()),
             Actor::Kubelend => None,
@@ -69,6 +80,7 @@ impl AuditDraft {
             .bind(workspace)
             .bind(shown(&self.target))
             .bind(self.request_id.as_deref().map(shown))
+            .bind(group.map(|id| id.to_string()))
             .execute(db)
             .await
             .map(drop))?;

@@ -1,26 +1,32 @@
 //! Federated grants: what is wanted on many clusters at once, and the grants on each cluster that it is written out as.
 //!
 //! A placement is an ordinary grant whose `federated_id` says where it came from; `grants` brings it to its cluster. Whatever
-//! changes what a federated grant reaches (the grant itself, a cluster that joins, moves or is labelled, a project) writes the
-//! difference out in its own transaction: nothing is left for a later pass to find, and a pass in which nothing has changed
+//! changes what a federated grant reaches (the grant itself, a cluster that joins, moves or is labelled, a project, the members of
+//! the Group that it is to) writes the difference out in its own transaction: nothing is left for a later pass to find, and a pass in which nothing has changed
 //! costs nothing. Those transactions follow one another ([`lock`]), so that none misses what another one is about to commit.
 
 mod pages;
 mod place;
 
 pub use pages::{FederatedPage, Placed, PlacementCounts};
-pub(super) use place::{end_of_project, end_of_workspace, place_cluster, place_project};
+pub(super) use place::{
+    bounded, end_of_group, end_of_project, end_of_workspace, end_on_cluster, end_strangers, place_cluster, place_group,
+    place_project,
+};
 
 use super::{
     AuditDraft, Store, StoreError,
     audit::About,
     db::{Tx, clash, parsed},
-    grants::{GranteeColumns, email_key, key, person_key, reason_of, role_of, role_text},
+    grants::{GranteeColumns, email_key, key, names_of, names_text, person_key, reason_of, role_of, role_text},
+    groups,
 };
 use crate::model::{
     federation::{FederatedGrant, WideScope},
-    grant::{EndReason, Grantee},
+    grant::EndReason,
+    group::{Group, Holder},
     id::{FederatedGrantId, IdentityId},
+    name::Namespace,
     provider::ProviderId,
     reason::Reason,
     role::Role,
@@ -34,8 +40,10 @@ pub struct NewFederatedGrant {
     pub id: FederatedGrantId,
     /// How far.
     pub scope: WideScope,
+    /// In which namespaces, where that is one cluster; empty for the whole of it.
+    pub namespaces: Vec<Namespace>,
     /// Whom for.
-    pub grantee: Grantee,
+    pub grantee: Holder,
     /// Which role.
     pub role: Role,
     /// Until when.
@@ -47,9 +55,11 @@ pub struct NewFederatedGrant {
 }
 
 #[derive(sqlx::FromRow)]
-struct FederatedRow {
+pub(super) struct FederatedRow {
     id: String,
     scope: String,
+    namespaces: String,
+    group_id: Option<String>,
     role: String,
     to_group: bool,
     identity_id: Option<String>,
@@ -65,28 +75,37 @@ struct FederatedRow {
 macro_rules! select_federated {
     ($($rest:expr),+) => {
         concat!(
-            "SELECT f.id, f.scope, f.role, f.to_group, f.identity_id, f.provider, f.grantee_name, f.expires_at, f.reason, \
-             f.created_by, f.created_at, f.ended FROM federated_grants f ",
+            "SELECT f.id, f.scope, f.namespaces, f.group_id, f.role, f.to_group, f.identity_id, f.provider, f.grantee_name, \
+             f.expires_at, f.reason, f.created_by, f.created_at, f.ended FROM federated_grants f ",
             $($rest),+
         )
     };
 }
-use select_federated;
+pub(super) use select_federated;
 
 impl FederatedRow {
-    fn grant(self) -> Result<FederatedGrant, StoreError> {
+    pub(super) fn grant(self) -> Result<FederatedGrant, StoreError> {
         let corrupt = |what| move || StoreError::Corrupt(what);
-        let who = GranteeColumns {
-            to_group: self.to_group,
-            identity_id: self.identity_id,
-            provider: self.provider,
-            name: self.grantee_name,
+        let grantee = match (self.group_id, self.grantee_name) {
+            (Some(id), Some(name)) => {
+                Holder::Group(parsed(&id, "group of a grant")?, parsed(&name, "name of a group")?)
+            }
+            (_, name) => Holder::One(
+                GranteeColumns {
+                    to_group: self.to_group,
+                    identity_id: self.identity_id,
+                    provider: self.provider,
+                    name,
+                }
+                .grantee()?,
+            ),
         };
         let ended = self.ended.map(|why| EndReason::parse(&why).ok_or_else(corrupt("end of a federated grant")));
         Ok(FederatedGrant {
             id: parsed(&self.id, "id of a federated grant")?,
             scope: scope_of(&self.scope)?,
-            grantee: who.grantee()?,
+            namespaces: names_of(&self.namespaces)?,
+            grantee,
             role: role_of(&self.role)?.ok_or_else(corrupt("role of a federated grant"))?,
             expires_at: self.expires_at.map(Timestamp::from_millis),
             reason: reason_of(self.reason.as_deref(), "reason of a federated grant")?,
@@ -98,11 +117,20 @@ impl FederatedRow {
 }
 
 /// As stored.
-fn scope_text(scope: WideScope) -> String {
+pub(super) fn scope_text(scope: WideScope) -> String {
     match scope {
         WideScope::Global => "global".into(),
         WideScope::Workspace(id) => format!("workspace:{id}"),
         WideScope::Project(id) => format!("project:{id}"),
+        WideScope::Cluster(id) => format!("cluster:{id}"),
+    }
+}
+
+/// What a federated grant is found by: as grants are, or by its Group.
+fn holder_key(holder: &Holder) -> String {
+    match holder {
+        Holder::One(grantee) => key(grantee),
+        Holder::Group(id, _) => format!("own-group:{id}"),
     }
 }
 
@@ -112,6 +140,7 @@ fn scope_of(text: &str) -> Result<WideScope, StoreError> {
         None if text == "global" => Ok(WideScope::Global),
         Some(("workspace", id)) => parsed(id, WHAT).map(WideScope::Workspace),
         Some(("project", id)) => parsed(id, WHAT).map(WideScope::Project),
+        Some(("cluster", id)) => parsed(id, WHAT).map(WideScope::Cluster),
         _ => Err(StoreError::Corrupt(WHAT)),
     }
 }
@@ -130,6 +159,7 @@ async fn about(tx: &mut Tx, scope: WideScope) -> Result<About, StoreError> {
     match scope {
         WideScope::Global => Ok(About::Nothing),
         WideScope::Workspace(id) => Ok(About::Workspace(id)),
+        WideScope::Cluster(id) => Ok(About::Cluster(id)),
         WideScope::Project(id) => {
             let row: Option<(String,)> =
                 on!(tx, |db| sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(db).await)?;
@@ -146,14 +176,19 @@ async fn one(tx: &mut Tx, id: FederatedGrantId) -> Result<FederatedGrant, StoreE
 
 async fn insert(tx: &mut Tx, new: &NewFederatedGrant, now: Timestamp) -> Result<(), StoreError> {
     const SQL: &str = "INSERT INTO federated_grants (id, scope, role, grantee_key, to_group, identity_id, provider, \
-         grantee_name, expires_at, reason, created_by, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING";
-    let who = GranteeColumns::from(&new.grantee);
+         grantee_name, expires_at, reason, created_by, created_at, group_id, namespaces) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING";
+    let who = match &new.grantee {
+        Holder::One(grantee) => GranteeColumns::from(grantee),
+        Holder::Group(_, name) => {
+            GranteeColumns { to_group: false, identity_id: None, provider: None, name: Some(name.to_string()) }
+        }
+    };
     let inserted = on!(tx, |db| sqlx::query(SQL)
         .bind(new.id.to_string())
         .bind(scope_text(new.scope))
         .bind(role_text(Some(&new.role)))
-        .bind(key(&new.grantee))
+        .bind(holder_key(&new.grantee))
         .bind(who.to_group)
         .bind(&who.identity_id)
         .bind(&who.provider)
@@ -162,6 +197,8 @@ async fn insert(tx: &mut Tx, new: &NewFederatedGrant, now: Timestamp) -> Result<
         .bind(new.reason.as_ref().map(Reason::as_str))
         .bind(new.created_by.to_string())
         .bind(now.millis())
+        .bind(new.grantee.group().map(|id| id.to_string()))
+        .bind(names_text(&new.namespaces))
         .execute(db)
         .await
         .map(|done| done.rows_affected()))
@@ -225,15 +262,48 @@ impl Store {
         audit: AuditDraft,
         now: Timestamp,
     ) -> Result<FederatedGrant, StoreError> {
+        self.give(new, None, audit, now).await
+    }
+
+    /// The same to a Group, as it was `seen` when it was asked whether that may be: written out for each of its members.
+    ///
+    /// # Errors
+    /// Besides those above: `Stale` where others may change its members by now; `NotFound` where the Group is gone, or does not
+    /// count there; `TooMuch` where that would be more grants at once than [`MOST_AT_ONCE`](Self::MOST_AT_ONCE); `Full` where it
+    /// holds as many as it may.
+    pub async fn give_to_group(
+        &self,
+        new: &NewFederatedGrant,
+        seen: &Group,
+        audit: AuditDraft,
+        now: Timestamp,
+    ) -> Result<FederatedGrant, StoreError> {
+        self.give(new, Some(seen), audit, now).await
+    }
+
+    async fn give(
+        &self,
+        new: &NewFederatedGrant,
+        seen: Option<&Group>,
+        audit: AuditDraft,
+        now: Timestamp,
+    ) -> Result<FederatedGrant, StoreError> {
         transact!(self, |tx| {
             lock(tx).await?;
-            place::living_scope(tx, new.scope).await?;
+            let workspace = place::living_scope(tx, new.scope).await?;
+            if let Some(group) = new.grantee.group() {
+                let seen = seen.filter(|seen| seen.id == group).ok_or(StoreError::NotFound)?;
+                groups::ready_for(tx, seen, workspace).await?;
+            }
             place::expire_same(tx, new, now).await?;
             insert(tx, new, now).await?;
             place::end_for_address(tx, new, &audit, now).await?;
-            place::place_grant(tx, new.id, now).await?;
+            let made = place::place_grant(tx, new.id, now).await?;
+            if new.grantee.group().is_some() {
+                bounded(made)?;
+            }
             let about = about(tx, new.scope).await?;
-            audit.append(tx, about, now).await?;
+            audit.append_of(tx, about, new.grantee.group(), now).await?;
             one(tx, new.id).await
         })
     }
@@ -288,7 +358,7 @@ impl Store {
             }
             on!(tx, |db| sqlx::query(PLACED).bind(id.to_string()).bind(to.millis()).execute(db).await.map(drop))?;
             let about = about(tx, grant.scope).await?;
-            audit.append(tx, about, now).await?;
+            audit.append_of(tx, about, grant.grantee.group(), now).await?;
             Ok(true)
         })
     }
@@ -323,10 +393,17 @@ mod tests {
     #[test]
     fn immune_28_a_stored_scope_is_never_taken_for_another() {
         let (workspace, project) = (WorkspaceId::new(), ProjectId::new());
-        for scope in [WideScope::Global, WideScope::Workspace(workspace), WideScope::Project(project)] {
+        let cluster = crate::model::id::ClusterId::new();
+        let all = [
+            WideScope::Global,
+            WideScope::Workspace(workspace),
+            WideScope::Project(project),
+            WideScope::Cluster(cluster),
+        ];
+        for scope in all {
             assert_eq!(scope_of(&scope_text(scope)).unwrap(), scope);
         }
-        for bad in ["", "Global", "global:", "workspace", "workspace:", "cluster:x", "project:*"] {
+        for bad in ["", "Global", "global:", "workspace", "workspace:", "cluster:x", "cluster:", "project:*"] {
             assert!(scope_of(bad).is_err(), "{bad}");
         }
     }

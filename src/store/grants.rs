@@ -16,7 +16,7 @@ mod terms;
 mod work;
 
 pub(super) use changes::{
-    address_of, end, end_all, forget_bindings, give_to_person, rename_person, rename_provider, retry_all,
+    address_of, end, end_all, end_federated, forget_bindings, give_to_person, rename_person, rename_provider, retry_all,
 };
 pub(super) use filter::literal;
 pub use filter::{GrantFilter, Standing};
@@ -24,8 +24,8 @@ pub use orders::GrantOrder;
 pub use overdue::Overdue;
 pub use page::GrantPage;
 pub(super) use rows::{
-    GrantRow, GranteeColumns, email_key, key, keys_reaching, namespaces_text, origin_of, person_key, reason_of,
-    role_of, role_text, scope_of,
+    GrantRow, GranteeColumns, email_key, key, keys_reaching, names_of, names_text, namespaces_text, origin_of,
+    person_key, reason_of, role_of, role_text, scope_of,
 };
 pub use terms::{Replaced, Replacement, Terms};
 pub use work::{DueGrant, Outcome};
@@ -84,9 +84,10 @@ pub(super) async fn insert(tx: &mut Tx, new: &NewGrant, now: Timestamp) -> Resul
     const SQL: &str = "INSERT INTO grants (id, cluster_id, namespaces, role, grantee_key, to_group, identity_id, \
          provider, grantee_name, grantee_search, origin, expires_at, created_by, created_at, state, state_since, \
          attempts, next_attempt, revision, federated_id, grantee_sort, mark, role_rules, vouched_by, \
-         reason, role_rank, ends_at) \
+         reason, role_rank, ends_at, group_id) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $14, 0, $16, 0, $17, \
-         COALESCE((SELECT COALESCE(i.email_key, i.name_key, i.sub) FROM identities i WHERE i.id = $7), $10), $18, $19, $20, $21, $22, $23) \
+         COALESCE((SELECT COALESCE(i.email_key, i.name_key, i.sub) FROM identities i WHERE i.id = $7), $10), $18, $19, $20, $21, $22, $23, \
+         (SELECT f.group_id FROM federated_grants f WHERE f.id = $17)) \
          ON CONFLICT DO NOTHING";
     let grant = pending(new, now);
     expire_same(tx, &grant, now).await?;

@@ -8,7 +8,7 @@ use super::{
     AuditDraft, Store, StoreError,
     audit::About,
     db::{CHUNK, Tx, parsed, shown},
-    federation, grants, record, workspaces,
+    federation, grants, groups, record, workspaces,
 };
 use crate::model::{
     audit::Actor,
@@ -181,6 +181,7 @@ fn now_known(id: IdentityId, claims: &VerifiedClaims, now: Timestamp) -> Identit
 async fn sign_in(tx: &mut Tx, claims: &VerifiedClaims, now: Timestamp) -> Result<SignInRecord, StoreError> {
     if let Some(email) = &claims.email {
         queue_for(tx, &claims.provider, &email.normalised()).await?;
+        groups::lock_if_named(tx, claims).await?;
     }
     let before = meet(tx, claims, now).await?;
     learn(tx, before, claims, now).await
@@ -192,6 +193,7 @@ pub(super) async fn refreshed(tx: &mut Tx, claims: &VerifiedClaims, now: Timesta
          RETURNING id, provider, email, email_verified, last_sign_in";
     if let Some(email) = &claims.email {
         queue_for(tx, &claims.provider, &email.normalised()).await?;
+        groups::lock_if_named(tx, claims).await?;
     }
     let before: Option<Before> =
         on!(tx, |db| sqlx::query_as(SQL).bind(&claims.issuer).bind(&claims.sub).fetch_optional(db).await)?;
@@ -231,10 +233,12 @@ async fn learn(
             federation::give_to_person(tx, &identity.provider, &email, identity.id).await?;
             grants_touched += grants::give_to_person(tx, &identity.provider, &email, identity.id, now).await?;
             workspaces::give_to_person(tx, &identity.provider, &email, identity.id, now).await?;
+            groups::give_to_person(tx, &identity.provider, &email, identity.id, now).await?;
         }
         // Verified or not: API servers accept tokens that do not say.
         grants_touched += grants::doubt_email(tx, &identity.provider, &email, newcomer, now).await?;
         workspaces::doubt(tx, &identity.provider, &email, newcomer, now).await?;
+        groups::doubt(tx, &identity.provider, &email, newcomer, now).await?;
     }
     Ok(SignInRecord { identity, grants_touched })
 }
@@ -250,7 +254,7 @@ impl Store {
     /// * live grants to this email at this provider become grants to the person, if the email is verified — but only if no
     ///   *other* identity ever held this email at this provider. Then they become `Pending` instead, each with an event, and
     ///   their bindings must go: the API server compares the email alone, and would let whoever has it now in;
-    /// * memberships of this email in workspaces become the person's on the same conditions, and are told of where it has others;
+    /// * memberships of this email in workspaces and Groups become the person's on the same conditions, and are told of where it has others;
     /// * if this identity's email changed or came back, its live grants become `Pending`, so that bindings are rewritten.
     pub async fn record_sign_in(
         &self,

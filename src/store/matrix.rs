@@ -79,6 +79,7 @@ struct CountedRow {
     ended: Option<String>,
     ended_at: Option<i64>,
     gone_at: Option<i64>,
+    group_name: Option<String>,
     i_email: Option<String>,
     i_name: Option<String>,
     i_sub: Option<String>,
@@ -97,6 +98,8 @@ macro_rules! select_counted {
         concat!(
             "SELECT g.id, g.cluster_id, g.grantee_key, g.grantee_sort, g.provider, g.grantee_name, g.namespaces, g.role, \
              g.origin, g.created_at, g.expires_at, g.ended, g.ended_at, ", $gone, " AS gone_at, \
+             CASE WHEN g.origin LIKE 'federated:%' THEN (SELECT f.grantee_name FROM federated_grants f \
+             WHERE f.id = SUBSTR(g.origin, 11) AND f.group_id IS NOT NULL) END AS group_name, \
              i.email AS i_email, i.name AS i_name, i.sub AS i_sub, i.provider AS i_provider \
              FROM ", $table, " g LEFT JOIN identities i ON i.id = g.identity_id WHERE ",
             $($rest),+
@@ -156,6 +159,7 @@ impl CountedRow {
             role: role_of(&self.role)?,
             scope: scope_of(&self.cluster_id, &self.namespaces)?,
             origin: origin_of(&self.origin)?,
+            group: self.group_name.as_ref().map(|name| parsed(name, "name of a group")).transpose()?,
             since: Timestamp::from_millis(self.created_at),
             expires_at: self.expires_at.map(Timestamp::from_millis),
             ended: self.ended_at.map(Timestamp::from_millis).zip(ended),

@@ -18,6 +18,7 @@ mod devices;
 #[macro_use]
 mod grants;
 mod federation;
+mod groups;
 mod identities;
 mod keys;
 mod links;
@@ -44,6 +45,7 @@ pub use federation::{FederatedPage, NewFederatedGrant, Placed, PlacementCounts};
 pub use grants::{
     DueGrant, GrantFilter, GrantOrder, GrantPage, NewGrant, Outcome, Overdue, Replaced, Replacement, Standing, Terms,
 };
+pub use groups::{GroupCounts, GroupOnCluster, GroupsPage, NewGroup};
 pub use identities::SignInRecord;
 pub use links::{Acceptance, Accepted, NewLink};
 pub use matrix::{HolderCursor, MatrixPage, Reached};
@@ -80,6 +82,12 @@ pub enum StoreError {
     /// There are too many already: how many of what is the most.
     #[error("there are too many already: {0} is the most")]
     Full(&'static str),
+    /// It would be written out as so many grants at once.
+    #[error("that would be {0} grants at once")]
+    TooMuch(usize),
+    /// It holds what asks for it to stay as it is.
+    #[error("what it holds needs that")]
+    Held,
     /// No person would own the workspace any more.
     #[error("the last owner of a workspace stays")]
     LastOwner,

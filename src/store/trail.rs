@@ -12,7 +12,7 @@ use super::{
 };
 use crate::model::{
     audit::{Action, AuditEvent},
-    id::{AuditEventId, ClusterId, WorkspaceId},
+    id::{AuditEventId, ClusterId, GroupId, WorkspaceId},
     time::Timestamp,
 };
 
@@ -30,6 +30,8 @@ pub enum Trail {
     Workspace(WorkspaceId),
     /// On a cluster.
     Cluster(ClusterId),
+    /// To a Group: who is in it, and what it holds.
+    Group(GroupId),
 }
 
 /// What is looked for. Empty means all.
@@ -147,6 +149,10 @@ impl Store {
             }
             Trail::Cluster(id) => {
                 let sql = (of_one!("cluster_id"), floor_of_one!("cluster_id"));
+                self.trail_of_one(sql, &id.to_string(), &patterns, before, limit).await?
+            }
+            Trail::Group(id) => {
+                let sql = (of_one!("group_id"), floor_of_one!("group_id"));
                 self.trail_of_one(sql, &id.to_string(), &patterns, before, limit).await?
             }
         };

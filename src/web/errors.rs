@@ -275,6 +275,11 @@ impl From<StoreError> for PageError {
                 format!("{most} is the most. Take some back first."),
             ),
             StoreError::Duplicate(what) => Self::new(StatusCode::CONFLICT, "There is one already", what),
+            StoreError::TooMuch(_) | StoreError::Held => Self::new(
+                StatusCode::CONFLICT,
+                "That cannot be done as it is",
+                "Nothing was done. It would be too much at once, or what is held needs it to stay as it is.",
+            ),
             StoreError::Stale => Self::new(
                 StatusCode::CONFLICT,
                 "Somebody else was quicker",

@@ -214,7 +214,8 @@ async fn immune_28_what_a_link_or_a_wide_grant_gave_keeps_its_role_and_place() {
     let wide = NewFederatedGrant {
         id: FederatedGrantId::new(),
         scope: WideScope::Workspace(scene.cluster.workspace),
-        grantee: Grantee::Group("dex".parse().unwrap(), "everywhere".into()),
+        namespaces: Vec::new(),
+        grantee: Grantee::Group("dex".parse().unwrap(), "everywhere".into()).into(),
         role: Role::View,
         expires_at: Some(NOW.plus(DAY)),
         reason: None,

@@ -1,7 +1,7 @@
 //! How pages say things: times relative to now with the exact one on hover, roles with their colour and word, states as
 //! sentences. In one place, so that two pages never say the same thing in two ways.
 
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use askama::filters::HtmlSafe;
 
@@ -10,6 +10,7 @@ use crate::model::{
     audit::Action,
     cluster::{ConnectionCheck, StepOutcome},
     grant::{EndReason, Grant, GrantState, Origin},
+    group::GroupName,
     role::Role,
     time::Timestamp,
 };
@@ -212,6 +213,11 @@ pub fn origin_words(origin: Origin) -> &'static str {
     }
 }
 
+/// The same, where it may have come by a Group of our own.
+pub fn through(origin: Origin, group: Option<&GroupName>) -> Cow<'static, str> {
+    group.map_or_else(|| origin_words(origin).into(), |name| format!("Kubelend group {name}").into())
+}
+
 /// What an action did, as the middle of the sentence “WHO … WHAT”.
 pub fn deed(action: Action) -> &'static str {
     match action {
@@ -271,6 +277,12 @@ pub fn deed(action: Action) -> &'static str {
         Action::TokenIssued => "handed out",
         Action::TokenRevoked => "took back",
         Action::TokenEnded => "saw the end:",
+        Action::GroupAdded => "made the group",
+        Action::GroupChanged => "changed the group",
+        Action::GroupRemoved => "deleted the group",
+        Action::GroupMemberAdded => "added to a group:",
+        Action::GroupMemberRemoved => "took out of a group:",
+        Action::GroupMemberDoubted => "suspended an address in a group that changed hands:",
     }
 }
 

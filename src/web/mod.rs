@@ -54,8 +54,8 @@ use url::Url;
 
 use crate::{
     access::{
-        Clusters, Devices, Diagnoser, Exchange, Federation, Gate, Grants, Insight, Invitations, Kubeconfigs, Links,
-        Observer, Relay, ServiceAccounts, SignIns, Workspaces,
+        Clusters, Devices, Diagnoser, Exchange, Federation, Gate, Grants, Groups, Insight, Invitations, Kubeconfigs,
+        Links, Observer, Relay, ServiceAccounts, SignIns, Workspaces,
     },
     clock::Clock,
     crypto::Keyring,
@@ -84,6 +84,8 @@ pub struct Parts {
     pub kubeconfigs: Kubeconfigs,
     /// Access that reaches further than one cluster.
     pub federation: Federation,
+    /// Groups of our own.
+    pub groups: Groups,
     /// Invitations to workspaces.
     pub invitations: Invitations,
     /// Workspaces.
@@ -150,6 +152,7 @@ parts! {
     diagnoser: Diagnoser,
     devices: Devices,
     federation: Federation,
+    groups: Groups,
     invitations: Invitations,
     workspaces: Workspaces,
     relay: Relay,
@@ -222,9 +225,9 @@ fn visitor_pages() -> Router<Parts> {
 /// Sets of clusters, and the people who look after them.
 fn workspace_pages() -> Router<Parts> {
     use pages::{
-        create_workspace, delete_workspace, federated, global_access, invitations, matrix, matrix_csv, matrix_holder,
-        members, move_cluster, project, projects, trail, workspace_access, workspace_activity, workspace_overview,
-        workspace_settings, workspaces,
+        create_workspace, delete_workspace, federated, global_access, group, group_settings, groups, invitations,
+        matrix, matrix_csv, matrix_holder, members, move_cluster, project, projects, trail, workspace_access,
+        workspace_activity, workspace_overview, workspace_settings, workspaces,
     };
     use paths::pattern;
 
@@ -248,6 +251,12 @@ fn workspace_pages() -> Router<Parts> {
         .route(pattern::WORKSPACE_MATRIX, get(matrix::of_workspace))
         .route(pattern::WORKSPACE_MATRIX_CSV, get(matrix_csv::of_workspace))
         .route(pattern::WORKSPACE_HOLDER, get(matrix_holder::of_workspace))
+        .route(paths::GROUPS, get(groups::everywhere).post(groups::make_everywhere))
+        .route(pattern::WORKSPACE_GROUPS, get(groups::of_workspace).post(groups::make_in_workspace))
+        .route(pattern::GROUP, get(group::get).post(group::post))
+        .route(pattern::GROUP_ACTIVITY, get(group::activity))
+        .route(pattern::GROUP_SETTINGS, get(group_settings::get).post(group_settings::post))
+        .route(pattern::DELETE_GROUP, post(group_settings::delete))
         .route(pattern::PROJECTS, get(projects::get).post(projects::post))
         .route(pattern::PROJECT, get(project::get).post(project::post))
         .route(pattern::CHANGE_PROJECT, post(project::change))

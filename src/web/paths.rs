@@ -5,7 +5,10 @@ use url::form_urlencoded::byte_serialize;
 use crate::{
     model::{
         device::Format,
-        id::{ClusterId, DeviceId, FederatedGrantId, GrantId, ProjectId, ServiceAccountId, ShareLinkId, WorkspaceId},
+        id::{
+            ClusterId, DeviceId, FederatedGrantId, GrantId, GroupId, ProjectId, ServiceAccountId, ShareLinkId,
+            WorkspaceId,
+        },
         provider::ProviderId,
     },
     oidc::Purpose,
@@ -41,6 +44,8 @@ pub const CLUSTERS: &str = "/clusters";
 pub const ADD_CLUSTER: &str = "/clusters/add";
 /// Who has a role on every cluster.
 pub const GLOBAL_ACCESS: &str = "/access";
+/// Groups of all workspaces; POST makes one.
+pub const GROUPS: &str = "/groups";
 /// Who can reach which cluster, of all.
 pub const MATRIX: &str = "/matrix";
 /// The same as a file.
@@ -148,6 +153,16 @@ pub mod pattern {
     pub const WORKSPACE_HOLDER: &str = "/workspaces/{workspace}/matrix/{grant}";
     /// What whoever holds a grant can reach, of all.
     pub const HOLDER: &str = "/matrix/{grant}";
+    /// Groups of a workspace; POST makes one.
+    pub const WORKSPACE_GROUPS: &str = "/workspaces/{workspace}/groups";
+    /// One Group; POST changes who is in it.
+    pub const GROUP: &str = "/groups/{group}";
+    /// What happened to it.
+    pub const GROUP_ACTIVITY: &str = "/groups/{group}/activity";
+    /// Its name and who changes it.
+    pub const GROUP_SETTINGS: &str = "/groups/{group}/settings";
+    /// Deletes it (POST).
+    pub const DELETE_GROUP: &str = "/groups/{group}/delete";
     /// A workspace's projects; POST makes one.
     pub const PROJECTS: &str = "/workspaces/{workspace}/projects";
     /// One project; POST grants in it.
@@ -370,6 +385,26 @@ pub fn extend_federated(grant: FederatedGrantId) -> String {
     fill(pattern::EXTEND_FEDERATED, &[("grant", grant.to_string())])
 }
 
+/// One Group.
+pub fn group(group: GroupId) -> String {
+    fill(pattern::GROUP, &[("group", group.to_string())])
+}
+
+/// What happened to it.
+pub fn group_activity(group: GroupId) -> String {
+    fill(pattern::GROUP_ACTIVITY, &[("group", group.to_string())])
+}
+
+/// Its name and who changes it.
+pub fn group_settings(group: GroupId) -> String {
+    fill(pattern::GROUP_SETTINGS, &[("group", group.to_string())])
+}
+
+/// Deletes it.
+pub fn delete_group(group: GroupId) -> String {
+    fill(pattern::DELETE_GROUP, &[("group", group.to_string())])
+}
+
 /// One project.
 pub fn project(workspace: WorkspaceId, project: ProjectId) -> String {
     fill(pattern::PROJECT, &[("workspace", workspace.to_string()), ("project", project.to_string())])
@@ -380,6 +415,8 @@ of_workspace! {
     workspace_access => WORKSPACE_ACCESS,
     /// Who can reach which of its clusters.
     workspace_matrix => WORKSPACE_MATRIX,
+    /// Its Groups.
+    workspace_groups => WORKSPACE_GROUPS,
     /// Its projects.
     projects => PROJECTS,
     /// A workspace's overview.

@@ -18,8 +18,9 @@ use super::{
 };
 use crate::{
     access::{
-        Applier, Clusters, Devices, Diagnoser, Exchange, Federation, Gate, Grants, Insight, Invitations, Kubeconfigs,
-        Links, Observer, OwnClients, Probe, Relay, RelaySettings, ServiceAccounts, SignIns, Upstreams, Workspaces,
+        Applier, Clusters, Devices, Diagnoser, Exchange, Federation, Gate, Grants, Groups, Insight, Invitations,
+        Kubeconfigs, Links, Observer, OwnClients, Probe, Relay, RelaySettings, ServiceAccounts, SignIns, Upstreams,
+        Workspaces,
     },
     clock::Clock,
     crypto::{self, Keyring},
@@ -218,6 +219,7 @@ fn parts(store: Store, clock: Clock, ids: &[&str]) -> Parts {
             clock.clone(),
         ),
         federation: Federation::new(store.clone(), clock.clone()),
+        groups: Groups::new(store.clone(), clock.clone()),
         invitations: Invitations::new(store.clone(), keyring.clone(), clock.clone()),
         workspaces: Workspaces::new(store.clone(), clock.clone()),
         devices: Devices::new(store.clone(), clock.clone()),

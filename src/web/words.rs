@@ -90,6 +90,16 @@ pub fn forbidden(why: Forbidden) -> Words {
              on a link that does."
                 .to_owned(),
         ),
+        Forbidden::GroupNotKept => (
+            "Editors may change who is in this group",
+            "They could put themselves into it, and cluster-admin is for owners to give. Let only owners change who is in it, on \
+             the group's page, and give it then."
+                .to_owned(),
+        ),
+        Forbidden::GroupChanged => (
+            "Who may change this group has just been changed",
+            "Nothing was done. Look at the group again; if its workspace is being deleted, the group goes with it.".to_owned(),
+        ),
         Forbidden::LastOwner => (
             "This is the last person who owns the workspace",
             "Nobody could manage it any more, and an address or a group may turn out to be nobody. Make another person an owner \

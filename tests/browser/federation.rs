@@ -100,6 +100,65 @@ impl Walk {
         self.studio.look(&self.alice, "projects").await
     }
 
+    async fn groups(&mut self) -> Result<()> {
+        self.alice.follow("link", "Groups").await?;
+        self.studio.look(&self.alice, "groups-empty").await?;
+        self.alice.fill("Name", "On call (everywhere)").await?;
+        self.alice.click("button", "Make group").await?;
+        self.alice.see("Leave out").await?;
+        self.studio.look(&self.alice, "groups-errors").await?;
+        self.alice.fill("Name", "On call").await?;
+        self.alice.click("button", "Make group").await?;
+        self.alice.see("Nobody yet").await?;
+        self.studio.look(&self.alice, "group-empty").await?;
+        self.alice.fill("Name", "carol@acme@example").await?;
+        self.alice.click("button", "Add member").await?;
+        self.alice.see("is no email address").await?;
+        self.studio.look(&self.alice, "group-errors").await?;
+        for (kind, name) in [("Person", "carol@acme.example"), ("Person", LONG_EMAIL), ("Group", "platform")] {
+            self.alice.select("Kind", kind).await?;
+            self.alice.fill("Name", name).await?;
+            self.alice.click("button", "Add member").await?;
+            row(&self.alice, name).await?;
+        }
+        self.alice.click("link", "Access").await?;
+        self.give("Kubelend group", "On call", "edit", "the night").await?;
+        self.alice.click("link", "On call").await?;
+        self.alice.see("6 bindings in force").await?;
+        self.studio.look(&self.alice, "federated-group").await?;
+        self.alice.click("link", "Kubelend group").await?;
+        self.studio.look(&self.alice, "group").await?;
+        row(&self.alice, "carol@acme.example").await?.find("button", "Take out").await?.click().await?;
+        self.alice.see("By this group they lose at once").await?;
+        self.studio.look(&self.alice, "group-remove").await?;
+        self.alice.click("link", "All its activity").await?;
+        self.studio.look(&self.alice, "group-activity").await?;
+        self.alice.click("link", "Back to the group").await?;
+        self.alice.click("link", "Rename or delete").await?;
+        self.studio.look(&self.alice, "group-settings").await?;
+        self.alice.click("link", "Delete group").await?;
+        self.alice.find("heading", "Delete On call?").await?;
+        self.studio.look(&self.alice, "group-delete").await?;
+        self.alice.click("link", "Groups").await?;
+        self.studio.look(&self.alice, "groups").await?;
+        // One row on a cluster's own page.
+        self.alice.click("link", "Clusters").await?;
+        self.alice.click("link", "production").await?;
+        self.alice.click("link", "Access").await?;
+        self.alice.select("Kind", "Kubelend group").await?;
+        self.alice.fill("Name", "On call").await?;
+        self.alice.select("Role", "cluster-admin").await?;
+        self.alice.click("button", "Grant").await?;
+        self.alice.see("editors may change who is in this group").await?;
+        self.studio.look(&self.alice, "access-group-errors").await?;
+        self.alice.select("Role", "view").await?;
+        self.alice.click("button", "Grant").await?;
+        self.alice.see("3 members").await?;
+        self.studio.look(&self.alice, "access-groups").await?;
+        self.alice.click("link", "Workspaces").await?;
+        self.alice.click("link", "Clusters of alice@acme.example").await
+    }
+
     async fn matrix(&mut self) -> Result<()> {
         self.alice.click("link", "Matrix").await?;
         self.alice.find("heading", "Who can reach what").await?;
@@ -131,6 +190,7 @@ async fn every_page_of_wide_access_is_accessible_small_and_narrow() -> Result<()
     walk.clusters().await.context("clusters")?;
     walk.everywhere().await.context("everywhere")?;
     walk.workspace().await.context("workspace")?;
+    walk.groups().await.context("groups")?;
     walk.matrix().await.context("matrix")?;
     walk.studio.verdict()
 }

@@ -23,20 +23,20 @@ use super::{
 const SOON: Duration = Duration::from_secs(30);
 
 /// A cluster of the test's own: others bind on the shared ones.
-async fn new_cluster(name: &str) -> Result<ControlPlane> {
+pub(super) async fn new_cluster(name: &str) -> Result<ControlPlane> {
     let bed = Testbed::shared().await?;
     ControlPlane::builder(name).jwt(bed.dex().await?.jwt_issuer()).start(bed.etcd().await?).await
 }
 
 /// kubectl on a cluster, as somebody who signed in at Dex.
-async fn kubectl_as(who: &Person, cluster: &ControlPlane) -> Result<Kubectl> {
+pub(super) async fn kubectl_as(who: &Person, cluster: &ControlPlane) -> Result<Kubectl> {
     let dex = Testbed::shared().await?.dex().await?;
     let tokens = dex.tokens_for(DIRECT_CLIENT, &Credentials::of(&who.email)).await?;
     Kubectl::with_text(&cluster.kubeconfig_with_token(&tokens.id_token))
 }
 
 /// Waits until this is what they may do.
-async fn may(kubectl: &Kubectl, allowed: bool, question: &[&str]) -> Result<()> {
+pub(super) async fn may(kubectl: &Kubectl, allowed: bool, question: &[&str]) -> Result<()> {
     let arguments = [&["auth", "can-i"], question].concat();
     let wanted = if allowed { "yes" } else { "no" };
     eventually("the rights to be as given", SOON, async || {
@@ -57,7 +57,7 @@ async fn give(owner: &mut Visitor, page: &str, kind: &str, name: &str, role: &st
 }
 
 /// Opens the grant's own page until it says this.
-async fn says(visitor: &mut Visitor, grant: &str, words: &str) -> Result<()> {
+pub(super) async fn says(visitor: &mut Visitor, grant: &str, words: &str) -> Result<()> {
     let patience = tokio::time::Instant::now() + SOON;
     while let Err(not_yet) = visitor.open(grant).await?.sees(words) {
         ensure!(tokio::time::Instant::now() < patience, "{not_yet}");
@@ -175,7 +175,7 @@ async fn a_cluster_that_is_down_keeps_no_other_waiting_and_catches_up() -> Resul
 }
 
 /// The path of the workspace that a cluster is in, as its settings link it.
-async fn workspace_of(owner: &mut Visitor, _cluster: &str) -> Result<String> {
+pub(super) async fn workspace_of(owner: &mut Visitor, _cluster: &str) -> Result<String> {
     owner.open("/workspaces").await?;
     let body = owner.page.body.clone();
     let at = body.find("href=\"/workspaces/0").context("a workspace of one's own")?;
@@ -326,7 +326,7 @@ async fn immune_28_only_who_manages_what_is_in_reach_sees_and_gives_access_there
     says(&mut alice, &wide, "on 1 cluster").await
 }
 
-fn csrf_of(body: &str) -> Result<String> {
+pub(super) fn csrf_of(body: &str) -> Result<String> {
     let (_, after) = body.split_once("name=\"csrf\" value=\"").context("a form's token")?;
     Ok(after.split('"').next().context("its end")?.to_owned())
 }

@@ -10,6 +10,7 @@ mod effective;
 mod federation;
 pub(crate) mod forger;
 mod formats;
+mod groups;
 mod health;
 pub(crate) mod house;
 mod keys;

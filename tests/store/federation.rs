@@ -40,7 +40,8 @@ fn new(scope: WideScope, grantee: Grantee, by: IdentityId) -> NewFederatedGrant 
     NewFederatedGrant {
         id: FederatedGrantId::new(),
         scope,
-        grantee,
+        namespaces: Vec::new(),
+        grantee: grantee.into(),
         role: Role::View,
         expires_at: None,
         reason: Reason::read("on call").unwrap(),
@@ -261,7 +262,7 @@ async fn immune_32_an_address_becomes_the_person_on_every_cluster_and_later_ones
     bed.store.add_federated_grant(&new, draft(Action::GrantAdded), NOW).await.unwrap();
     let bob = bed.person("bob").await;
     let two = bed.cluster_of(&alice, "two").await;
-    assert_eq!(bed.store.federated_grant(new.id).await.unwrap().grantee, Grantee::Person(bob.id));
+    assert_eq!(bed.store.federated_grant(new.id).await.unwrap().grantee, Grantee::Person(bob.id).into());
     for cluster in [one, two] {
         let reaching = bed.store.grants_reaching(&bob, Some(cluster.id), NOW).await.unwrap();
         assert_eq!(reaching.iter().map(|g| g.grantee.clone()).collect::<Vec<_>>(), [Grantee::Person(bob.id)]);
@@ -279,7 +280,7 @@ async fn immune_32_an_address_with_two_holders_becomes_nobody(bed: Bed) {
     let new = new(WideScope::Global, email.clone(), alice.id);
     bed.store.add_federated_grant(&new, draft(Action::GrantAdded), NOW).await.unwrap();
     let newcomer = bed.signs_in(&second).await;
-    assert_eq!(bed.store.federated_grant(new.id).await.unwrap().grantee, email);
+    assert_eq!(bed.store.federated_grant(new.id).await.unwrap().grantee, email.into());
     let reaching = bed.store.grants_reaching(&newcomer, Some(one.id), NOW).await.unwrap();
     assert!(reaching.is_empty(), "{reaching:?}");
 }

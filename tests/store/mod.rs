@@ -25,6 +25,7 @@ mod clusters;
 mod devices;
 mod federation;
 mod grants;
+mod groups;
 mod identities;
 mod link_rules;
 mod links;

@@ -218,7 +218,8 @@ async fn what_is_extended_from_further_up_ends_later_everywhere(bed: Bed) {
     let new = NewFederatedGrant {
         id: FederatedGrantId::new(),
         scope: WideScope::Workspace(cluster.workspace),
-        grantee: group("devs"),
+        namespaces: Vec::new(),
+        grantee: group("devs").into(),
         role: Role::View,
         expires_at: Some(later(10)),
         reason: Reason::read("on call").unwrap(),

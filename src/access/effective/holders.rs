@@ -54,7 +54,7 @@ pub(super) fn first(all: Vec<Holder>) -> (Vec<Holder>, usize) {
 
 pub(super) fn plain(way: &Way<'_>) -> Source {
     let binding = FoundBinding { subjects: Vec::new(), ..way.binding.clone() };
-    Source { binding, subject: way.subject.clone(), extent: way.extent.clone(), grant: None }
+    Source { binding, subject: way.subject.clone(), extent: way.extent.clone(), grant: None, group: None }
 }
 
 /// The groups that the cluster is told of somebody: for a person those that bindings there name; what was asked for by name, and

@@ -5,6 +5,8 @@ use crate::{
     k8s::{FoundBinding, K8sError, Said},
     model::{
         grant::Grant,
+        group::GroupName,
+        id::FederatedGrantId,
         identity::Identity,
         questions::Question,
         rbac::{Actor, Deed, Extent},
@@ -32,6 +34,8 @@ pub struct Source {
     pub extent: Extent,
     /// The grant that it was made for, with the person of a person's grant; `None` for one that was made elsewhere.
     pub grant: Option<Box<(Grant, Option<Identity>)>>,
+    /// The Group that this was given to, where it came by one.
+    pub group: Option<(FederatedGrantId, GroupName)>,
 }
 
 /// A part of a question: what the cluster says, and by what.

@@ -47,7 +47,7 @@ pub(super) async fn put_trust(
     Ok(())
 }
 
-/// Marks a cluster for removal, revokes its links and ends its grants. Returns whether that changed something.
+/// Marks a cluster for removal, revokes its links and ends its grants. The caller holds [`federation::lock`]. Returns whether that changed something.
 pub(in crate::store) async fn mark_removal(
     tx: &mut Tx,
     id: ClusterId,
@@ -65,6 +65,7 @@ pub(in crate::store) async fn mark_removal(
         sqlx::query(REVOKE).bind(id.to_string()).bind(now.millis()).execute(&mut *db).await?;
         Ok::<_, StoreError>(())
     })?;
+    federation::end_on_cluster(tx, id, now).await?;
     grants::end_all(tx, id, EndReason::ClusterRemoved, now).await?;
     service_accounts::end_all(tx, id, how == Removal::Leave, now).await?;
     if how == Removal::Leave {
@@ -252,6 +253,7 @@ impl Store {
             on!(tx, |db| sqlx::query(SQL).bind(id.to_string()).bind(to.to_string()).execute(db).await.map(drop))
                 .map_err(|e| clash(e, NAME_TAKEN))?;
             record::cluster_changed(tx, id, now).await?;
+            federation::end_strangers(tx, id, to, &audit, now).await?;
             federation::place_cluster(tx, id, now).await?;
             audit.append(tx, About::Workspace(from), now).await?;
             audit.append(tx, About::Cluster(id), now).await

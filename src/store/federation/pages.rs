@@ -6,6 +6,7 @@ use crate::{
         federation::{FederatedGrant, WideScope},
         grant::{Grant, GrantState},
         id::FederatedGrantId,
+        identity::Identity,
         name::ClusterName,
     },
     store::{
@@ -15,7 +16,7 @@ use crate::{
     },
 };
 
-/// How many clusters of a federated grant are in which state.
+/// How many clusters of a federated grant are in which state; of one to a Group how many of its members' grants there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PlacementCounts {
     /// Bound.
@@ -34,7 +35,7 @@ impl PlacementCounts {
         self.applied + self.pending + self.failed
     }
 
-    fn add(&mut self, state: GrantState, n: i64) {
+    pub(in crate::store) fn add(&mut self, state: GrantState, n: i64) {
         match state {
             GrantState::Applied => self.applied += n,
             GrantState::Pending => self.pending += n,
@@ -54,13 +55,15 @@ pub struct FederatedPage {
     pub next: Option<FederatedGrantId>,
 }
 
-/// A federated grant on one cluster.
+/// A federated grant on one cluster; for one member, where it is to a Group.
 #[derive(Clone, Debug)]
 pub struct Placed {
     /// The cluster's name.
     pub cluster: ClusterName,
     /// The grant there.
     pub grant: Grant,
+    /// The identity of a person's.
+    pub person: Option<Identity>,
 }
 
 impl Store {
@@ -90,7 +93,10 @@ impl Store {
     }
 
     /// How far the clusters of each of these have followed.
-    async fn placement_counts(&self, grants: &[FederatedGrant]) -> Result<Vec<PlacementCounts>, StoreError> {
+    pub(in crate::store) async fn placement_counts(
+        &self,
+        grants: &[FederatedGrant],
+    ) -> Result<Vec<PlacementCounts>, StoreError> {
         const SQL: &str = concat!(
             "SELECT federated_id, state, COUNT(*) FROM grants WHERE federated_id IN ",
             id_list!(),
@@ -126,13 +132,13 @@ impl Store {
         );
         let rows: Vec<GrantRow> =
             read!(self, |db| sqlx::query_as(SQL).bind(id.to_string()).bind(i64::from(limit)).fetch_all(db).await)?;
-        let grants = rows.into_iter().map(|row| row.grant().map(|(grant, _)| grant)).collect::<Result<Vec<_>, _>>()?;
-        let ids: Vec<_> = grants.iter().map(|grant| grant.scope.cluster()).collect();
+        let grants = rows.into_iter().map(GrantRow::grant).collect::<Result<Vec<_>, _>>()?;
+        let ids: Vec<_> = grants.iter().map(|(grant, _)| grant.scope.cluster()).collect();
         let names = self.cluster_names(&ids).await?;
-        Ok(grants
-            .into_iter()
-            .filter_map(|grant| Some(Placed { cluster: names.get(&grant.scope.cluster())?.clone(), grant }))
-            .collect())
+        let placed = |(grant, person): (Grant, Option<Identity>)| {
+            Some(Placed { cluster: names.get(&grant.scope.cluster())?.clone(), grant, person })
+        };
+        Ok(grants.into_iter().filter_map(placed).collect())
     }
 
     async fn cluster_names(

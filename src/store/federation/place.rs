@@ -1,22 +1,23 @@
 //! Writing federated grants out: the grants on clusters that should live because of them, and those that do.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
-use super::{FederatedRow, NewFederatedGrant, mark_ended, one, scope_text, select_federated};
+use super::{FederatedRow, NewFederatedGrant, holder_key, mark_ended, one, scope_text, select_federated};
 use crate::{
     model::{
         audit::Action,
         federation::{FederatedGrant, WideScope},
         grant::{EndReason, Grantee, Origin},
-        id::{ClusterId, FederatedGrantId, GrantId, ProjectId, WorkspaceId},
+        group::Holder,
+        id::{ClusterId, FederatedGrantId, GrantId, GroupId, ProjectId, WorkspaceId},
         scope::Scope,
         time::Timestamp,
     },
     store::{
-        AuditDraft, NewGrant, StoreError, clusters,
+        AuditDraft, NewGrant, Store, StoreError, clusters,
         db::{Tx, parsed},
-        grants::{self, key, namespaces_text, role_text},
-        identities, projects, workspaces,
+        grants::{self, key, names_text, namespaces_text, role_text},
+        groups, identities, projects, workspaces,
     },
 };
 
@@ -27,28 +28,81 @@ struct Standing {
     federated_id: String,
     cluster_id: String,
     namespaces: String,
+    grantee_key: String,
+    group_id: Option<String>,
 }
 
-/// Writes out what one federated grant reaches now, and ends what it does not reach any more.
-pub(super) async fn place_grant(tx: &mut Tx, id: FederatedGrantId, now: Timestamp) -> Result<(), StoreError> {
+/// A placement that should live.
+struct Wanted<'a> {
+    grant: &'a FederatedGrant,
+    cluster: ClusterId,
+    scope: Scope,
+    grantee: &'a Grantee,
+}
+
+/// Whom grants are for, one by one: the members of their Groups as they are now, and whoever is a grant's own grantee.
+#[derive(Default)]
+struct Everyone(HashMap<GroupId, Vec<Grantee>>);
+
+impl Everyone {
+    async fn behind(tx: &mut Tx, grants: &[FederatedGrant]) -> Result<Self, StoreError> {
+        let mut all = HashMap::new();
+        for id in grants.iter().filter_map(|grant| grant.grantee.group()) {
+            if let Entry::Vacant(place) = all.entry(id) {
+                place.insert(groups::members(tx, id).await?.into_iter().map(|member| member.who).collect());
+            }
+        }
+        Ok(Self(all))
+    }
+
+    fn of<'a>(&'a self, grant: &'a FederatedGrant) -> &'a [Grantee] {
+        match &grant.grantee {
+            Holder::One(grantee) => std::slice::from_ref(grantee),
+            Holder::Group(id, _) => self.0.get(id).map(Vec::as_slice).unwrap_or_default(),
+        }
+    }
+}
+
+impl Store {
+    /// How many grants a change of a Group, or of what it holds, is written out as at most.
+    pub const MOST_AT_ONCE: usize = 5_000;
+}
+
+/// Refuses what somebody wants of a Group where it would be written out as more than is to be one transaction.
+pub(in crate::store) fn bounded(made: usize) -> Result<(), StoreError> {
+    if made > Store::MOST_AT_ONCE { Err(StoreError::TooMuch(made)) } else { Ok(()) }
+}
+
+/// Writes out what one federated grant reaches now, and ends what it does not reach any more. Returns how many grants it made.
+pub(super) async fn place_grant(tx: &mut Tx, id: FederatedGrantId, now: Timestamp) -> Result<usize, StoreError> {
     let grant = one(tx, id).await?;
     let project = match grant.scope {
         WideScope::Project(id) => projects::one(tx, id).await?,
-        WideScope::Global | WideScope::Workspace(_) => None,
+        WideScope::Global | WideScope::Workspace(_) | WideScope::Cluster(_) => None,
     };
-    let workspace = match grant.scope {
-        WideScope::Global => None,
-        WideScope::Workspace(id) => Some(id),
+    let clusters = match (grant.scope, &project) {
+        (WideScope::Global, _) => clusters::living(tx, None).await?,
+        (WideScope::Workspace(id), _) => clusters::living(tx, Some(id)).await?,
+        (WideScope::Project(_), Some(project)) => clusters::living(tx, Some(project.workspace)).await?,
         // A project that is gone is nowhere.
-        WideScope::Project(_) => Some(project.as_ref().map_or_else(WorkspaceId::new, |p| p.workspace)),
+        (WideScope::Project(_), None) => Vec::new(),
+        (WideScope::Cluster(id), _) => vec![clusters::one(tx, id).await?],
     };
-    let clusters = clusters::living(tx, workspace).await?;
-    let wanted: Vec<(&FederatedGrant, ClusterId, Scope)> = clusters
-        .iter()
-        .filter_map(|cluster| Some((&grant, cluster.id, grant.placement(cluster, project.as_ref())?)))
-        .collect();
+    let everyone = Everyone::behind(tx, std::slice::from_ref(&grant)).await?;
+    let places = clusters.iter().filter_map(|c| Some((c.id, grant.placement(c, project.as_ref())?)));
+    let wanted: Vec<Wanted<'_>> =
+        places.flat_map(|(cluster, scope)| wanted(&grant, &everyone, cluster, scope)).collect();
     let standing = standing_of_grant(tx, id).await?;
     make_so(tx, &wanted, standing, now).await
+}
+
+fn wanted<'a>(
+    grant: &'a FederatedGrant,
+    everyone: &'a Everyone,
+    cluster: ClusterId,
+    scope: Scope,
+) -> impl Iterator<Item = Wanted<'a>> {
+    everyone.of(grant).iter().map(move |grantee| Wanted { grant, cluster, scope: scope.clone(), grantee })
 }
 
 /// The same for all federated grants on one cluster: it has joined, moved, or got other labels.
@@ -57,17 +111,72 @@ pub(in crate::store) async fn place_cluster(tx: &mut Tx, id: ClusterId, now: Tim
     let projects = projects::of_workspace(tx, cluster.workspace).await?;
     let mut grants = live_in(tx, WideScope::Global).await?;
     grants.extend(live_in(tx, WideScope::Workspace(cluster.workspace)).await?);
+    grants.extend(live_in(tx, WideScope::Cluster(id)).await?);
     for project in &projects {
         grants.extend(live_in(tx, WideScope::Project(project.id)).await?);
     }
     let of = |grant: &FederatedGrant| match grant.scope {
         WideScope::Project(id) => projects.iter().find(|project| project.id == id),
-        WideScope::Global | WideScope::Workspace(_) => None,
+        WideScope::Global | WideScope::Workspace(_) | WideScope::Cluster(_) => None,
     };
-    let wanted: Vec<(&FederatedGrant, ClusterId, Scope)> =
-        grants.iter().filter_map(|grant| Some((grant, id, grant.placement(&cluster, of(grant))?))).collect();
+    let everyone = Everyone::behind(tx, &grants).await?;
+    let places = grants.iter().filter_map(|grant| Some((grant, grant.placement(&cluster, of(grant))?)));
+    let wanted: Vec<Wanted<'_>> = places.flat_map(|(grant, scope)| wanted(grant, &everyone, id, scope)).collect();
     let standing = standing_on_cluster(tx, id).await?;
-    make_so(tx, &wanted, standing, now).await
+    make_so(tx, &wanted, standing, now).await.map(drop)
+}
+
+/// The same for all grants to a Group: its members have changed.
+pub(in crate::store) async fn place_group(tx: &mut Tx, id: GroupId, now: Timestamp) -> Result<usize, StoreError> {
+    let mut made = 0;
+    for grant in live_of_group(tx, id).await? {
+        made += place_grant(tx, grant.id, now).await?;
+    }
+    Ok(made)
+}
+
+/// Ends all grants to a Group with it, each with an event like this one that says what ended.
+pub(in crate::store) async fn end_of_group(
+    tx: &mut Tx,
+    id: GroupId,
+    event: &AuditDraft,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let event = AuditDraft { action: Action::GrantRevoked, ..event.clone() };
+    for grant in live_of_group(tx, id).await? {
+        end(tx, &grant, EndReason::Revoked, &event, now).await?;
+    }
+    Ok(())
+}
+
+/// Ends what a cluster's own page gave to Groups that do not count in the workspace that it has moved to: whoever changes their
+/// members has no say there. Each with an event like this one that says what ended.
+pub(in crate::store) async fn end_strangers(
+    tx: &mut Tx,
+    id: ClusterId,
+    to: WorkspaceId,
+    event: &AuditDraft,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let event = AuditDraft { action: Action::GrantRevoked, ..event.clone() };
+    for grant in live_in(tx, WideScope::Cluster(id)).await? {
+        let group = match grant.grantee.group() {
+            Some(id) => groups::one(tx, id).await?,
+            None => None,
+        };
+        if !group.is_some_and(|group| group.is_usable_in(Some(to))) {
+            end(tx, &grant, EndReason::OutOfScope, &event, now).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Ends what a cluster's own page gave to Groups, as the cluster is being removed; what it was written out as is the caller's.
+pub(in crate::store) async fn end_on_cluster(tx: &mut Tx, id: ClusterId, now: Timestamp) -> Result<(), StoreError> {
+    for grant in live_in(tx, WideScope::Cluster(id)).await? {
+        mark_ended(tx, grant.id, EndReason::ClusterRemoved, now).await?;
+    }
+    Ok(())
 }
 
 /// The same for one project's grants: its placement has changed.
@@ -122,10 +231,10 @@ pub(super) async fn end(
     if !mark_ended(tx, grant.id, why, now).await? {
         return Ok(false);
     }
-    end_placements(tx, grant.id, why, now).await?;
+    grants::end_federated(tx, grant.id, why, now).await?;
     let event = AuditDraft { target: in_words(tx, grant).await?, ..event.clone() };
     let about = super::about(tx, grant.scope).await?;
-    event.append(tx, about, now).await?;
+    event.append_of(tx, about, grant.grantee.group(), now).await?;
     Ok(true)
 }
 
@@ -142,29 +251,26 @@ pub(super) async fn end_for_address(
     event: &AuditDraft,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let Some(address) = grants::address_of(tx, &new.grantee).await? else { return Ok(()) };
-    for grant in live_in(tx, new.scope).await?.iter().filter(|g| key(&g.grantee) == address && g.role == new.role) {
+    let Holder::One(grantee) = &new.grantee else { return Ok(()) };
+    let Some(address) = grants::address_of(tx, grantee).await? else { return Ok(()) };
+    let same = |g: &&FederatedGrant| holder_key(&g.grantee) == address && g.role == new.role;
+    for grant in live_in(tx, new.scope).await?.iter().filter(same) {
         let event = AuditDraft { action: Action::GrantRevoked, ..event.clone() };
         end(tx, grant, EndReason::Revoked, &event, now).await?;
     }
     Ok(())
 }
 
-/// Ends what a federated grant was written out as.
-async fn end_placements(tx: &mut Tx, id: FederatedGrantId, why: EndReason, now: Timestamp) -> Result<(), StoreError> {
-    let ids = standing_of_grant(tx, id).await?.into_iter().map(|s| s.id).collect::<Vec<_>>();
-    end_standing(tx, &ids, why, now).await
-}
-
 /// Ends one of the same kind whose time is up and whom the loop has not ended yet: it must not stand in a new one's way.
 pub(super) async fn expire_same(tx: &mut Tx, new: &NewFederatedGrant, now: Timestamp) -> Result<(), StoreError> {
     const SQL: &str = "SELECT id FROM federated_grants WHERE scope = $1 AND grantee_key = $2 AND role = $3 \
-         AND ended IS NULL AND expires_at <= $4";
+         AND namespaces = $5 AND ended IS NULL AND expires_at <= $4";
     let same: Vec<(String,)> = on!(tx, |db| sqlx::query_as(SQL)
         .bind(scope_text(new.scope))
-        .bind(key(&new.grantee))
+        .bind(holder_key(&new.grantee))
         .bind(role_text(Some(&new.role)))
         .bind(now.millis())
+        .bind(names_text(&new.namespaces))
         .fetch_all(db)
         .await)?;
     for (id,) in same {
@@ -174,35 +280,29 @@ pub(super) async fn expire_same(tx: &mut Tx, new: &NewFederatedGrant, now: Times
     Ok(())
 }
 
+/// Makes sure that something can be given so far, and returns in which workspace that is.
+///
 /// # Errors
-/// `NotFound` where the workspace or project is gone, `Stale` where the workspace is being deleted.
-pub(super) async fn living_scope(tx: &mut Tx, scope: WideScope) -> Result<(), StoreError> {
-    let there = match scope {
-        WideScope::Global => true,
-        WideScope::Workspace(id) => {
-            workspaces::lock_for_giving(tx, id).await?;
-            true
+/// `NotFound` where the workspace, project or cluster is gone, `Stale` where it is on its way out.
+pub(super) async fn living_scope(tx: &mut Tx, scope: WideScope) -> Result<Option<WorkspaceId>, StoreError> {
+    let workspace = match scope {
+        WideScope::Global => return Ok(None),
+        WideScope::Workspace(id) => id,
+        WideScope::Project(id) => projects::one(tx, id).await?.ok_or(StoreError::NotFound)?.workspace,
+        WideScope::Cluster(id) => {
+            clusters::lock_for_giving(tx, id).await?;
+            return Ok(Some(clusters::one(tx, id).await?.workspace));
         }
-        WideScope::Project(id) => match projects::one(tx, id).await? {
-            Some(project) => {
-                workspaces::lock_for_giving(tx, project.workspace).await?;
-                true
-            }
-            None => false,
-        },
     };
-    if there { Ok(()) } else { Err(StoreError::NotFound) }
+    workspaces::lock_for_giving(tx, workspace).await?;
+    Ok(Some(workspace))
 }
 
 /// “bob@example.com: view on every cluster”.
 async fn in_words(tx: &mut Tx, grant: &FederatedGrant) -> Result<String, StoreError> {
     let who = match &grant.grantee {
-        Grantee::Person(id) => {
-            identities::one(tx, *id).await?.map_or_else(|| "somebody".into(), |p| p.display().to_owned())
-        }
-        Grantee::Email(_, email) => email.to_string(),
-        Grantee::Group(_, group) => format!("group {group}"),
-        Grantee::ServiceAccount(account) => format!("ServiceAccount {account}"),
+        Holder::One(grantee) => grantee_words(tx, grantee).await?,
+        Holder::Group(_, name) => format!("Kubelend group {name}"),
     };
     let place = match grant.scope {
         WideScope::Global => "on every cluster".to_owned(),
@@ -211,8 +311,27 @@ async fn in_words(tx: &mut Tx, grant: &FederatedGrant) -> Result<String, StoreEr
             Some(project) => format!("in the project {}", project.name),
             None => "in a project".to_owned(),
         },
+        WideScope::Cluster(id) => format!("on {}", Scope::new(id, grant.namespaces.clone()).in_words()),
     };
     Ok(format!("{who}: {} {place}", grant.role))
+}
+
+/// “bob@example.com”, “group devs”.
+async fn grantee_words(tx: &mut Tx, grantee: &Grantee) -> Result<String, StoreError> {
+    Ok(match grantee {
+        Grantee::Person(id) => {
+            identities::one(tx, *id).await?.map_or_else(|| "somebody".into(), |p| p.display().to_owned())
+        }
+        Grantee::Email(_, email) => email.to_string(),
+        Grantee::Group(_, group) => format!("group {group}"),
+        Grantee::ServiceAccount(account) => format!("ServiceAccount {account}"),
+    })
+}
+
+async fn live_of_group(tx: &mut Tx, id: GroupId) -> Result<Vec<FederatedGrant>, StoreError> {
+    const SQL: &str = select_federated!("WHERE f.group_id = $1 AND f.ended IS NULL ORDER BY f.id");
+    let rows: Vec<FederatedRow> = on!(tx, |db| sqlx::query_as(SQL).bind(id.to_string()).fetch_all(db).await)?;
+    rows.into_iter().map(FederatedRow::grant).collect()
 }
 
 async fn live_in(tx: &mut Tx, scope: WideScope) -> Result<Vec<FederatedGrant>, StoreError> {
@@ -221,46 +340,56 @@ async fn live_in(tx: &mut Tx, scope: WideScope) -> Result<Vec<FederatedGrant>, S
     rows.into_iter().map(FederatedRow::grant).collect()
 }
 
+macro_rules! select_standing {
+    ($which:literal) => {
+        concat!(
+            "SELECT id, federated_id, cluster_id, namespaces, grantee_key, group_id FROM grants WHERE ",
+            $which,
+            " AND ended IS NULL"
+        )
+    };
+}
+
 async fn standing_of_grant(tx: &mut Tx, id: FederatedGrantId) -> Result<Vec<Standing>, StoreError> {
-    const SQL: &str =
-        "SELECT id, federated_id, cluster_id, namespaces FROM grants WHERE federated_id = $1 AND ended IS NULL";
+    const SQL: &str = select_standing!("federated_id = $1");
     Ok(on!(tx, |db| sqlx::query_as(SQL).bind(id.to_string()).fetch_all(db).await)?)
 }
 
 async fn standing_on_cluster(tx: &mut Tx, id: ClusterId) -> Result<Vec<Standing>, StoreError> {
-    const SQL: &str = "SELECT id, federated_id, cluster_id, namespaces FROM grants \
-         WHERE cluster_id = $1 AND federated_id IS NOT NULL AND ended IS NULL";
+    const SQL: &str = select_standing!("cluster_id = $1 AND federated_id IS NOT NULL");
     Ok(on!(tx, |db| sqlx::query_as(SQL).bind(id.to_string()).fetch_all(db).await)?)
 }
 
-/// Ends the placements that are not wanted, and makes those that are wanted and do not live.
+/// Ends the placements that are not wanted, and makes those that are wanted and do not live. Returns how many it made.
 async fn make_so(
     tx: &mut Tx,
-    wanted: &[(&FederatedGrant, ClusterId, Scope)],
+    wanted: &[Wanted<'_>],
     standing: Vec<Standing>,
     now: Timestamp,
-) -> Result<(), StoreError> {
-    let mut missing: HashMap<(String, String), usize> = wanted
-        .iter()
-        .enumerate()
-        .map(|(n, (grant, cluster, _))| ((grant.id.to_string(), cluster.to_string()), n))
-        .collect();
+) -> Result<usize, StoreError> {
+    // Of a grant to one there is one placement on a cluster, whatever its grantee has become since.
+    let place = |wanted: &Wanted<'_>| {
+        let member = wanted.grant.grantee.group().map(|_| key(wanted.grantee));
+        (wanted.grant.id.to_string(), wanted.cluster.to_string(), member)
+    };
+    let mut missing: HashMap<_, usize> = wanted.iter().enumerate().map(|(n, wanted)| (place(wanted), n)).collect();
     let mut over = Vec::new();
     for there in standing {
-        let place = (there.federated_id, there.cluster_id);
+        let member = there.group_id.map(|_| there.grantee_key);
+        let place = (there.federated_id, there.cluster_id, member);
         match missing.get(&place) {
-            Some(n) if namespaces_text(&wanted[*n].2) == there.namespaces => drop(missing.remove(&place)),
+            Some(n) if namespaces_text(&wanted[*n].scope) == there.namespaces => drop(missing.remove(&place)),
             Some(_) | None => over.push(there.id),
         }
     }
     end_standing(tx, &over, EndReason::OutOfScope, now).await?;
     let mut missing: Vec<usize> = missing.into_values().collect();
     missing.sort_unstable();
-    for n in missing {
-        let (grant, _, scope) = &wanted[n];
+    for n in &missing {
+        let Wanted { grant, scope, grantee, .. } = &wanted[*n];
         let new = NewGrant {
             id: GrantId::new(),
-            grantee: grant.grantee.clone(),
+            grantee: (*grantee).clone(),
             role: Some(grant.role.clone()),
             scope: scope.clone(),
             expires_at: grant.expires_at,
@@ -271,7 +400,7 @@ async fn make_so(
         };
         grants::insert(tx, &new, now).await?;
     }
-    Ok(())
+    Ok(missing.len())
 }
 
 async fn end_standing(tx: &mut Tx, ids: &[String], why: EndReason, now: Timestamp) -> Result<(), StoreError> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::{
     model::{
         grant::{EndReason, Grant, Grantee},
-        id::{ClusterId, GrantId, IdentityId},
+        id::{ClusterId, FederatedGrantId, GrantId, IdentityId},
         provider::ProviderId,
         time::Timestamp,
     },
@@ -93,6 +93,24 @@ pub(in crate::store) async fn end_all(
         .bind(now.millis())
         .bind(why.as_str())
         .bind(cluster.to_string())
+        .execute(db)
+        .await
+        .map(drop))?;
+    Ok(())
+}
+
+/// Ends all that a federated grant was written out as.
+pub(in crate::store) async fn end_federated(
+    tx: &mut Tx,
+    id: FederatedGrantId,
+    why: EndReason,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    const SQL: &str = make_ended!("federated_id = $3");
+    on!(tx, |db| sqlx::query(SQL)
+        .bind(now.millis())
+        .bind(why.as_str())
+        .bind(id.to_string())
         .execute(db)
         .await
         .map(drop))?;

@@ -30,6 +30,8 @@ pub struct GrantFilter {
     pub people: Option<bool>,
     /// ServiceAccounts only.
     pub accounts: bool,
+    /// Groups of our own only.
+    pub own_groups: bool,
     /// This role only.
     pub role: Option<Role>,
     /// Reaching this namespace (by name; grants on the whole cluster are not meant).
@@ -41,17 +43,17 @@ pub struct GrantFilter {
 }
 
 /// A filter in the words of the query. Empty patterns match all.
-pub(super) struct Patterns {
-    pub(super) text: String,
+pub(in crate::store) struct Patterns {
+    pub(in crate::store) text: String,
     pub(super) people: bool,
     pub(super) groups: bool,
     pub(super) accounts: bool,
-    pub(super) role: String,
-    pub(super) namespace: String,
+    pub(in crate::store) role: String,
+    pub(in crate::store) namespace: String,
     /// Of these states, where the first is not empty.
-    pub(super) states: [&'static str; 2],
+    pub(in crate::store) states: [&'static str; 2],
     /// Ending until then; 0 for all.
-    pub(super) ends_by: i64,
+    pub(in crate::store) ends_by: i64,
 }
 
 impl Standing {
@@ -67,17 +69,23 @@ impl Standing {
 }
 
 impl GrantFilter {
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether Groups of our own are meant, too.
+    pub(in crate::store) fn takes_groups(&self) -> bool {
+        self.people.is_none() && !self.accounts
+    }
+
+    pub(in crate::store) fn is_empty(&self) -> bool {
         self.text.as_deref().is_none_or(str::is_empty)
             && self.namespace.as_deref().is_none_or(str::is_empty)
             && self.people.is_none()
             && !self.accounts
+            && !self.own_groups
             && self.role.is_none()
             && self.standing.is_none()
     }
 
     /// `None` where nothing can match.
-    pub(super) fn patterns(&self) -> Option<Patterns> {
+    pub(in crate::store) fn patterns(&self) -> Option<Patterns> {
         let like = |text: &Option<String>, around: &str| match text.as_deref() {
             None | Some("") => Some(String::new()),
             Some(text) if text.len() > LONGEST_TEXT || text.contains('\0') => None,
@@ -85,9 +93,9 @@ impl GrantFilter {
         };
         Some(Patterns {
             text: like(&self.text, "")?,
-            people: self.people != Some(false) && !self.accounts,
-            groups: self.people != Some(true) && !self.accounts,
-            accounts: self.people.is_none(),
+            people: self.people != Some(false) && !self.accounts && !self.own_groups,
+            groups: self.people != Some(true) && !self.accounts && !self.own_groups,
+            accounts: self.people.is_none() && !self.own_groups,
             role: self.role.as_ref().map_or_else(String::new, |role| role_text(Some(role))),
             namespace: like(&self.namespace, ",")?,
             states: self.standing.map_or(["", ""], Standing::states),

@@ -80,14 +80,14 @@ macro_rules! statements {
     ($after:expr, $after_filtered:expr, $until:expr, $order:expr, $back:expr) => {
         Statements {
             plain: select_grants!(
-                "WHERE g.cluster_id = $1 AND g.state <> 'removed' AND ",
+                "WHERE g.cluster_id = $1 AND g.state <> 'removed' AND g.group_id IS NULL AND ",
                 $after,
                 " ORDER BY ",
                 $order,
                 " LIMIT $3"
             ),
             filtered: select_grants!(
-                "WHERE g.cluster_id = $1 AND g.state <> 'removed' AND ",
+                "WHERE g.cluster_id = $1 AND g.state <> 'removed' AND g.group_id IS NULL AND ",
                 $after_filtered,
                 " AND ",
                 $until,
@@ -105,7 +105,7 @@ macro_rules! statements {
             ),
             window: concat!(
                 "SELECT g.id, g.grantee_sort, g.role_rank, g.ends_at FROM grants g \
-                 WHERE g.cluster_id = $1 AND g.state <> 'removed' AND ",
+                 WHERE g.cluster_id = $1 AND g.state <> 'removed' AND g.group_id IS NULL AND ",
                 $after,
                 " ORDER BY ",
                 $order,
@@ -113,7 +113,7 @@ macro_rules! statements {
             ),
             last: concat!(
                 "SELECT g.id, g.grantee_sort, g.role_rank, g.ends_at FROM grants g \
-                 WHERE g.cluster_id = $1 AND g.state <> 'removed' AND ",
+                 WHERE g.cluster_id = $1 AND g.state <> 'removed' AND g.group_id IS NULL AND ",
                 $after,
                 " ORDER BY ",
                 $back,

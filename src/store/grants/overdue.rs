@@ -88,8 +88,8 @@ impl Store {
 
     /// How many live grants on a cluster end until then, counted up to 100.
     pub async fn ending_on(&self, cluster: ClusterId, now: Timestamp, until: Timestamp) -> Result<u32, StoreError> {
-        const SQL: &str = "SELECT COUNT(*) FROM (SELECT 1 FROM grants WHERE cluster_id = $1 AND state <> 'removed' \
-             AND ended IS NULL AND ends_at > $2 AND ends_at <= $3 LIMIT 100) AS soon";
+        const SQL: &str = "SELECT COUNT(*) FROM (SELECT DISTINCT CASE WHEN group_id IS NULL THEN id ELSE federated_id END \
+             FROM grants WHERE cluster_id = $1 AND state <> 'removed' AND ended IS NULL AND ends_at > $2 AND ends_at <= $3 LIMIT 100) AS soon";
         let (count,): (i64,) = read!(self, |db| sqlx::query_as(SQL)
             .bind(cluster.to_string())
             .bind(now.millis())

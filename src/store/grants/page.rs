@@ -37,8 +37,8 @@ pub struct GrantPage {
 }
 
 impl Store {
-    /// A cluster's grants that are not `Removed`, in the filter's order, `limit` a page, from the one after `before` on. Costs the same
-    /// whatever their number.
+    /// A cluster's grants that are not `Removed`, in the filter's order, `limit` a page, from the one after `before` on; what a Group was
+    /// written out as is left out, see [`Store::groups_on`]. Costs the same whatever their number.
     pub async fn grants_of_cluster(
         &self,
         cluster: ClusterId,

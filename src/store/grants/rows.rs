@@ -268,16 +268,25 @@ pub(in crate::store) fn origin_of(text: &str) -> Result<Origin, StoreError> {
 
 /// A scope's namespaces as stored: equal scopes are equal texts.
 pub(in crate::store) fn namespaces_text(scope: &Scope) -> String {
-    let scope = scope.canonical();
-    let names: Vec<&str> = scope.namespaces().iter().map(Namespace::as_str).collect();
+    names_text(scope.namespaces())
+}
+
+/// The same for namespaces of a scope that is still to be.
+pub(in crate::store) fn names_text(names: &[Namespace]) -> String {
+    let mut names: Vec<&str> = names.iter().map(Namespace::as_str).collect();
+    names.sort_unstable();
+    names.dedup();
     names.join(",")
+}
+
+pub(in crate::store) fn names_of(namespaces: &str) -> Result<Vec<Namespace>, StoreError> {
+    let names = namespaces.split(',').filter(|name| !name.is_empty());
+    names.map(|name| parsed(name, "namespace")).collect()
 }
 
 pub(in crate::store) fn scope_of(cluster: &str, namespaces: &str) -> Result<Scope, StoreError> {
     let cluster: ClusterId = parsed(cluster, "cluster")?;
-    let names = namespaces.split(',').filter(|name| !name.is_empty());
-    let names = names.map(|name| parsed(name, "namespace")).collect::<Result<_, _>>()?;
-    Ok(Scope::new(cluster, names))
+    Ok(Scope::new(cluster, names_of(namespaces)?))
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! A removal is one click and can be undone (“Grant again”), so it does not ask first; the address of the removal, opened by
 //! itself, asks.
 
+use std::collections::HashMap;
+
 use askama::Template;
 use axum::{
     extract::{FromRef, Path, Query, State},
@@ -12,23 +14,27 @@ use axum::{
 
 use super::{
     access_form::{AccessForm, NamedProvider, named_providers},
-    access_rows::{self, Filter, ForeignRow, Row, Seen, row, summary},
+    access_rows::{self, Filter, ForeignRow, Row, Seen, group_row, row, summary},
     cluster::{AtCluster, Head, Tab},
     overdue,
     roles::{self, OfferedRole},
     scope,
+    wide_access::{named, progress, usable_groups},
 };
 use crate::{
     access::{AccessError, Assignable, GrantRequest, Grants, Observer},
     model::{
+        federation::WideScope,
         grant::{Grant, Grantee, SOON},
-        id::GrantId,
+        id::{FederatedGrantId, GrantId},
         identity::Identity,
         name::Email,
         role::Role,
+        scope::Scope,
+        time::Timestamp,
     },
     oidc::Providers,
-    store::Store,
+    store::{GrantFilter, GrantPage, GroupsPage, Store, StoreError},
     web::{
         Parts,
         errors::PageError,
@@ -40,6 +46,8 @@ use crate::{
 
 /// How many grants a page lists.
 const A_PAGE: u32 = 24;
+/// How many grants to Groups.
+const GROUPS: u32 = 8;
 /// So many rows are found without a filter.
 const FEW: usize = 10;
 
@@ -60,6 +68,7 @@ struct AccessPage {
     form: AccessForm,
     errors: FieldErrors,
     providers: Vec<NamedProvider>,
+    groups: String,
     namespaces: Vec<String>,
     roles: Vec<OfferedRole>,
     filter: Filter,
@@ -69,6 +78,14 @@ struct AccessPage {
     foreign: Vec<ForeignRow>,
     foreign_note: Option<String>,
     next: Option<String>,
+    /// Where more of what Groups were given stands.
+    more_groups: Option<String>,
+}
+
+/// What stands on a page: what Groups were given on the first one, before the grants, and on pages of its own.
+struct Listed {
+    groups: GroupsPage,
+    grants: GrantPage,
 }
 
 struct Undo {
@@ -135,6 +152,9 @@ pub async fn post(
         return Ok(to(&at, "tried", id));
     }
     let mut errors = FieldErrors::default();
+    if form.is_to_own_group() && form.again.is_none() {
+        return sources.give_to_group(&at, form).await;
+    }
     let request = match form.again {
         Some(id) => Some(sources.again(&at, id).await?),
         None => form.read(at.cluster(), at.now, &mut errors),
@@ -188,24 +208,35 @@ impl Sources {
         let filter = asked.filter;
         let wanted = filter.for_store(at.now);
         let (listed, soon, overdue, seen) = tokio::join!(
-            self.store.grants_of_cluster(at.id(), &wanted, filter.before, A_PAGE),
+            self.listed(at, &wanted, &filter),
             self.store.ending_on(at.id(), at.now, at.now.plus(SOON)),
             overdue::banner(&self.store, at.cluster(), at.now),
-            Box::pin(self.look(at, filter.before.is_none()))
+            Box::pin(self.look(at, filter.is_first()))
         );
         let listed = listed?;
         let (foreign, foreign_note) = seen.foreign(&filter);
         let status = if asked.errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
         let here = paths::access(at.id());
-        let rows = self.rows(at, &listed.rows, seen.assignable.as_ref(), may_change).await?;
+        let groups = listed.groups.rows.iter().map(|on| group_row(on, may_change, at.now));
+        let grants = self.rows(at, &listed.grants.rows, seen.assignable.as_ref(), may_change).await?;
+        let rows = groups.chain(grants).collect();
         let page = AccessPage {
-            notice: self.granted(at, filter.granted.or(filter.tried)).await?,
+            notice: match filter.given {
+                Some(id) => self.given(at, id).await?,
+                None => self.granted(at, filter.granted.or(filter.tried)).await?,
+            },
+            groups: if may_change {
+                usable_groups(&self.store, Some(at.cluster().workspace)).await?
+            } else {
+                String::new()
+            },
             undo: self.undo(at, filter.removed).await?,
             asking: self.asking(at, filter.ask).await?,
             naming: naming(at, &self.providers),
             providers: named_providers(at.cluster(), &self.providers, &asked.form.provider),
             rows,
-            next: listed.next.map(|id| filter.page(&here, id)),
+            next: listed.grants.next.map(|id| filter.page(&here, id)),
+            more_groups: listed.groups.next.map(|id| filter.groups_page(&here, id)),
             soon: ending(soon?),
             overdue: overdue?,
             frame: at.frame(),
@@ -224,6 +255,47 @@ impl Sources {
             here,
         };
         Ok(render_with(status, &page))
+    }
+
+    /// Gives to a Group; what is wrong stands at the form's fields.
+    async fn give_to_group(&self, at: &AtCluster, form: AccessForm) -> Result<Response, PageError> {
+        let (permit, mut errors) = (at.manage_access()?, FieldErrors::default());
+        if let Some(request) = form.read_group(at.now, &mut errors) {
+            match self.grants.grant_to_group(&permit, request).await {
+                Ok(id) => {
+                    let there = format!("{}?given={id}", paths::access(at.id()));
+                    return Ok(Redirect::to(&there).into_response());
+                }
+                Err(AccessError::Invalid { field, message }) => errors.add(field, message),
+                Err(other) => return Err(other.into()),
+            }
+        }
+        self.page(at, Asked { form, errors, ..Asked::default() }).await
+    }
+
+    async fn given(&self, at: &AtCluster, id: FederatedGrantId) -> Result<Option<String>, PageError> {
+        let grant = self.store.federated_grant(id).await?;
+        if grant.scope != WideScope::Cluster(at.id()) {
+            return Err(PageError::not_found());
+        }
+        let (_, state) = progress(&grant.grantee, self.store.placement_count(&grant).await?);
+        let place = Scope::new(at.id(), grant.namespaces.clone()).in_words();
+        Ok(Some(format!("{}: {} on {place}: {state}.", named(&grant, &HashMap::new()), grant.role)))
+    }
+
+    async fn listed(&self, at: &AtCluster, wanted: &GrantFilter, filter: &Filter) -> Result<Listed, StoreError> {
+        let mut listed = Listed {
+            groups: GroupsPage { rows: Vec::new(), next: None },
+            grants: GrantPage { rows: Vec::new(), next: None },
+        };
+        if filter.before.is_none() {
+            listed.groups = self.store.groups_on(at.cluster(), wanted, filter.groups, GROUPS).await?;
+        }
+        if filter.groups.is_none() {
+            let room = A_PAGE.saturating_sub(u32::try_from(listed.groups.rows.len()).unwrap_or(A_PAGE));
+            listed.grants = self.store.grants_of_cluster(at.id(), wanted, filter.before, room).await?;
+        }
+        Ok(listed)
     }
 
     async fn remove(&self, at: &AtCluster, id: GrantId) -> Result<Response, PageError> {
@@ -311,7 +383,7 @@ fn ending(count: u32) -> Option<String> {
 }
 
 /// The same once more; what has no role or ran out cannot be had by granting.
-fn again(grant: Grant, now: crate::model::time::Timestamp) -> Option<GrantRequest> {
+fn again(grant: Grant, now: Timestamp) -> Option<GrantRequest> {
     Some(GrantRequest {
         role: grant.role?,
         namespaces: grant.scope.namespaces().to_vec(),
@@ -338,8 +410,10 @@ pub(super) mod tests {
     use super::*;
     use crate::{
         k8s::FoundBinding,
-        model::{reason::Reason, subject::Subject},
-        store::Overdue,
+        model::{
+            cluster::Cluster, federation::FederatedGrant, group::Holder, id::GroupId, reason::Reason, subject::Subject,
+        },
+        store::{GroupOnCluster, Overdue, PlacementCounts},
         web::pages::{
             cluster::tests::{cluster, head},
             samples::{HOSTILE, NOW, check, frame, grant},
@@ -358,6 +432,24 @@ pub(super) mod tests {
             labels: std::collections::BTreeMap::default(),
             created_at: None,
         }
+    }
+
+    fn on_group(cluster: &Cluster, n: usize) -> GroupOnCluster {
+        let grant = FederatedGrant {
+            id: FederatedGrantId::new(),
+            scope: WideScope::Cluster(cluster.id),
+            namespaces: Vec::new(),
+            grantee: Holder::Group(GroupId::new(), "x".repeat(60).parse().unwrap()),
+            role: Role::Edit,
+            expires_at: Some(NOW),
+            reason: None,
+            created_by: cluster.created_by,
+            created_at: NOW,
+            ended: None,
+        };
+        let n = i64::try_from(n).unwrap();
+        let counts = PlacementCounts { applied: n, pending: n % 2, failed: n % 3, removing: 0 };
+        GroupOnCluster { grant, scope: Scope::Cluster(cluster.id), counts }
     }
 
     pub(in crate::web) fn samples() -> Vec<(&'static str, String)> {
@@ -379,6 +471,7 @@ pub(super) mod tests {
                 form,
                 errors,
                 providers: vec![],
+                groups: format!("Ops, {HOSTILE}"),
                 soon: ending(u32::try_from(rows).unwrap()),
                 overdue: (rows == 5).then(|| {
                     let detail = Some(HOSTILE.to_owned());
@@ -386,13 +479,15 @@ pub(super) mod tests {
                 }),
                 namespaces: vec!["payments".into(), "shop".into()],
                 roles: seen.roles.clone(),
-                rows: (0..rows)
-                    .map(|n| {
+                rows: (0..if rows > 20 { GROUPS as usize } else { 0 })
+                    .map(|n| group_row(&on_group(&staging, n), true, NOW))
+                    .chain((0..if rows > 20 { rows - GROUPS as usize } else { rows }).map(|n| {
                         let changed = (rows == 5 && n == 1).then(|| HOSTILE.into());
                         let reason = Reason::read(&"why ".repeat(50)).unwrap();
                         Row { changed, ..row(&Grant { reason, ..grant(&staging, n) }, None, &staging, true, NOW) }
-                    })
+                    }))
                     .collect(),
+                more_groups: (rows > 20).then(|| filter.groups_page("/x", FederatedGrantId::new())),
                 foreign,
                 foreign_note,
                 next: (rows == A_PAGE as usize).then(|| filter.page("/x", GrantId::new())),

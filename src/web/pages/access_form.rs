@@ -1,7 +1,7 @@
 //! The form of the access page: whom to give which role, where and until when, read field by field.
 
 use crate::{
-    access::GrantRequest,
+    access::{GrantRequest, GroupGrantRequest},
     model::{
         claim_mapping::{ClaimMapping, UsernameClaim},
         cluster::Cluster,
@@ -27,9 +27,9 @@ use super::{
 #[derive(Debug, serde::Deserialize)]
 #[serde(default)]
 pub struct AccessForm {
-    /// `user`, `group` or `account`.
+    /// `user`, `group`, `account` or `own`.
     pub kind: String,
-    /// Email, group, or a ServiceAccount with its namespace.
+    /// Email, group, a ServiceAccount with its namespace, or a Group of our own.
     pub name: String,
     /// Where the cluster trusts several.
     pub provider: String,
@@ -104,7 +104,7 @@ impl AccessForm {
     }
 
     pub(super) fn kinds(&self) -> Vec<Choice> {
-        [("user", "User"), ("group", "Group"), ("account", "ServiceAccount")]
+        [("user", "User"), ("group", "Group"), ("account", "ServiceAccount"), ("own", "Kubelend group")]
             .into_iter()
             .map(|(value, label)| Choice::new(value, label, &self.kind))
             .collect()
@@ -139,6 +139,27 @@ impl AccessForm {
         })
     }
 
+    /// Whether it gives to a Group of our own.
+    pub(super) fn is_to_own_group(&self) -> bool {
+        self.kind == "own"
+    }
+
+    /// The same for a Group of our own.
+    pub(super) fn read_group(&self, now: Timestamp, errors: &mut FieldErrors) -> Option<GroupGrantRequest> {
+        let group = errors.keep("name", own_group(&self.name));
+        let role = errors.keep("role", roles::read(&self.role));
+        let namespaces = scope::read(&self.place, &self.namespaces, errors);
+        let lasts = errors.keep("expires", parse_span(&self.expires, true).ok_or("Choose when the access ends."));
+        let reason = errors.keep("reason", Reason::read(&self.reason));
+        Some(GroupGrantRequest {
+            group: group?,
+            role: role?,
+            namespaces: namespaces?,
+            expires_at: lasts?.map(|span| now.plus(span)),
+            reason: reason?,
+        })
+    }
+
     fn grantee(&self, cluster: &Cluster, errors: &mut FieldErrors) -> Option<Grantee> {
         if self.kind == "account" {
             return errors.keep("name", self.name.parse::<AccountName>()).map(Grantee::ServiceAccount);
@@ -160,7 +181,7 @@ impl AccessForm {
                 errors.keep("name", name).map(|name| Grantee::Group(provider.clone(), name))
             }
             _ => {
-                errors.add("kind", "Choose user, group or ServiceAccount.");
+                errors.add("kind", "Choose user, group, ServiceAccount or Kubelend group.");
                 None
             }
         }
@@ -175,6 +196,14 @@ impl AccessForm {
             return None;
         }
         errors.keep("name", self.name.parse::<Email>()).map(|email| Grantee::Email(provider.clone(), email))
+    }
+}
+
+/// Reads the name of a Group of our own, as it is offered.
+pub(super) fn own_group(typed: &str) -> Result<String, &'static str> {
+    match typed.trim() {
+        "" => Err("Name the group."),
+        name => Ok(name.to_owned()),
     }
 }
 
@@ -210,6 +239,15 @@ mod tests {
         let request = read(&form("group", "devs")).unwrap();
         assert!(matches!(request.grantee, Grantee::Group(_, g) if g == "devs"));
         assert_eq!(request.expires_at, None);
+    }
+
+    #[test]
+    fn a_group_of_ours_is_named_as_it_is_offered() {
+        let mut errors = FieldErrors::default();
+        let request = form("own", " Ops (everywhere) ").read_group(Timestamp::from_secs(0), &mut errors).unwrap();
+        assert_eq!((request.group.as_str(), request.role), ("Ops (everywhere)", Role::View));
+        assert!(form("own", " ").read_group(Timestamp::from_secs(0), &mut errors).is_none() && errors.has("name"));
+        assert!(form("own", "Ops").is_to_own_group() && !form("group", "Ops").is_to_own_group());
     }
 
     #[test]

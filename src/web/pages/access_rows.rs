@@ -6,8 +6,10 @@ use crate::{
     k8s::FoundBinding,
     model::{
         cluster::Cluster,
+        federation::WideScope,
         grant::{Grant, GrantState, Grantee, Origin, SOON},
-        id::GrantId,
+        group::Holder,
+        id::{FederatedGrantId, GrantId},
         identity::Identity,
         name::Namespace,
         role::Role,
@@ -15,10 +17,10 @@ use crate::{
         subject::{Subject, SubjectKind},
         time::Timestamp,
     },
-    store::{GrantFilter, GrantOrder, Standing},
+    store::{GrantFilter, GrantOrder, GroupOnCluster, PlacementCounts, Standing},
     web::{
         forms::Choice,
-        labels::{RoleTag, grant_state, origin_words, outcome_class, role_word},
+        labels::{RoleTag, counted, grant_state, origin_words, outcome_class, role_word},
         paths, shell,
         when::When,
         words,
@@ -50,7 +52,7 @@ const STATES: [(&str, &str); 6] = [
 pub struct Filter {
     /// Part of a name.
     pub q: String,
-    /// `user`, `group` or `account`.
+    /// `user`, `group`, `account` or `own`.
     pub fkind: String,
     /// A role.
     pub frole: String,
@@ -70,11 +72,24 @@ pub struct Filter {
     pub removed: Option<GrantId>,
     /// What was just tried again.
     pub tried: Option<GrantId>,
+    /// Where a page of what Groups were given begins.
+    pub groups: Option<FederatedGrantId>,
+    /// What was just given to a Group.
+    pub given: Option<FederatedGrantId>,
 }
 
 impl Filter {
     pub(super) fn kinds(&self) -> Vec<Choice> {
-        choices(&[("", "any"), ("user", "users"), ("group", "groups"), ("account", "ServiceAccounts")], &self.fkind)
+        choices(
+            &[
+                ("", "any"),
+                ("user", "users"),
+                ("group", "groups"),
+                ("account", "ServiceAccounts"),
+                ("own", "Kubelend groups"),
+            ],
+            &self.fkind,
+        )
     }
 
     pub(super) fn roles(&self, offered: &[OfferedRole]) -> Vec<Choice> {
@@ -133,6 +148,7 @@ impl Filter {
             text: some(&self.q),
             people: self.people(),
             accounts: self.fkind == "account",
+            own_groups: self.fkind == "own",
             role: roles::read(&self.frole).ok(),
             namespace: some(&self.ns),
             ..GrantFilter::default()
@@ -153,6 +169,18 @@ impl Filter {
 
     pub(super) fn page(&self, here: &str, before: GrantId) -> String {
         self.address(here, Some(before))
+    }
+
+    /// More of what Groups were given.
+    pub(super) fn groups_page(&self, here: &str, before: FederatedGrantId) -> String {
+        let address = self.address(here, None);
+        let and = if address.contains('?') { '&' } else { '?' };
+        format!("{address}{and}groups={before}")
+    }
+
+    /// Whether it is the first page.
+    pub(super) fn is_first(&self) -> bool {
+        self.before.is_none() && self.groups.is_none()
     }
 
     fn address(&self, here: &str, before: Option<GrantId>) -> String {
@@ -183,6 +211,7 @@ impl Filter {
             && wanted
                 .people
                 .is_none_or(|people| row.subject == if people { SubjectKind::User } else { SubjectKind::Group })
+            && !wanted.own_groups
             && (!wanted.accounts || row.subject == SubjectKind::ServiceAccount)
             && wanted.role.is_none_or(|role| row.role == role.reference())
             && wanted.namespace.is_none_or(|ns| row.namespace.as_deref() == Some(ns.as_str()))
@@ -198,10 +227,12 @@ fn choices(all: &[(&'static str, &'static str)], chosen: &str) -> Vec<Choice> {
 /// A grant as a row.
 #[derive(Debug)]
 pub struct Row {
-    /// `User`, `Group` or `ServiceAccount`.
+    /// `User`, `Group`, `ServiceAccount` or `Kubelend group`.
     pub kind: &'static str,
     /// As people call them.
     pub name: String,
+    /// How many members a Group has, in words.
+    pub members: Option<String>,
     /// As the cluster compares them, where that differs.
     pub on_cluster: Option<String>,
     /// The role.
@@ -236,6 +267,8 @@ pub struct Row {
     pub can: String,
     /// Set where it can be taken back.
     pub remove: Option<GrantId>,
+    /// Where it asks about taking back what was given to a Group.
+    pub remove_at: Option<String>,
     /// Set where the cluster has not followed, so that it can be tried again at once.
     pub retry: Option<GrantId>,
 }
@@ -280,6 +313,8 @@ pub fn row(grant: &Grant, who: Option<&Identity>, cluster: &Cluster, may_change:
         remove: (may_change && grant.ended.is_none() && !matches!(grant.origin, Origin::Federated(_)))
             .then_some(grant.id),
         retry: (may_change && !matches!(grant.state, GrantState::Applied | GrantState::Removed)).then_some(grant.id),
+        members: None,
+        remove_at: None,
         name,
     }
 }
@@ -310,6 +345,53 @@ pub(super) fn kind(grantee: &Grantee) -> &'static str {
         Grantee::Group(..) => "Group",
         Grantee::Person(_) | Grantee::Email(..) => "User",
         Grantee::ServiceAccount(_) => "ServiceAccount",
+    }
+}
+
+/// What was given to a Group as a row, with as many members as it has here.
+pub fn group_row(on: &GroupOnCluster, may_change: bool, now: Timestamp) -> Row {
+    let (grant, there) = (&on.grant, paths::federated(on.grant.id));
+    let members = u64::try_from(on.counts.wanted()).unwrap_or_default();
+    let (class, state) = match (grant.is_live(now), on.counts.removing) {
+        (true, _) => members_state(on.counts),
+        (false, 0) => ("waiting", "its time is up; being removed".to_owned()),
+        (false, n) => ("waiting", format!("being removed, {n} to go")),
+    };
+    let here = matches!(grant.scope, WideScope::Cluster(_));
+    let soon = grant.is_live(now) && grant.expires_at.is_some_and(|end| end <= now.plus(SOON));
+    Row {
+        kind: "Kubelend group",
+        name: if let Holder::Group(_, name) = &grant.grantee { name.to_string() } else { String::new() },
+        members: Some(counted(members, "member")),
+        on_cluster: None,
+        role: RoleTag(Some(grant.role.clone())),
+        rules: Some(rules(&grant.role, &on.scope)),
+        changed: None,
+        scope: on.scope.in_words(),
+        command: None,
+        expires: grant.expires_at.map(|t| When::new(t, now)),
+        soon,
+        reason: grant.reason.as_ref().map(|reason| reason.as_str().to_owned()),
+        edit: None,
+        extend: (may_change && soon).then(|| format!("{there}#extend")),
+        origin: if here { origin_words(Origin::Manual) } else { origin_words(Origin::Federated(grant.id)) },
+        origin_href: (!here).then(|| there.clone()),
+        class,
+        state,
+        remove: None,
+        remove_at: (may_change && here && grant.ended.is_none()).then(|| format!("{there}?remove=yes")),
+        can: there,
+        retry: None,
+    }
+}
+
+/// How far the cluster has followed for a Group's members.
+fn members_state(counts: PlacementCounts) -> (&'static str, String) {
+    match (counts.wanted(), counts.failed, counts.pending) {
+        (0, ..) => ("", "nobody is in it".into()),
+        (all, failed @ 1.., _) => ("failed", format!("refused for {failed} of {all}")),
+        (all, 0, 1..) => ("waiting", format!("in force for {} of {all}", counts.applied)),
+        _ => ("passed", "in force".into()),
     }
 }
 

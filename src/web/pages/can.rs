@@ -236,6 +236,7 @@ pub(super) mod tests {
             subject: Subject::group("oidc:platform-engineering"),
             extent: Extent::All,
             grant: n.is_multiple_of(3).then(|| Box::new((grant(&staging, n), None))),
+            group: None,
         }
     }
 

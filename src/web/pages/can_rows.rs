@@ -178,7 +178,12 @@ fn by<'a>(parts: impl IntoIterator<Item = &'a Part>, cluster: &Cluster) -> (Vec<
 fn source_line(source: &Source, cluster: &Cluster) -> SourceLine {
     if let Some((grant, who)) = source.grant.as_deref() {
         let name = grantee_name(&grant.grantee, who.as_ref());
-        let words = format!("the grant of {} to {name} on {}", role_word(grant.role.as_ref()), grant.scope.in_words());
+        let (role, place) = (role_word(grant.role.as_ref()), grant.scope.in_words());
+        if let Some((id, group)) = &source.group {
+            let words = format!("the grant of {role} to the Kubelend group {group}, with {name} in it, on {place}");
+            return SourceLine { words, href: Some(paths::federated(*id)) };
+        }
+        let words = format!("the grant of {role} to {name} on {place}");
         let query: String = url::form_urlencoded::byte_serialize(name.as_bytes()).collect();
         return SourceLine { words, href: Some(format!("{}?q={query}", paths::beside(&paths::access(cluster.id)))) };
     }

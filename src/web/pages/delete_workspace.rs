@@ -99,7 +99,11 @@ async fn page(at: &AtWorkspace, store: &Store, status: StatusCode, errors: Field
         here: paths::delete_workspace(at.id()),
         back: paths::workspace_settings(at.id()),
         losses: clusters.iter().map(of).collect(),
-        members: members_lose(inside, store.projects_of(at.id()).await?.len()),
+        members: members_lose(
+            inside,
+            store.projects_of(at.id()).await?.len(),
+            store.groups_of(Some(at.id())).await?.len(),
+        ),
         asked: at.workspace().removing.is_some(),
         errors,
     };
@@ -124,13 +128,18 @@ fn loss((people, groups): (u32, u32), links: u64) -> String {
     }
 }
 
-fn members_lose(counts: WorkspaceCounts, projects: usize) -> String {
+fn members_lose(counts: WorkspaceCounts, projects: usize, groups: usize) -> String {
     let projects = match projects {
         0 => String::new(),
         1 => " Its project goes with it.".to_owned(),
         n => format!(" Its {n} projects go with it."),
     };
-    format!("The workspace has {}.{projects} Its activity stays on record.", workspaces::members(counts))
+    let groups = match groups {
+        0 => String::new(),
+        1 => " Its group goes, too.".to_owned(),
+        n => format!(" Its {n} groups go, too."),
+    };
+    format!("The workspace has {}.{projects}{groups} Its activity stays on record.", workspaces::members(counts))
 }
 
 #[cfg(test)]
@@ -149,7 +158,7 @@ pub(super) mod tests {
                 here: "/d".into(),
                 back: "/s".into(),
                 losses,
-                members: members_lose(WorkspaceCounts { clusters: 2, people: 1, groups: 0 }, 3),
+                members: members_lose(WorkspaceCounts { clusters: 2, people: 1, groups: 0 }, 3, 2),
                 asked,
                 errors,
             }

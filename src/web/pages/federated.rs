@@ -8,12 +8,20 @@ use axum::{
 };
 
 use super::{
+    access::grantee_name,
     extend::{Extend, ExtendForm, over},
-    wide_access::{Desk, kind, means, named, people, progress},
+    wide_access::{Desk, holder_kind, means, named, people, progress},
 };
 use crate::{
     access::{AccessError, Gate},
-    model::{federation::WideScope, grant::SOON, id::FederatedGrantId, role::Role, time::Timestamp},
+    model::{
+        federation::{FederatedGrant, WideScope},
+        grant::SOON,
+        id::FederatedGrantId,
+        role::Role,
+        scope::Scope,
+        time::Timestamp,
+    },
     policy::{self, Authorized, Reach, ViewReach},
     store::{Placed, StoreError},
     web::{
@@ -49,6 +57,7 @@ struct FederatedPage {
     ended: bool,
     class: &'static str,
     state: String,
+    to: To,
     /// Applied and wanted, for the bar.
     done: (i64, i64),
     rows: Vec<Row>,
@@ -60,6 +69,24 @@ struct FederatedPage {
     soon: bool,
     /// Whether something is on the way.
     live: bool,
+}
+
+/// Whom it is for.
+enum To {
+    /// One.
+    One,
+    /// A Group: then there is a row for each member on each cluster. With its own page, for those who see it.
+    Group(Option<String>),
+}
+
+impl To {
+    fn is_group(&self) -> bool {
+        matches!(self, Self::Group(_))
+    }
+
+    fn page(&self) -> Option<&str> {
+        if let Self::Group(page) = self { page.as_deref() } else { None }
+    }
 }
 
 /// Whether it can be taken back by whoever looks.
@@ -74,6 +101,7 @@ enum Remove {
 }
 
 struct Row {
+    who: String,
     cluster: String,
     href: String,
     place: String,
@@ -116,7 +144,10 @@ pub async fn get(
         Some(_) if asked.remove.is_empty() => Remove::Offered,
         Some(_) => Remove::Asked,
     };
-    let page = desk.one(&seen, grant, remove, clock.now()).await?;
+    let mut page = desk.one(&seen, grant, remove, clock.now()).await?;
+    if let Some(id) = desk.store.federated_grant(grant).await?.grantee.group() {
+        page.to = To::Group(gate.view_group(&who.person, id).await.is_ok().then(|| paths::group(id)));
+    }
     let extend =
         page.extend.filter(|_| manages.is_some_and(|permit| policy::give_widely(&permit, &page.gives).is_ok()));
     Ok(render(&FederatedPage { frame: Frame::new(&who, Nav::Workspaces), extend, ..page }))
@@ -160,6 +191,7 @@ pub(super) fn list_of(reach: &Reach) -> String {
         Reach::Global => paths::GLOBAL_ACCESS.into(),
         Reach::Workspace(workspace) => paths::workspace_access(workspace.id),
         Reach::Project(workspace, project) => paths::project(workspace.id, project.id),
+        Reach::Cluster(_, cluster) => paths::access(cluster.id),
     }
 }
 
@@ -177,7 +209,7 @@ impl Desk {
         let people = people(&self.store, [&grant].into_iter()).await?;
         let live = grant.is_live(now);
         let (class, state) = match (live, counts.removing) {
-            (true, _) => progress(counts),
+            (true, _) => progress(&grant.grantee, counts),
             (false, 0) => ("", "taken back everywhere".to_owned()),
             (false, n) => ("waiting", format!("being taken back, {n} to go")),
         };
@@ -186,10 +218,11 @@ impl Desk {
             frame: Frame::anonymous(),
             here: paths::federated(id),
             back: list_of(seen.reach()),
-            place: seen.reach().in_words(),
-            kind: kind(&grant.grantee),
+            place: place(seen.reach(), &grant),
+            kind: holder_kind(&grant.grantee),
+            to: if grant.grantee.group().is_some() { To::Group(None) } else { To::One },
             name: named(&grant, &people),
-            means: means(&grant.role, matches!(grant.scope, WideScope::Project(_))),
+            means: means(&grant.role, matches!(grant.scope, WideScope::Project(_)) || !grant.namespaces.is_empty()),
             role: RoleTag(Some(grant.role.clone())),
             extend: grant.expires_at.filter(|_| live).map(|end| Extend::new(paths::extend_federated(id), end)),
             soon: live && grant.expires_at.is_some_and(|end| end <= now.plus(SOON)),
@@ -210,9 +243,20 @@ impl Desk {
     }
 }
 
+/// Where it reaches: “every cluster of Payments”, “namespace shop of staging”.
+fn place(reach: &Reach, grant: &FederatedGrant) -> String {
+    match (reach, grant.namespaces.as_slice()) {
+        (Reach::Cluster(_, cluster), [_, ..]) => {
+            format!("{} of {}", Scope::new(cluster.id, grant.namespaces.clone()).in_words(), cluster.name)
+        }
+        _ => reach.in_words(),
+    }
+}
+
 fn row(placed: &Placed, now: Timestamp) -> Row {
     let (outcome, state) = grant_state(&placed.grant, now);
     Row {
+        who: grantee_name(&placed.grant.grantee, placed.person.as_ref()),
         cluster: placed.cluster.to_string(),
         href: paths::access(placed.grant.scope.cluster()),
         place: placed.grant.scope.in_words(),
@@ -234,10 +278,10 @@ pub(super) mod tests {
     pub(in crate::web) fn samples() -> Vec<(&'static str, String)> {
         let long = cluster(LONG_NAME);
         let rows = |n: usize| {
-            let placed = |n| Placed { cluster: long.name.clone(), grant: grant(&long, n) };
+            let placed = |n| Placed { cluster: long.name.clone(), grant: grant(&long, n), person: None };
             (0..n).map(|n| row(&placed(n), NOW)).collect::<Vec<_>>()
         };
-        let draw = |n: usize, remove, ended: bool| {
+        let draw = |n: usize, remove, ended: bool, to_group: bool| {
             let page = FederatedPage {
                 frame: frame().at(Nav::Workspaces),
                 here: "/federated/x".into(),
@@ -255,6 +299,7 @@ pub(super) mod tests {
                 made: When::new(NOW, NOW),
                 expires: Some(When::new(NOW, NOW)),
                 ended,
+                to: if to_group { To::Group(Some("/groups/x".into())) } else { To::One },
                 class: "waiting",
                 state: "on 3 of 500 clusters".into(),
                 done: (3, 500),
@@ -267,9 +312,10 @@ pub(super) mod tests {
         };
         let all = A_PAGE as usize;
         vec![
-            ("federated", draw(all, Remove::Offered, false)),
-            ("federated-ask", draw(2, Remove::Asked, false)),
-            ("federated-ended", draw(0, Remove::Not, true)),
+            ("federated", draw(all, Remove::Offered, false, false)),
+            ("federated-ask", draw(2, Remove::Asked, false, false)),
+            ("federated-ended", draw(0, Remove::Not, true, false)),
+            ("federated-group", draw(all, Remove::Asked, false, true)),
         ]
     }
 }

@@ -8,7 +8,7 @@ use crate::{
         role::Role,
         time::Timestamp,
     },
-    web::labels::{date, origin_words, role_word},
+    web::labels::{date, role_word, through},
 };
 
 /// How many characters of a ClusterRole's name stand in a cell.
@@ -63,7 +63,7 @@ fn tip(grant: &Counted) -> String {
         (None, Some(at)) => format!(", until {}", date(at)),
         (None, None) => String::new(),
     };
-    format!("{place}, {}, since {}{end}", origin_words(grant.origin), date(grant.since))
+    format!("{place}, {}, since {}{end}", through(grant.origin, grant.group.as_ref()), date(grant.since))
 }
 
 /// Whom a row is about, in a word.
@@ -118,6 +118,7 @@ pub(super) mod tests {
             role: [Some(Role::View), Some(Role::Edit), Some(Role::Admin), named, None][n % 5].clone(),
             scope: Scope::new(ClusterId::new(), namespaces.iter().map(|n| n.parse().unwrap()).collect()),
             origin: Origin::Manual,
+            group: None,
             since: NOW.minus(Duration::from_hours(24 * n as u64)),
             expires_at: n.is_multiple_of(2).then(|| NOW.plus(Duration::from_hours(240))),
             ended: n.is_multiple_of(7).then_some((NOW, EndReason::Revoked)),

@@ -26,7 +26,7 @@ use crate::{
     web::{
         csv,
         errors::PageError,
-        labels::{origin_words, role_word},
+        labels::{role_word, through},
         session::SignedIn,
     },
 };
@@ -166,6 +166,6 @@ fn line(who: &Holder, grant: &Counted, column: &Column, workspace: &str) -> Stri
         &grant.since.to_string(),
         &time(grant.expires_at),
         &ended,
-        origin_words(grant.origin),
+        &through(grant.origin, grant.group.as_ref()),
     ])
 }

@@ -1,6 +1,8 @@
 //! `/matrix/{grant}` and `/workspaces/{workspace}/matrix/{grant}`: what a cell of the matrix is made of, and all that somebody can
 //! reach. Whoever holds the grant of the address is who it is about.
 
+use std::borrow::Cow;
+
 use askama::Template;
 use axum::{
     extract::{Path, Query, State},
@@ -25,7 +27,7 @@ use crate::{
         assets,
         errors::PageError,
         frame::{Frame, render},
-        labels::{RoleTag, date, origin_words},
+        labels::{RoleTag, date, through},
         paths,
         session::SignedIn,
     },
@@ -77,7 +79,7 @@ struct Row {
     place: String,
     since: String,
     end: String,
-    origin: &'static str,
+    origin: Cow<'static, str>,
 }
 
 struct Other {
@@ -188,7 +190,7 @@ fn row(reached: &Reached, as_of: AsOf, now: Timestamp) -> Row {
         place: grant.scope.in_words(),
         since: date(grant.since),
         end: end(grant, now),
-        origin: origin_words(grant.origin),
+        origin: through(grant.origin, grant.group.as_ref()),
     }
 }
 

@@ -1,5 +1,7 @@
 //! `/clusters/{cluster}`: how the connection is, who can do what, what happened lately.
 
+use std::collections::HashMap;
+
 use askama::Template;
 use axum::{
     extract::State,
@@ -12,6 +14,7 @@ use super::{
     cluster::{AtCluster, Head, Tab},
     overdue,
     trust::{self, TrustStep},
+    wide_access::named,
 };
 use crate::{
     access::{Clusters, Diagnoser, Gate},
@@ -21,10 +24,12 @@ use crate::{
         grant::Grant,
         identity::Identity,
         name::Namespace,
+        role::Role,
+        scope::Scope,
         time::Timestamp,
     },
     oidc::Providers,
-    store::{GrantFilter, Store},
+    store::{GrantFilter, GroupOnCluster, Store},
     web::{
         api_server_setup::ApiServerSetup,
         errors::PageError,
@@ -91,15 +96,17 @@ pub async fn get(
     let trials = store.trials(&[at.id()]).await?.into_iter().map(|(_, trial)| trial).collect();
     let trials = trust::tested(&at, &gate, &diagnoser, trials).await?;
     let trust = trust::steps(at.cluster(), &trials, &providers, at.now);
-    let grants = store.grants_of_cluster(at.id(), &GrantFilter::default(), None, GRANTS).await?.rows;
+    let filter = GrantFilter::default();
+    let groups = store.groups_on(at.cluster(), &filter, None, GRANTS / 2).await?.rows;
+    let grants = store.grants_of_cluster(at.id(), &filter, None, GRANTS).await?.rows;
     let events = store.audit_of_cluster(at.id(), None, EVENTS).await?;
     let overdue = overdue::banner(&store, at.cluster(), at.now).await?;
-    Ok(render(&OverviewPage { trust, overdue, ..view(&at, &grants, events, &providers) }))
+    Ok(render(&OverviewPage { trust, overdue, ..view(&at, (&groups, &grants), events, &providers) }))
 }
 
 fn view(
     at: &AtCluster,
-    grants: &[(Grant, Option<Identity>)],
+    (groups, grants): (&[GroupOnCluster], &[(Grant, Option<Identity>)]),
     events: Vec<AuditEvent>,
     providers: &Providers,
 ) -> OverviewPage {
@@ -116,7 +123,12 @@ fn view(
         steps: check.map(steps).unwrap_or_default(),
         trust: Vec::new(),
         diagnosis: paths::kubeconfig(at.id()) + "#connection-test",
-        grants: grants.iter().map(|(g, who)| row(g, who.as_ref(), at.now)).collect(),
+        grants: groups
+            .iter()
+            .map(|on| group_row(on, at.now))
+            .chain(grants.iter().map(|(grant, who)| grant_row(grant, who.as_ref(), at.now)))
+            .take(GRANTS as usize)
+            .collect(),
         access: paths::access(at.id()),
         events: events.into_iter().map(|e| Line::relative(e, at.now)).collect(),
         activity: paths::activity(at.id()),
@@ -186,16 +198,25 @@ fn each(check: &ConnectionCheck) -> Vec<Step> {
         .collect()
 }
 
-fn row(grant: &Grant, who: Option<&Identity>, now: Timestamp) -> Row {
-    let names: Vec<&str> = grant.scope.namespaces().iter().map(Namespace::as_str).collect();
+fn grant_row(grant: &Grant, who: Option<&Identity>, now: Timestamp) -> Row {
+    row(grantee_name(&grant.grantee, who), grant.role.clone(), &grant.scope, grant.expires_at, now)
+}
+
+fn group_row(on: &GroupOnCluster, now: Timestamp) -> Row {
+    let name = named(&on.grant, &HashMap::new());
+    row(name, Some(on.grant.role.clone()), &on.scope, on.grant.expires_at, now)
+}
+
+fn row(name: String, role: Option<Role>, scope: &Scope, expires_at: Option<Timestamp>, now: Timestamp) -> Row {
+    let names: Vec<&str> = scope.namespaces().iter().map(Namespace::as_str).collect();
     Row {
-        name: grantee_name(&grant.grantee, who),
-        role: RoleTag(grant.role.clone()),
+        name,
+        role: RoleTag(role),
         namespaces: match names.as_slice() {
             [a, b, c, rest @ ..] if rest.len() > 1 => format!("{a}, {b}, {c} and {} more", rest.len()),
             few => few.join(", "),
         },
-        until: grant.expires_at.map(|t| When::new(t, now)),
+        until: expires_at.map(|t| When::new(t, now)),
     }
 }
 
@@ -265,7 +286,7 @@ pub(super) mod tests {
                 steps: check.map(steps).unwrap_or_default(),
                 trust: trust_lines(check, grants),
                 diagnosis: paths::kubeconfig(staging.id),
-                grants: (0..grants).map(|n| row(&grant(&staging, n), None, NOW)).collect(),
+                grants: (0..grants).map(|n| grant_row(&grant(&staging, n), None, NOW)).collect(),
                 access: paths::access(staging.id),
                 events: if grants == 0 { vec![] } else { events() }
                     .into_iter()

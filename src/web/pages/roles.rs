@@ -73,7 +73,7 @@ fn of_cluster(all: &Assignable, owner: bool) -> Vec<OfferedRole> {
 
 /// Those that they may give on everything in reach.
 pub fn offered_widely(permit: &Authorized<ManageReach>) -> Vec<OfferedRole> {
-    let whole = !matches!(permit.reach(), crate::policy::Reach::Project(..));
+    let whole = !matches!(permit.reach(), crate::policy::Reach::Project(..) | crate::policy::Reach::Cluster(..));
     (permit.as_owner() && whole).then(cluster_admin).into_iter().collect()
 }
 

@@ -110,6 +110,9 @@ fn all() -> Vec<(&'static str, String)> {
     pages.extend(super::role_rules::tests::samples());
     pages.extend(super::service_accounts::tests::samples());
     pages.extend(super::service_account::tests::samples());
+    pages.extend(super::groups::tests::samples());
+    pages.extend(super::group::tests::samples());
+    pages.extend(super::group_settings::tests::samples());
     pages.extend(links::tests::samples());
     pages.extend(link::tests::samples());
     pages.extend(credentials::tests::samples());

@@ -18,7 +18,8 @@ use crate::{
     model::{
         cluster::Cluster,
         grant::{Grant, Grantee, Origin},
-        id::{ClusterId, GrantId},
+        group::GroupName,
+        id::{ClusterId, FederatedGrantId, GrantId},
         time::Timestamp,
     },
     oidc::Purpose,
@@ -118,17 +119,19 @@ pub async fn get(State(desk): State<Desk>, who: SignedIn, Query(asked): Query<As
     let mut ids: Vec<_> = grants.iter().map(|grant| grant.scope.cluster()).collect();
     ids.sort_unstable();
     ids.dedup();
+    let groups = groups_behind(&desk.store, &grants).await?;
     let mut clusters = if ids.is_empty() { Vec::new() } else { desk.store.clusters(&ids).await? };
     clusters.sort_by_key(|cluster| cluster.name.as_str().to_ascii_lowercase());
     let before = asked.after.unwrap_or(0);
     let shown: Vec<&Cluster> = clusters.iter().skip(before).take(A_PAGE).collect();
-    let extends = desk.extends(&who, &shown, &grants, now).await?;
-    let leaving = clusters.iter().find(|cluster| Some(cluster.id) == asked.leave).map(|c| leaving(c, &grants));
+    let came = Came { extends: desk.extends(&who, &shown, &grants, now).await?, groups };
+    let leaving =
+        clusters.iter().find(|cluster| Some(cluster.id) == asked.leave).map(|c| leaving(c, &grants, &came.groups));
     Ok(render(&Page {
         frame: Frame::new(&who, Nav::Shared).with_notice(
             asked.none.map(|_| "Nothing was made: tick the clusters that the file is to hold.".to_owned()),
         ),
-        rows: shown.into_iter().map(|cluster| row(cluster, &grants, &extends, now)).collect(),
+        rows: shown.into_iter().map(|cluster| row(cluster, &grants, &came, now)).collect(),
         next: (clusters.len() > before + A_PAGE).then(|| format!("{}?after={}", paths::SHARED, before + A_PAGE)),
         download: paths::SHARED_DOWNLOAD,
         here: paths::SHARED,
@@ -235,7 +238,23 @@ fn optional<T>(permit: Result<T, AccessError>) -> Result<Option<T>, PageError> {
     }
 }
 
-fn row(cluster: &Cluster, all: &[Grant], extends: &HashMap<GrantId, String>, now: Timestamp) -> Row {
+/// What the Groups are called by which some of these came, by the grant to each.
+type Groups = HashMap<FederatedGrantId, GroupName>;
+
+/// What is known of how somebody's access came to them, and of who moves its end.
+#[derive(Default)]
+struct Came {
+    extends: HashMap<GrantId, String>,
+    groups: Groups,
+}
+
+async fn groups_behind(store: &Store, grants: &[Grant]) -> Result<Groups, PageError> {
+    let federated = |grant: &Grant| if let Origin::Federated(id) = grant.origin { Some(id) } else { None };
+    let ids: Vec<FederatedGrantId> = grants.iter().filter_map(federated).collect();
+    Ok(store.groups_behind(&ids).await?)
+}
+
+fn row(cluster: &Cluster, all: &[Grant], came: &Came, now: Timestamp) -> Row {
     let here = || all.iter().filter(|grant| grant.scope.cluster() == cluster.id);
     let mut grants: Vec<&Grant> = here().collect();
     grants.sort_by_key(|grant| std::cmp::Reverse(grant.role.clone()));
@@ -244,8 +263,8 @@ fn row(cluster: &Cluster, all: &[Grant], extends: &HashMap<GrantId, String>, now
         place: grant.scope.in_words(),
         until: grant.expires_at.map(|at| When::new(at, now)),
         soon: grant.ends_soon(now),
-        extend: extends.get(&grant.id).cloned(),
-        how: how(grant),
+        extend: came.extends.get(&grant.id).cloned(),
+        how: how(grant, &came.groups),
     });
     Row {
         id: cluster.id,
@@ -258,8 +277,13 @@ fn row(cluster: &Cluster, all: &[Grant], extends: &HashMap<GrantId, String>, now
 }
 
 /// By which way it came to them.
-fn how(grant: &Grant) -> String {
+fn how(grant: &Grant, groups: &Groups) -> String {
+    let own = if let Origin::Federated(id) = grant.origin { groups.get(&id) } else { None };
     match (&grant.grantee, grant.origin) {
+        (Grantee::Group(_, group), _) if let Some(own) = own => {
+            format!("by the Kubelend group {own}, in which your group {group} is")
+        }
+        (_, Origin::Federated(_)) if let Some(own) = own => format!("by the Kubelend group {own}"),
         (Grantee::Group(_, group), _) => format!("by your group {group}"),
         (_, Origin::Link(_)) => "by a share link".into(),
         (_, Origin::Owner) => "since you added it".into(),
@@ -268,9 +292,9 @@ fn how(grant: &Grant) -> String {
     }
 }
 
-fn leaving(cluster: &Cluster, grants: &[Grant]) -> Leaving {
+fn leaving(cluster: &Cluster, grants: &[Grant], groups: &Groups) -> Leaving {
     let stays = grants.iter().filter(|grant| grant.scope.cluster() == cluster.id && !grant.can_be_left());
-    let mut stays: Vec<String> = stays.map(how).collect();
+    let mut stays: Vec<String> = stays.map(|grant| how(grant, groups)).collect();
     stays.sort();
     stays.dedup();
     Leaving { cluster: cluster.name.to_string(), action: paths::leave(cluster.id), stays }
@@ -320,13 +344,13 @@ pub(super) mod tests {
                 .flat_map(|c| [grant(c, me(), Origin::Link(ShareLinkId::new())), grant(c, group(), Origin::Manual)])
                 .collect();
             let extends = grants.iter().map(|grant| (grant.id, paths::grant(grant.scope.cluster(), grant.id)));
-            let extends: HashMap<GrantId, String> = extends.step_by(2).collect();
+            let came = Came { extends: extends.step_by(2).collect(), ..Came::default() };
             Page {
                 frame: frame(),
-                rows: clusters.iter().map(|c| row(c, &grants, &extends, NOW)).collect(),
+                rows: clusters.iter().map(|c| row(c, &grants, &came, NOW)).collect(),
                 download: paths::SHARED_DOWNLOAD,
                 here: paths::SHARED,
-                leaving: ask.then(|| leaving(&clusters[0], &grants)),
+                leaving: ask.then(|| leaving(&clusters[0], &grants, &Groups::new())),
                 next: (count == A_PAGE).then(|| "/x".into()),
             }
             .render()
@@ -339,10 +363,11 @@ pub(super) mod tests {
     fn what_reaches_somebody_by_a_group_is_not_theirs_to_give_back() {
         let staging = cluster("staging");
         let group = grant(&staging, Grantee::Group("dex".parse().unwrap(), "devs".into()), Origin::Manual);
-        assert!(!row(&staging, std::slice::from_ref(&group), &HashMap::new(), NOW).may_leave);
-        assert_eq!(how(&group), "by your group devs");
+        let nothing = Came::default();
+        assert!(!row(&staging, std::slice::from_ref(&group), &nothing, NOW).may_leave);
+        assert_eq!(how(&group, &Groups::new()), "by your group devs");
         let own = grant(&staging, Grantee::Person(IdentityId::new()), Origin::Owner);
-        assert!(row(&staging, &[group, own], &HashMap::new(), NOW).may_leave);
+        assert!(row(&staging, &[group, own], &nothing, NOW).may_leave);
     }
 
     #[test]
@@ -351,5 +376,18 @@ pub(super) mod tests {
         let page = &pages.iter().find(|(n, _)| *n == "shared").unwrap().1;
         assert_eq!((page.matches("state warned").count(), page.matches(">Extend<").count()), (6, 3));
         assert!(page.contains("Ask whoever lent it"));
+    }
+
+    #[test]
+    fn what_came_by_a_group_of_ours_says_so_and_is_not_theirs_to_give_back() {
+        let (staging, id) = (cluster("staging"), FederatedGrantId::new());
+        let came = Came { groups: Groups::from([(id, "Ops".parse().unwrap())]), ..Came::default() };
+        let of = |grantee| grant(&staging, grantee, Origin::Federated(id));
+        let person = of(Grantee::Person(IdentityId::new()));
+        assert_eq!(how(&person, &came.groups), "by the Kubelend group Ops");
+        assert!(!row(&staging, std::slice::from_ref(&person), &came, NOW).may_leave);
+        let team = of(Grantee::Group("dex".parse().unwrap(), "devs".into()));
+        assert_eq!(how(&team, &came.groups), "by the Kubelend group Ops, in which your group devs is");
+        assert_eq!(how(&person, &Groups::new()), "given to you on several clusters at once");
     }
 }

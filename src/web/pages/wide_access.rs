@@ -18,7 +18,8 @@ use crate::{
         cluster::Cluster,
         federation::{FederatedGrant, WideScope},
         grant::Grantee,
-        id::{FederatedGrantId, IdentityId},
+        group::{Group, Holder},
+        id::{FederatedGrantId, IdentityId, WorkspaceId},
         identity::Identity,
         role::Role,
         time::Timestamp,
@@ -56,6 +57,8 @@ pub struct Wide {
     pub form: WideForm,
     /// What is wrong with it.
     pub errors: FieldErrors,
+    /// The Groups that it can be given to, as they are typed; empty where there is none.
+    pub groups: String,
     /// Where people sign in.
     pub providers: Vec<Choice>,
     /// The roles that are offered besides view, edit and admin.
@@ -70,7 +73,7 @@ pub struct Wide {
 
 /// A federated grant as a row.
 pub struct Row {
-    /// `User` or `Group`.
+    /// `User`, `Group` or `Kubelend group`.
     pub kind: &'static str,
     /// As people call them.
     pub name: String,
@@ -91,7 +94,25 @@ pub struct Row {
 }
 
 /// How far the clusters have followed, in words, with the style of it.
-pub(super) fn progress(counts: PlacementCounts) -> (&'static str, String) {
+pub(super) fn progress(holder: &Holder, counts: PlacementCounts) -> (&'static str, String) {
+    match holder {
+        Holder::One(_) => progress_of_one(counts),
+        Holder::Group(..) => progress_of_group(counts),
+    }
+}
+
+/// Of a Group there is one binding for each member on each cluster.
+pub(super) fn progress_of_group(counts: PlacementCounts) -> (&'static str, String) {
+    let bindings = |n: i64| counted(u64::try_from(n).unwrap_or_default(), "binding");
+    match (counts.wanted(), counts.failed, counts.pending) {
+        (0, ..) => ("", "nobody is in it, or it is on no cluster yet".into()),
+        (all, failed @ 1.., _) => ("failed", format!("{failed} of {} refused", bindings(all))),
+        (all, 0, 1..) => ("waiting", format!("{} of {} in force", counts.applied, bindings(all))),
+        (all, ..) => ("passed", format!("{} in force", bindings(all))),
+    }
+}
+
+fn progress_of_one(counts: PlacementCounts) -> (&'static str, String) {
     let clusters = |n: i64| counted(u64::try_from(n).unwrap_or_default(), "cluster");
     if counts.wanted() == 0 {
         return ("", "on no cluster yet".into());
@@ -165,6 +186,10 @@ impl Desk {
             next: page.next.map(|id| format!("{}?before={id}", wanted.here)),
             newest: wanted.before.is_none(),
             providers: provider_choices(&self.providers, &wanted.form.provider),
+            groups: match &wanted.gives {
+                Some(permit) => usable_groups(&self.store, permit.reach().workspace().map(|w| w.id)).await?,
+                None => String::new(),
+            },
             csrf: wanted.csrf.to_owned(),
             here: wanted.here,
             may_change: wanted.gives.is_some(),
@@ -176,16 +201,29 @@ impl Desk {
     }
 }
 
+/// The Groups to which something in a workspace (`None`: everywhere) can be given, as they are typed.
+pub(super) async fn usable_groups(store: &Store, workspace: Option<WorkspaceId>) -> Result<String, PageError> {
+    const SHOWN: usize = 12;
+    let all = store.groups_usable_in(workspace).await?;
+    let shown: Vec<String> = all.iter().take(SHOWN).map(Group::spelt).collect();
+    Ok(match all.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    })
+}
+
 /// Whom a grant is for, as people call them.
 pub(super) fn named(grant: &FederatedGrant, people: &HashMap<IdentityId, Identity>) -> String {
-    let who = if let Grantee::Person(id) = grant.grantee { people.get(&id) } else { None };
-    grantee_name(&grant.grantee, who)
+    match &grant.grantee {
+        Holder::One(grantee) => grantee_name(grantee, grant.grantee.person().and_then(|id| people.get(&id))),
+        Holder::Group(_, name) => name.to_string(),
+    }
 }
 
 fn row(grant: &FederatedGrant, counts: PlacementCounts, people: &HashMap<IdentityId, Identity>, now: Timestamp) -> Row {
-    let (class, state) = progress(counts);
+    let (class, state) = progress(&grant.grantee, counts);
     Row {
-        kind: kind(&grant.grantee),
+        kind: holder_kind(&grant.grantee),
         name: named(grant, people),
         role: RoleTag(Some(grant.role.clone())),
         expires: grant.expires_at.map(|t| When::new(t, now)),
@@ -194,6 +232,13 @@ fn row(grant: &FederatedGrant, counts: PlacementCounts, people: &HashMap<Identit
         class,
         state,
         href: paths::federated(grant.id),
+    }
+}
+
+pub(super) fn holder_kind(holder: &Holder) -> &'static str {
+    match holder {
+        Holder::One(grantee) => kind(grantee),
+        Holder::Group(..) => "Kubelend group",
     }
 }
 
@@ -232,6 +277,22 @@ pub(super) async fn reaching(
             lines.push(format!("and more, {how}"));
         }
     }
+    lines.extend(own_groups_on(store, workspace, cluster).await?);
+    Ok(lines)
+}
+
+/// What Groups of this workspace were given on the cluster by itself: they count nowhere else.
+async fn own_groups_on(store: &Store, workspace: &Workspace, cluster: &Cluster) -> Result<Vec<String>, PageError> {
+    let own: Vec<_> = store.groups_of(Some(workspace.id)).await?.into_iter().map(|group| group.id).collect();
+    let page = store.federated_grants(WideScope::Cluster(cluster.id), None, NAMED).await?;
+    let there = page.rows.iter().filter(|(grant, _)| grant.grantee.group().is_some_and(|id| own.contains(&id)));
+    let line = |grant: &FederatedGrant| {
+        format!("{}: {}, given to this group of the workspace", named(grant, &HashMap::new()), grant.role)
+    };
+    let mut lines: Vec<String> = there.map(|(grant, _)| line(grant)).collect();
+    if page.next.is_some() {
+        lines.push("and more, given to groups of the workspace".into());
+    }
     Ok(lines)
 }
 
@@ -240,12 +301,8 @@ pub(super) async fn people(
     store: &Store,
     grants: impl Iterator<Item = &FederatedGrant>,
 ) -> Result<HashMap<IdentityId, Identity>, PageError> {
-    let ids: Vec<IdentityId> = grants
-        .flat_map(|grant| {
-            let grantee = if let Grantee::Person(id) = grant.grantee { Some(id) } else { None };
-            grantee.into_iter().chain([grant.created_by])
-        })
-        .collect();
+    let ids: Vec<IdentityId> =
+        grants.flat_map(|grant| grant.grantee.person().into_iter().chain([grant.created_by])).collect();
     Ok(store.identities(&ids).await?.into_iter().map(|p| (p.id, p)).collect())
 }
 
@@ -263,9 +320,10 @@ pub(super) mod tests {
             }
         }
         let row = |n: i64| {
-            let (class, state) = progress(PlacementCounts { applied: 480, pending: n % 3, failed: n % 2, removing: 0 });
+            let (class, state) =
+                progress_of_group(PlacementCounts { applied: 480, pending: n % 3, failed: n % 2, removing: 0 });
             Row {
-                kind: "User",
+                kind: "Kubelend group",
                 name: LONG_EMAIL.into(),
                 role: RoleTag(Some(Role::Admin)),
                 expires: Some(When::new(NOW, NOW)),
@@ -283,6 +341,7 @@ pub(super) mod tests {
             place: format!("on every cluster of {HOSTILE}"),
             form: WideForm { name: HOSTILE.into(), ..WideForm::default() },
             errors,
+            groups: format!("Ops, {HOSTILE} (everywhere) and 12 more"),
             providers: vec![Choice::new("dex", "Dex", "dex"), Choice::new("corp", HOSTILE, "dex")],
             roles: roles::tests::offered(),
             rows: (0..i64::try_from(rows).unwrap()).map(row).collect(),
@@ -301,7 +360,16 @@ pub(super) mod tests {
             (counts(2, 1, 0, 0), "waiting", "on 2 of 3 clusters"),
             (counts(2, 1, 1, 0), "failed", "1 of 4 clusters refused"),
         ] {
-            assert_eq!(progress(counts), (class, words.to_owned()));
+            assert_eq!(progress_of_one(counts), (class, words.to_owned()));
+        }
+        for (counts, class, words) in [
+            (counts(0, 0, 0, 0), "", "nobody is in it, or it is on no cluster yet"),
+            (counts(3, 0, 0, 0), "passed", "3 bindings in force"),
+            (counts(1, 0, 0, 1), "passed", "1 binding in force"),
+            (counts(2, 1, 0, 0), "waiting", "2 of 3 bindings in force"),
+            (counts(2, 1, 1, 0), "failed", "1 of 4 bindings refused"),
+        ] {
+            assert_eq!(progress_of_group(counts), (class, words.to_owned()));
         }
     }
 }

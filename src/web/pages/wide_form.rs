@@ -1,11 +1,11 @@
 //! The form of access that reaches further than one cluster, read field by field.
 
 use super::{
-    access_form::group,
+    access_form::{group, own_group},
     roles::{self, OfferedRole},
 };
 use crate::{
-    access::FederatedRequest,
+    access::{FederatedRequest, Recipient},
     model::{grant::Grantee, name::Email, provider::ProviderId, reason::Reason, role::Role, time::Timestamp},
     oidc::Providers,
     web::forms::{Choice, FieldErrors, parse_span, span_choices},
@@ -15,9 +15,9 @@ use crate::{
 #[derive(Debug, serde::Deserialize)]
 #[serde(default)]
 pub struct WideForm {
-    /// `user` or `group`.
+    /// `user`, `group` or `own`.
     pub kind: String,
-    /// Email or group.
+    /// Email, group, or a Group of our own.
     pub name: String,
     /// Where there are several.
     pub provider: String,
@@ -44,7 +44,7 @@ impl Default for WideForm {
 
 impl WideForm {
     pub(super) fn kinds(&self) -> Vec<Choice> {
-        let kinds = [("user", "User"), ("group", "Group")];
+        let kinds = [("user", "User"), ("group", "Group"), ("own", "Kubelend group")];
         kinds.into_iter().map(|(value, label)| Choice::new(value, label, &self.kind)).collect()
     }
 
@@ -68,7 +68,11 @@ impl WideForm {
             .iter()
             .map(|p| (p.settings().id.clone(), p.settings().claim_mapping.groups_prefix.clone()))
             .collect();
-        let grantee = self.grantee(&known, errors);
+        let grantee = if self.kind == "own" {
+            errors.keep("name", own_group(&self.name)).map(Recipient::Group)
+        } else {
+            self.grantee(&known, errors).map(Recipient::One)
+        };
         let role = errors.keep("role", roles::read(&self.role));
         let lasts = errors.keep("expires", parse_span(&self.expires, true).ok_or("Choose when the access ends."));
         let reason = errors.keep("reason", Reason::read(&self.reason));
@@ -91,7 +95,7 @@ impl WideForm {
             "user" => errors.keep("name", name.parse::<Email>()).map(|email| Grantee::Email(provider, email)),
             "group" => errors.keep("name", group(name, &prefix)).map(|name| Grantee::Group(provider, name)),
             _ => {
-                errors.add("kind", "Choose user or group.");
+                errors.add("kind", "Choose user, group or Kubelend group.");
                 None
             }
         }

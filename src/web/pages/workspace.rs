@@ -56,7 +56,7 @@ impl FromRequestParts<Parts> for AtWorkspace {
     }
 }
 
-async fn load(who: SignedIn, id: WorkspaceId, state: &Parts) -> Result<AtWorkspace, PageError> {
+pub(super) async fn load(who: SignedIn, id: WorkspaceId, state: &Parts) -> Result<AtWorkspace, PageError> {
     let seen = state.gate.view_workspace(&who.person, id).await?;
     let member = state.store.membership(id, who.person.identity()).await?;
     Ok(AtWorkspace { who, seen, member, now: state.clock.now() })
@@ -120,6 +120,8 @@ pub enum Tab {
     Access,
     /// Who can reach which of its clusters.
     Matrix,
+    /// Its Groups.
+    Groups,
     /// Its projects.
     Projects,
     /// Who is what.
@@ -133,10 +135,11 @@ pub enum Tab {
 }
 
 impl Tab {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Overview,
         Self::Access,
         Self::Matrix,
+        Self::Groups,
         Self::Projects,
         Self::Members,
         Self::Invitations,
@@ -149,6 +152,7 @@ impl Tab {
             Self::Overview => "Overview",
             Self::Access => "Access",
             Self::Matrix => "Matrix",
+            Self::Groups => "Groups",
             Self::Projects => "Projects",
             Self::Members => "Members",
             Self::Invitations => "Invitations",
@@ -162,6 +166,7 @@ impl Tab {
             Self::Overview => paths::workspace(workspace),
             Self::Access => paths::workspace_access(workspace),
             Self::Matrix => paths::workspace_matrix(workspace),
+            Self::Groups => paths::workspace_groups(workspace),
             Self::Projects => paths::projects(workspace),
             Self::Members => paths::members(workspace),
             Self::Invitations => paths::invitations(workspace),
@@ -251,10 +256,10 @@ pub(super) mod tests {
             let head = Head::new(&workspace("Payments"), Tab::Members, all);
             head.tabs.iter().map(|t| t.label).collect::<Vec<_>>()
         };
-        assert_eq!(labels(false), ["Overview", "Access", "Matrix", "Projects", "Members", "Activity"]);
+        assert_eq!(labels(false), ["Overview", "Access", "Matrix", "Groups", "Projects", "Members", "Activity"]);
         assert_eq!(
             labels(true),
-            ["Overview", "Access", "Matrix", "Projects", "Members", "Invitations", "Activity", "Settings"]
+            ["Overview", "Access", "Matrix", "Groups", "Projects", "Members", "Invitations", "Activity", "Settings"]
         );
     }
 }
