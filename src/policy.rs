@@ -140,6 +140,9 @@ pub struct AcceptLink {
 /// May look after their own things: their devices and sessions.
 #[derive(Clone, Copy, Debug)]
 pub struct OwnThings;
+/// May ask for access to this cluster.
+#[derive(Clone, Debug)]
+pub struct AskAccess(Cluster);
 /// May hold a kubeconfig for this cluster.
 #[derive(Clone, Debug)]
 pub struct HoldKubeconfig(Cluster);
@@ -154,7 +157,7 @@ macro_rules! about_cluster {
         }
     )+};
 }
-about_cluster!(ViewCluster, ManageAccess, ManageCluster, HoldKubeconfig);
+about_cluster!(ViewCluster, ManageAccess, ManageCluster, HoldKubeconfig, AskAccess);
 
 impl Authorized<AddCluster> {
     /// The workspace it goes to; `None` for one of their own, made where they have none.
@@ -362,6 +365,24 @@ pub fn hold_kubeconfig(
     }
     trusted(person, &cluster)?;
     Ok(authorized(person, HoldKubeconfig(cluster)))
+}
+
+/// May they ask for access there? Whoever knows the cluster may (it is or was lent to them, or they are a member of its workspace), where
+/// it trusts the provider that they sign in at. Asking gives nothing.
+///
+/// # Errors
+/// [`Forbidden::NothingLent`] for strangers, who are to learn nothing by asking; [`Forbidden::ProviderNotTrusted`].
+pub fn ask_access(
+    person: &Person,
+    cluster: Cluster,
+    member: Option<MemberRole>,
+    knows: bool,
+) -> Result<Authorized<AskAccess>, Forbidden> {
+    if !knows && at_least(person, member, MemberRole::Viewer).is_err() {
+        return Err(Forbidden::NothingLent);
+    }
+    trusted(person, &cluster)?;
+    Ok(authorized(person, AskAccess(cluster)))
 }
 
 fn trusted(person: &Person, cluster: &Cluster) -> Result<(), Forbidden> {

@@ -17,9 +17,9 @@ use crate::{
         workspace::{MemberRole, Workspace},
     },
     policy::{
-        self, AcceptLink, AddCluster, Authorized, Forbidden, HoldKubeconfig, JoinWorkspace, MakeGroup, ManageAccess,
-        ManageCluster, ManageGroup, ManageMembers, ManageReach, ManageWorkspace, ManageWorkspaceAccess, MoveCluster,
-        Person, Policy, Reach, ViewCluster, ViewGroup, ViewReach, ViewWorkspace,
+        self, AcceptLink, AddCluster, AskAccess, Authorized, Forbidden, HoldKubeconfig, JoinWorkspace, MakeGroup,
+        ManageAccess, ManageCluster, ManageGroup, ManageMembers, ManageReach, ManageWorkspace, ManageWorkspaceAccess,
+        MoveCluster, Person, Policy, Reach, ViewCluster, ViewGroup, ViewReach, ViewWorkspace,
     },
     store::{Store, StoreError},
 };
@@ -263,6 +263,25 @@ impl Gate {
             self.store.grants_reaching(person.identity(), Some(id), self.clock.now()),
         )?;
         Ok((policy::hold_kubeconfig(person, cluster, member, grants.len())?, grants))
+    }
+
+    /// May they ask for access there? With the live grants that reach them. To whom the cluster was never lent, it is not there.
+    pub async fn ask_access(
+        &self,
+        person: &Person,
+        id: ClusterId,
+    ) -> Result<(Authorized<AskAccess>, Vec<Grant>), AccessError> {
+        let (cluster, member, grants, lent) = tokio::try_join!(
+            self.store.cluster(id),
+            self.store.membership_around(id, person.identity()),
+            self.store.grants_reaching(person.identity(), Some(id), self.clock.now()),
+            self.store.was_lent(id, person.identity().id),
+        )?;
+        match policy::ask_access(person, cluster, member, lent || !grants.is_empty()) {
+            Ok(permit) => Ok((permit, grants)),
+            Err(Forbidden::NothingLent) => Err(AccessError::NotFound),
+            Err(why) => Err(why.into()),
+        }
     }
 
     /// What this link is to this person.

@@ -15,8 +15,8 @@ use tokio::sync::watch;
 use crate::{
     access::{
         Applier, Clusters, Devices, Diagnoser, Drifts, Exchange, Federation, Gate, Grants, Groups, Insight,
-        Invitations, Kubeconfigs, Links, Observer, OwnClients, Probe, Relay, RelaySettings, ServiceAccounts, SignIns,
-        Upstreams, Workspaces,
+        Invitations, Kubeconfigs, Links, Observer, OwnClients, Probe, Relay, RelaySettings, Requests, ServiceAccounts,
+        SignIns, Upstreams, Workspaces,
     },
     clock::Clock,
     config::{self, Settings},
@@ -147,6 +147,7 @@ async fn build(settings: &Settings) -> Result<Built, AppError> {
         clusters: Clusters::new(store.clone(), keyring.clone(), applier.clone(), probe.clone(), clock.clone()),
         links: Links::new(store.clone(), keyring.clone(), applier.clone(), observer.clone(), clock.clone()),
         grants: Grants::new(store.clone(), applier.clone(), observer.clone(), clock.clone()),
+        requests: Requests::new(store.clone(), applier.clone(), observer.clone(), clock.clone()),
         kubeconfigs: Kubeconfigs::new(store.clone(), keyring.clone(), relay.clone(), providers.clone(), clock.clone()),
         diagnoser: Diagnoser::new(
             store.clone(),

@@ -39,6 +39,11 @@ pub enum Action {
     GrantDoubted,
     GrantChanged,
     GrantExtended,
+    RequestMade,
+    RequestApproved,
+    RequestDeclined,
+    RequestWithdrawn,
+    RequestLapsed,
     BindingApplied,
     BindingRemoved,
     BindingFailed,
@@ -84,7 +89,7 @@ pub enum Action {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 62] = [
+    pub const ALL: [Self; 67] = [
         Self::SignedIn,
         Self::SignedOut,
         Self::ClusterAdded,
@@ -106,6 +111,11 @@ impl Action {
         Self::GrantDoubted,
         Self::GrantChanged,
         Self::GrantExtended,
+        Self::RequestMade,
+        Self::RequestApproved,
+        Self::RequestDeclined,
+        Self::RequestWithdrawn,
+        Self::RequestLapsed,
         Self::BindingApplied,
         Self::BindingRemoved,
         Self::BindingFailed,
@@ -173,6 +183,11 @@ impl Action {
             Self::GrantDoubted => "grant.doubted",
             Self::GrantChanged => "grant.changed",
             Self::GrantExtended => "grant.extended",
+            Self::RequestMade => "request.made",
+            Self::RequestApproved => "request.approved",
+            Self::RequestDeclined => "request.declined",
+            Self::RequestWithdrawn => "request.withdrawn",
+            Self::RequestLapsed => "request.lapsed",
             Self::BindingApplied => "binding.applied",
             Self::BindingRemoved => "binding.removed",
             Self::BindingFailed => "binding.failed",

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{
     claim_mapping::{ClaimMapping, Unmappable},
-    id::{FederatedGrantId, GrantId, IdentityId, ShareLinkId},
+    id::{AccessRequestId, FederatedGrantId, GrantId, IdentityId, ShareLinkId},
     identity::Identity,
     name::Email,
     provider::ProviderId,
@@ -45,6 +45,8 @@ pub enum Origin {
     Link(ShareLinkId),
     /// The cluster's owner got it when the cluster was added.
     Owner,
+    /// Somebody asked for it, and this request was approved.
+    Request(AccessRequestId),
     /// A federated grant reaches this cluster. It is taken back there, never here.
     Federated(FederatedGrantId),
 }
@@ -54,7 +56,7 @@ impl Origin {
     /// one cluster is changed there.
     pub fn is_changed_here(self) -> bool {
         match self {
-            Self::Manual | Self::Owner => true,
+            Self::Manual | Self::Owner | Self::Request(_) => true,
             Self::Link(_) | Self::Federated(_) => false,
         }
     }

@@ -51,6 +51,8 @@ id_types! {
     ShareLinkId,
     /// Names an [`Invitation`](super::invitation::Invitation).
     InvitationId,
+    /// Names an [`AccessRequest`](super::access_request::AccessRequest).
+    AccessRequestId,
     /// Names a [`Device`](super::device::Device); its relay's address holds it.
     DeviceId,
     /// Names a [`ServiceAccount`](super::service_account::ServiceAccount) that Kubelend makes; its object carries it as a label.

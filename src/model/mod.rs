@@ -3,6 +3,7 @@
 //! Everything else in the house speaks in these words, so a rule that is enforced here (how a name may look, what a
 //! claim mapping makes of an identity, when a link is open) cannot be forgotten elsewhere.
 
+pub mod access_request;
 pub mod audience;
 pub mod audit;
 pub mod binding;

@@ -91,6 +91,7 @@ impl Reconciler {
         let now = self.clock.now();
         self.store.expire_federated_grants(now, 100).await?;
         self.store.expire_grants(now, 500).await?;
+        self.store.lapse_requests(now, 100).await?;
         self.grants(now).await?;
         self.store.finish_removals(now, QUIET).await?;
         Ok(())

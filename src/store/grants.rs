@@ -112,7 +112,7 @@ pub(super) async fn insert(tx: &mut Tx, new: &NewGrant, now: Timestamp) -> Resul
         .bind(grant.role.as_ref().map(|_| now.millis()))
         .bind(match grant.origin {
             Origin::Federated(id) => Some(id.to_string()),
-            Origin::Manual | Origin::Link(_) | Origin::Owner => None,
+            Origin::Manual | Origin::Link(_) | Origin::Owner | Origin::Request(_) => None,
         })
         .bind(bindings::draw_mark())
         .bind(&rules)

@@ -13,7 +13,7 @@ use super::{Store, StoreError, db::Pool};
 use crate::crypto;
 
 /// The folder `migrations`, in order. A migration that has been released is never changed.
-const MIGRATIONS: [(i64, &str, &str); 16] = [
+const MIGRATIONS: [(i64, &str, &str); 17] = [
     (1, "main job", include_str!("../../migrations/0001_main_job.sql")),
     (2, "link rules", include_str!("../../migrations/0002_link_rules.sql")),
     (3, "relay", include_str!("../../migrations/0003_relay.sql")),
@@ -28,6 +28,7 @@ const MIGRATIONS: [(i64, &str, &str); 16] = [
     (14, "service accounts", include_str!("../../migrations/0014_service_accounts.sql")),
     (19, "matrix", include_str!("../../migrations/0019_matrix.sql")),
     (20, "time bound", include_str!("../../migrations/0020_time_bound.sql")),
+    (21, "access requests", include_str!("../../migrations/0021_access_requests.sql")),
     (22, "vouches", include_str!("../../migrations/0022_vouches.sql")),
     (23, "groups", include_str!("../../migrations/0023_groups.sql")),
 ];

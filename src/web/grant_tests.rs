@@ -24,17 +24,17 @@ use crate::{
 const DAY: Duration = Duration::from_hours(24);
 
 /// An owner, an editor, a viewer and a stranger of a cluster that cannot be reached.
-struct Scene {
-    app: TestApp,
-    cluster: Cluster,
-    owner: String,
-    editor: String,
-    viewer: String,
-    stranger: String,
+pub(super) struct Scene {
+    pub(super) app: TestApp,
+    pub(super) cluster: Cluster,
+    pub(super) owner: String,
+    pub(super) editor: String,
+    pub(super) viewer: String,
+    pub(super) stranger: String,
 }
 
 impl Scene {
-    async fn begin() -> Self {
+    pub(super) async fn begin() -> Self {
         let app = TestApp::with_providers(&["dex"]).await;
         let (who, owner) = app.sign_in("owner@example.com", "dex").await;
         let cluster = cluster(&app, &who).await;
@@ -48,9 +48,13 @@ impl Scene {
     }
 
     async fn give(&self, group: &str, role: Role, origin: Origin) -> Grant {
+        self.give_to(Grantee::Group("dex".parse().unwrap(), group.into()), role, origin).await
+    }
+
+    pub(super) async fn give_to(&self, grantee: Grantee, role: Role, origin: Origin) -> Grant {
         let new = NewGrant {
             id: GrantId::new(),
-            grantee: Grantee::Group("dex".parse().unwrap(), group.into()),
+            grantee,
             role: Some(role),
             scope: Scope::Cluster(self.cluster.id),
             expires_at: Some(NOW.plus(DAY)),
@@ -67,7 +71,7 @@ impl Scene {
     }
 
     /// Sends a form with the token of this session.
-    async fn send(&self, path: &str, cookie: &str, fields: &[(&str, &str)]) -> Answer {
+    pub(super) async fn send(&self, path: &str, cookie: &str, fields: &[(&str, &str)]) -> Answer {
         let csrf = self.app.get("/shared", cookie).await.csrf();
         let mut form = url::form_urlencoded::Serializer::new(String::new());
         form.append_pair("csrf", &csrf).extend_pairs(fields);
@@ -86,11 +90,11 @@ impl Scene {
         self.send(&self.path(grant), cookie, &fields).await
     }
 
-    async fn look(&self, id: GrantId) -> Grant {
+    pub(super) async fn look(&self, id: GrantId) -> Grant {
         self.app.parts.store.grant(id).await.unwrap().0
     }
 
-    async fn events(&self, action: Action) -> Vec<String> {
+    pub(super) async fn events(&self, action: Action) -> Vec<String> {
         let all = self.app.parts.store.audit_of_cluster(self.cluster.id, None, 100).await.unwrap();
         all.into_iter().filter(|event| event.action == action).map(|event| event.target).collect()
     }

@@ -209,6 +209,7 @@ pub fn origin_words(origin: Origin) -> &'static str {
         Origin::Manual => "by hand",
         Origin::Link(_) => "share link",
         Origin::Owner => "owner",
+        Origin::Request(_) => "request",
         Origin::Federated(_) => "federated",
     }
 }
@@ -242,6 +243,11 @@ pub fn deed(action: Action) -> &'static str {
         Action::GrantChanged => "changed access:",
         Action::GrantExtended => "extended access:",
         Action::GrantDoubted => "suspended access to an address that changed hands:",
+        Action::RequestMade => "asked for access:",
+        Action::RequestApproved => "approved a request for access:",
+        Action::RequestDeclined => "declined a request for access:",
+        Action::RequestWithdrawn => "took back a request for access:",
+        Action::RequestLapsed => "closed a request that nobody answered:",
         Action::BindingApplied => "brought to the cluster:",
         Action::BindingRemoved => "took off the cluster:",
         Action::BindingFailed => "could not bring to the cluster:",

@@ -30,6 +30,8 @@ pub mod paths;
 pub mod qr;
 pub mod rate_limits;
 pub mod relay;
+#[cfg(test)]
+mod request_tests;
 pub mod requests;
 pub mod return_to;
 mod sealed_cookies;
@@ -55,7 +57,7 @@ use url::Url;
 use crate::{
     access::{
         Clusters, Devices, Diagnoser, Exchange, Federation, Gate, Grants, Groups, Insight, Invitations, Kubeconfigs,
-        Links, Observer, Relay, ServiceAccounts, SignIns, Workspaces,
+        Links, Observer, Relay, Requests, ServiceAccounts, SignIns, Workspaces,
     },
     clock::Clock,
     crypto::Keyring,
@@ -80,6 +82,8 @@ pub struct Parts {
     pub links: Links,
     /// Grants.
     pub grants: Grants,
+    /// Asking for access, and answering.
+    pub requests: Requests,
     /// Kubeconfigs.
     pub kubeconfigs: Kubeconfigs,
     /// Access that reaches further than one cluster.
@@ -148,6 +152,7 @@ parts! {
     exchange: Exchange,
     links: Links,
     grants: Grants,
+    requests: Requests,
     kubeconfigs: Kubeconfigs,
     diagnoser: Diagnoser,
     devices: Devices,
@@ -194,7 +199,7 @@ pub fn router_on<S: tower_sessions::SessionStore + Clone>(parts: Parts, sessions
 
 /// What people see to whom something is lent.
 fn visitor_pages() -> Router<Parts> {
-    use pages::{callback, claims, home, kubeconfig, landing, own_devices, sessions, shared, sign_in, sign_out};
+    use pages::{ask, callback, claims, home, kubeconfig, landing, own_devices, sessions, shared, sign_in, sign_out};
     use paths::pattern;
 
     Router::new()
@@ -209,6 +214,8 @@ fn visitor_pages() -> Router<Parts> {
         .route(paths::RENEW, get(sign_in::renew))
         .route(paths::SHARED, get(shared::get))
         .route(paths::SHARED_DOWNLOAD, post(shared::download))
+        .route(pattern::ASK, get(ask::get).post(ask::post))
+        .route(pattern::WITHDRAW_REQUEST, get(shared::get).post(shared::withdraw))
         .route(pattern::LEAVE, get(shared::ask_leave).post(shared::leave))
         .route(paths::CLAIMS, get(claims::get))
         .route(paths::OWN_DEVICES, get(own_devices::get))
@@ -226,7 +233,7 @@ fn visitor_pages() -> Router<Parts> {
 fn workspace_pages() -> Router<Parts> {
     use pages::{
         create_workspace, delete_workspace, federated, global_access, group, group_settings, groups, invitations,
-        matrix, matrix_csv, matrix_holder, members, move_cluster, project, projects, trail, workspace_access,
+        matrix, matrix_csv, matrix_holder, members, move_cluster, project, projects, requests, trail, workspace_access,
         workspace_activity, workspace_overview, workspace_settings, workspaces,
     };
     use paths::pattern;
@@ -235,6 +242,7 @@ fn workspace_pages() -> Router<Parts> {
         .route(paths::WORKSPACES, get(workspaces::get))
         .route(paths::CREATE_WORKSPACE, get(create_workspace::get).post(create_workspace::post))
         .route(pattern::WORKSPACE, get(workspace_overview::get))
+        .route(pattern::REQUESTS, get(requests::get))
         .route(pattern::MEMBERS, get(members::get).post(members::post))
         .route(pattern::INVITATIONS, get(invitations::get).post(invitations::post))
         .route(pattern::WORKSPACE_ACTIVITY, get(workspace_activity::get))
@@ -281,8 +289,8 @@ fn account_pages() -> Router<Parts> {
 /// What people see who lend.
 fn owner_pages() -> Router<Parts> {
     use pages::{
-        access, activity, add_cluster, can, clusters, credentials, devices, grant, link, links, overview, role_rules,
-        settings, who_can,
+        access, activity, add_cluster, can, clusters, credentials, devices, grant, link, links, overview, request,
+        role_rules, settings, who_can,
     };
     use paths::pattern;
 
@@ -299,6 +307,8 @@ fn owner_pages() -> Router<Parts> {
         .route(pattern::GRANT, get(grant::get).post(grant::post))
         .route(pattern::EXTEND_GRANT, get(grant::get).post(grant::extend))
         .route(pattern::REVOKE_GRANT, get(access::ask_remove).post(access::remove))
+        .route(pattern::REQUEST, get(request::get).post(request::post))
+        .route(pattern::DECLINE_REQUEST, get(request::get).post(request::decline))
         .route(pattern::LINKS, get(links::get).post(links::post))
         .route(pattern::LINK, get(link::get).post(link::post))
         .route(pattern::REST_LINK, post(link::rest))

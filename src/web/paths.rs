@@ -6,8 +6,8 @@ use crate::{
     model::{
         device::Format,
         id::{
-            ClusterId, DeviceId, FederatedGrantId, GrantId, GroupId, ProjectId, ServiceAccountId, ShareLinkId,
-            WorkspaceId,
+            AccessRequestId, ClusterId, DeviceId, FederatedGrantId, GrantId, GroupId, ProjectId, ServiceAccountId,
+            ShareLinkId, WorkspaceId,
         },
         provider::ProviderId,
     },
@@ -101,6 +101,16 @@ pub mod pattern {
     pub const EXTEND_GRANT: &str = "/clusters/{cluster}/access/{grant}/extend";
     /// Takes a grant back (POST; GET asks first).
     pub const REVOKE_GRANT: &str = "/clusters/{cluster}/access/{grant}/remove";
+    /// Asks for access there (POST; GET has the form).
+    pub const ASK: &str = "/clusters/{cluster}/ask";
+    /// What somebody asks for; POST says yes.
+    pub const REQUEST: &str = "/clusters/{cluster}/requests/{request}";
+    /// Says no (POST).
+    pub const DECLINE_REQUEST: &str = "/clusters/{cluster}/requests/{request}/decline";
+    /// Takes one's own back (POST).
+    pub const WITHDRAW_REQUEST: &str = "/shared/requests/{request}/withdraw";
+    /// Who asks for access to a workspace's clusters.
+    pub const REQUESTS: &str = "/workspaces/{workspace}/requests";
     /// Its share links; POST makes one.
     pub const LINKS: &str = "/clusters/{cluster}/links";
     /// One share link; POST changes its rules.
@@ -316,6 +326,30 @@ fn of_grant(pattern: &str, cluster: ClusterId, grant: GrantId) -> String {
     fill(pattern, &[("cluster", cluster.to_string()), ("grant", grant.to_string())])
 }
 
+/// What somebody asks for.
+pub fn request(cluster: ClusterId, request: AccessRequestId) -> String {
+    of_request(pattern::REQUEST, cluster, request)
+}
+
+/// Says no to it.
+pub fn decline_request(cluster: ClusterId, request: AccessRequestId) -> String {
+    of_request(pattern::DECLINE_REQUEST, cluster, request)
+}
+
+fn of_request(pattern: &str, cluster: ClusterId, request: AccessRequestId) -> String {
+    fill(pattern, &[("cluster", cluster.to_string()), ("request", request.to_string())])
+}
+
+/// Takes one's own back.
+pub fn withdraw_request(request: AccessRequestId) -> String {
+    fill(pattern::WITHDRAW_REQUEST, &[("request", request.to_string())])
+}
+
+/// Asks for the same again, for longer.
+pub fn ask_longer(cluster: ClusterId, grant: GrantId) -> String {
+    format!("{}?grant={grant}", ask(cluster))
+}
+
 /// One share link.
 pub fn link(cluster: ClusterId, link: ShareLinkId) -> String {
     fill(pattern::LINK, &[("cluster", cluster.to_string()), ("link", link.to_string())])
@@ -417,6 +451,8 @@ of_workspace! {
     workspace_matrix => WORKSPACE_MATRIX,
     /// Its Groups.
     workspace_groups => WORKSPACE_GROUPS,
+    /// Who asks for access to its clusters.
+    requests => REQUESTS,
     /// Its projects.
     projects => PROJECTS,
     /// A workspace's overview.
@@ -465,6 +501,8 @@ of_cluster! {
     settings => SETTINGS,
     /// Puts it into another workspace.
     move_cluster => MOVE_CLUSTER,
+    /// Asks for access there.
+    ask => ASK,
     /// Gives a cluster back.
     leave => LEAVE,
     /// The person's own kubeconfig for it.

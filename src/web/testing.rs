@@ -19,8 +19,8 @@ use super::{
 use crate::{
     access::{
         Applier, Clusters, Devices, Diagnoser, Exchange, Federation, Gate, Grants, Groups, Insight, Invitations,
-        Kubeconfigs, Links, Observer, OwnClients, Probe, Relay, RelaySettings, ServiceAccounts, SignIns, Upstreams,
-        Workspaces,
+        Kubeconfigs, Links, Observer, OwnClients, Probe, Relay, RelaySettings, Requests, ServiceAccounts, SignIns,
+        Upstreams, Workspaces,
     },
     clock::Clock,
     crypto::{self, Keyring},
@@ -228,7 +228,8 @@ fn parts(store: Store, clock: Clock, ids: &[&str]) -> Parts {
         exchange: Exchange::new(store.clone(), keyring.clone(), clients.clone(), probe.clone(), clock.clone()),
         clusters: Clusters::new(store.clone(), keyring.clone(), applier.clone(), probe, clock.clone()),
         links: Links::new(store.clone(), keyring.clone(), applier.clone(), observer.clone(), clock.clone()),
-        grants: Grants::new(store.clone(), applier, observer.clone(), clock.clone()),
+        grants: Grants::new(store.clone(), applier.clone(), observer.clone(), clock.clone()),
+        requests: Requests::new(store.clone(), applier, observer.clone(), clock.clone()),
         kubeconfigs: Kubeconfigs::new(store.clone(), keyring.clone(), relay, providers.clone(), clock.clone()),
         sessions: SessionStore::new(store.clone(), keyring.clone(), clock.clone()),
         observer,

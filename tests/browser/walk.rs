@@ -213,6 +213,34 @@ impl Walk {
         self.studio.look(&self.bob, "own-devices-revoke").await
     }
 
+    /// Bob asks for more, and alice looks at what waits.
+    async fn asking(&mut self) -> Result<()> {
+        self.bob.goto(&self.address("/shared")).await?;
+        self.bob.follow("link", "Ask for more: staging").await?;
+        self.studio.look(&self.bob, "ask").await?;
+        self.bob.select("Role", "edit").await?;
+        self.bob.select("Where", "Namespaces").await?;
+        self.bob.find("combobox", "Namespaces").await?.fill("Not a namespace!").await?;
+        self.bob.fill("Reason", "The migration of the shop's database, planned for Thursday night").await?;
+        self.bob.follow("button", "Ask").await?;
+        self.studio.look(&self.bob, "ask-errors").await?;
+        self.bob.find("combobox", "Namespaces").await?.fill("shop").await?;
+        self.bob.click("button", "Ask").await?;
+        self.bob.see("waits for an answer").await?;
+        self.studio.look(&self.bob, "shared-asked").await?;
+        self.alice.goto(&self.address("/clusters")).await?;
+        self.alice.click("link", "staging").await?;
+        self.alice.follow("link", "Access").await?;
+        self.alice.follow("link", "Answer").await?;
+        self.studio.look(&self.alice, "requests").await?;
+        self.alice.follow("link", "Answer").await?;
+        self.studio.look(&self.alice, "request").await?;
+        self.alice.fill("A word for bob@acme.example", "Not while the freeze lasts. Ask again on Monday.").await?;
+        self.alice.click("button", "Decline").await?;
+        self.alice.see("Nobody asks").await?;
+        self.studio.look(&self.alice, "requests-empty").await
+    }
+
     async fn accept(&self, link: &str, who: Person) -> Result<()> {
         let mut visitor = self.house.visitor()?;
         self.house.open_link(&mut visitor, link, &who.email).await?;
@@ -237,6 +265,7 @@ impl Walk {
         self.studio.look(&self.alice, "overview-waits").await?;
         self.bob.follow("link", "Shared with me").await?;
         self.studio.look(&self.bob, "shared").await?;
+        self.asking().await?;
         self.bob.click("link", "Leave production").await?;
         self.bob.find("heading", "Leave production?").await?;
         self.studio.look(&self.bob, "leave").await?;

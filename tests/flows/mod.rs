@@ -22,6 +22,7 @@ mod own_roles;
 mod refusals;
 mod relay;
 mod relay_clients;
+mod requests;
 mod roles;
 pub(crate) mod scene;
 mod service_accounts;

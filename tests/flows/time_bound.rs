@@ -161,7 +161,7 @@ async fn what_ends_within_a_week_is_said_to_both_and_extended_by_who_may() -> Re
     place.grant("view", "1 day").await?;
     let mut bob = place.house.visitor()?;
     bob.sign_in(&place.bob.email).await?;
-    bob.open("/shared").await?.sees("Ask whoever lent it to extend it")?;
+    bob.open("/shared").await?.sees("Ask for longer")?;
     ensure!(bob.page.link("Extend staging").is_err() && bob.page.link("Extend").is_err(), "{}", bob.page.text());
 
     place.alice.open(&place.access()).await?.sees("1 grant ends within a week.")?;
@@ -171,7 +171,7 @@ async fn what_ends_within_a_week_is_said_to_both_and_extended_by_who_may() -> Re
     place.alice.press("Extend", &[("Extend by", "7 days")]).await?;
     ensure!(place.row("in 8 days").await?.len() == 1, "{:?}", place.row("").await?);
     place.alice.page.does_not_see("within a week")?;
-    bob.open("/shared").await?.does_not_see("Ask whoever lent it")?;
+    bob.open("/shared").await?.does_not_see("Ask for longer")?;
     // The end can be brought nearer, and taken away.
     place.edit().await?;
     place.alice.press("Save", &[("Expires", "1 day")]).await?;

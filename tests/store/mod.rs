@@ -32,6 +32,7 @@ mod links;
 mod matrix;
 mod opening;
 mod pages;
+mod requests;
 mod service_accounts;
 mod sessions;
 mod terms;

@@ -251,6 +251,7 @@ pub(super) fn origin_text(origin: Origin) -> String {
         Origin::Manual => "manual".into(),
         Origin::Owner => "owner".into(),
         Origin::Link(id) => format!("link:{id}"),
+        Origin::Request(id) => format!("request:{id}"),
         Origin::Federated(id) => format!("federated:{id}"),
     }
 }
@@ -261,6 +262,7 @@ pub(in crate::store) fn origin_of(text: &str) -> Result<Origin, StoreError> {
         None if text == "manual" => Ok(Origin::Manual),
         None if text == "owner" => Ok(Origin::Owner),
         Some(("link", id)) => parsed(id, WHAT).map(Origin::Link),
+        Some(("request", id)) => parsed(id, WHAT).map(Origin::Request),
         Some(("federated", id)) => parsed(id, WHAT).map(Origin::Federated),
         _ => Err(StoreError::Corrupt(WHAT)),
     }
@@ -353,7 +355,10 @@ mod tests {
     fn origins_come_back() {
         let link = crate::model::id::ShareLinkId::new();
         let federated = crate::model::id::FederatedGrantId::new();
-        for origin in [Origin::Manual, Origin::Owner, Origin::Link(link), Origin::Federated(federated)] {
+        let request = crate::model::id::AccessRequestId::new();
+        for origin in
+            [Origin::Manual, Origin::Owner, Origin::Link(link), Origin::Request(request), Origin::Federated(federated)]
+        {
             assert_eq!(origin_of(&origin_text(origin)).unwrap(), origin);
         }
         assert!(origin_of("link:").is_err());

@@ -16,7 +16,7 @@ use super::{
     access_form::{AccessForm, NamedProvider, named_providers},
     access_rows::{self, Filter, ForeignRow, Row, Seen, group_row, row, summary},
     cluster::{AtCluster, Head, Tab},
-    overdue,
+    overdue, requests,
     roles::{self, OfferedRole},
     scope,
     wide_access::{named, progress, usable_groups},
@@ -73,6 +73,8 @@ struct AccessPage {
     roles: Vec<OfferedRole>,
     filter: Filter,
     soon: Option<String>,
+    /// Who asks for access, and where that is answered.
+    requests: Option<(String, String)>,
     overdue: Option<overdue::Banner>,
     rows: Vec<Row>,
     foreign: Vec<ForeignRow>,
@@ -207,9 +209,10 @@ impl Sources {
         let may_change = at.manage_access().is_ok();
         let filter = asked.filter;
         let wanted = filter.for_store(at.now);
-        let (listed, soon, overdue, seen) = tokio::join!(
+        let (listed, soon, requests, overdue, seen) = tokio::join!(
             self.listed(at, &wanted, &filter),
             self.store.ending_on(at.id(), at.now, at.now.plus(SOON)),
+            self.store.requests_waiting_on(at.id(), at.now),
             overdue::banner(&self.store, at.cluster(), at.now),
             Box::pin(self.look(at, filter.is_first()))
         );
@@ -238,6 +241,9 @@ impl Sources {
             next: listed.grants.next.map(|id| filter.page(&here, id)),
             more_groups: listed.groups.next.map(|id| filter.groups_page(&here, id)),
             soon: ending(soon?),
+            requests: requests::waiting(requests?)
+                .filter(|_| may_change)
+                .map(|words| (words, paths::requests(at.cluster().workspace))),
             overdue: overdue?,
             frame: at.frame(),
             head: at.head(Tab::Access),
@@ -473,6 +479,7 @@ pub(super) mod tests {
                 providers: vec![],
                 groups: format!("Ops, {HOSTILE}"),
                 soon: ending(u32::try_from(rows).unwrap()),
+                requests: requests::waiting(u32::try_from(rows).unwrap()).map(|words| (words, "/x".into())),
                 overdue: (rows == 5).then(|| {
                     let detail = Some(HOSTILE.to_owned());
                     overdue::drawn(Overdue { count: 2, since: NOW, detail }, &staging, NOW)

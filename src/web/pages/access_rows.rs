@@ -282,7 +282,7 @@ pub fn row(grant: &Grant, who: Option<&Identity>, cluster: &Cluster, may_change:
     let here = paths::beside(&paths::grant(cluster.id, grant.id));
     let there = match grant.origin {
         Origin::Federated(id) => paths::federated(id),
-        Origin::Manual | Origin::Link(_) | Origin::Owner => here.clone(),
+        Origin::Manual | Origin::Link(_) | Origin::Owner | Origin::Request(_) => here.clone(),
     };
     Row {
         kind: kind(&grant.grantee),
@@ -305,6 +305,7 @@ pub fn row(grant: &Grant, who: Option<&Identity>, cluster: &Cluster, may_change:
         origin_href: match grant.origin {
             // One that is on its way out may belong to a project that is gone.
             Origin::Federated(id) if grant.ended.is_none() => Some(paths::federated(id)),
+            Origin::Request(id) => Some(paths::request(cluster.id, id)).filter(|_| may_change),
             Origin::Federated(_) | Origin::Manual | Origin::Link(_) | Origin::Owner => None,
         },
         class: outcome_class(outcome),

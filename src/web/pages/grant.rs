@@ -247,7 +247,7 @@ fn elsewhere(cluster: &Cluster, grant: &Grant, may_give: bool) -> Option<Elsewhe
         return Some(Elsewhere { words, link: None });
     }
     match grant.origin {
-        Origin::Manual | Origin::Owner => None,
+        Origin::Manual | Origin::Owner | Origin::Request(_) => None,
         Origin::Link(id) => Some(Elsewhere {
             words: "It came by a share link. What the link gives is changed on its page, for whoever accepts it from then on. To \
                     give this person something else, take this back and give them that by name.",

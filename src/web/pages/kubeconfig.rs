@@ -24,7 +24,7 @@ use crate::{
         time::Timestamp,
     },
     oidc::{ProviderSettings, Providers, Purpose, RefreshError},
-    policy::{Authorized, HoldKubeconfig},
+    policy::{Authorized, Forbidden, HoldKubeconfig},
     store::Store,
     web::{
         Parts,
@@ -74,6 +74,7 @@ struct Page {
     provider: String,
     here: String,
     manage: String,
+    ask: String,
     test: TestView,
     /// What was tested, where that is not what is offered.
     tried: Option<&'static str>,
@@ -127,7 +128,15 @@ pub async fn get(
     Path(cluster): Path<ClusterId>,
     Query(wish): Query<Wish>,
 ) -> Result<Response, PageError> {
-    let (permit, grants) = desk.gate.hold_kubeconfig(&who.person, cluster).await?;
+    let (permit, grants) = match desk.gate.hold_kubeconfig(&who.person, cluster).await {
+        // Whoever knows the cluster can ask for it again.
+        Err(AccessError::Forbidden(why @ Forbidden::NothingLent))
+            if desk.gate.ask_access(&who.person, cluster).await.is_ok() =>
+        {
+            return Err(PageError::from(why).with_next(NextStep::new("Ask for access", paths::ask(cluster))));
+        }
+        other => other?,
+    };
     let lent = desk.lent(&grants, who.person.identity().id).await?;
     let tried = Desk::tried(&desk.kubeconfigs.formats(&permit).await?, &wish)?;
     let test = desk.test(&permit, &grants, &who, lent.by.clone(), tried).await?;
@@ -145,6 +154,7 @@ pub async fn get(
         provider: desk.name_of(provider),
         here: paths::kubeconfig(cluster),
         manage: paths::cluster(cluster),
+        ask: paths::ask(cluster),
         test,
         tried: (tried != format).then(|| name_of(tried)),
         formats: desk.choices(&permit, &who, &formats, format, lent.by.clone()).await?,
@@ -414,6 +424,7 @@ pub(super) mod tests {
             provider: "Dex".into(),
             here: "/clusters/x/kubeconfig".into(),
             manage: "/clusters/x".into(),
+            ask: "/clusters/x/ask".into(),
             test,
             tried: None,
             download: "/clusters/x/kubeconfig/download".into(),

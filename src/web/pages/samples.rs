@@ -105,6 +105,9 @@ fn all() -> Vec<(&'static str, String)> {
     pages.extend(overview::tests::samples());
     pages.extend(access::tests::samples());
     pages.extend(super::grant::tests::samples());
+    pages.extend(super::requests::tests::samples());
+    pages.extend(super::request::tests::samples());
+    pages.extend(super::ask::tests::samples());
     pages.extend(super::can::tests::samples());
     pages.extend(super::who_can::tests::samples());
     pages.extend(super::role_rules::tests::samples());

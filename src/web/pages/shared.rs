@@ -11,20 +11,25 @@ use axum::{
 };
 use secrecy::ExposeSecret;
 
-use super::sign_out::Empty;
+use super::{
+    request::{Asked, asked},
+    requests::people,
+    sign_out::Empty,
+};
 use crate::{
-    access::{AccessError, Gate, Grants, Kubeconfigs},
+    access::{AccessError, Gate, Grants, Kubeconfigs, Requests},
     clock::Clock,
     model::{
+        access_request::AccessRequest,
         cluster::Cluster,
         grant::{Grant, Grantee, Origin},
         group::GroupName,
-        id::{ClusterId, FederatedGrantId, GrantId},
+        id::{AccessRequestId, ClusterId, FederatedGrantId, GrantId},
         time::Timestamp,
     },
     oidc::Purpose,
     policy,
-    store::Store,
+    store::{Store, StoreError},
     web::{
         Parts,
         browser_name::browser_name,
@@ -47,13 +52,23 @@ struct Page {
     download: &'static str,
     here: &'static str,
     leaving: Option<Leaving>,
+    requests: Vec<Request>,
     next: Option<String>,
+}
+
+/// What they asked for.
+struct Request {
+    cluster: String,
+    asked: Asked,
+    /// Where it is taken back, while it waits.
+    withdraw: Option<String>,
 }
 
 struct Row {
     id: ClusterId,
     name: String,
     kubeconfig: String,
+    ask: String,
     removing: bool,
     access: Vec<Access>,
     /// Whether some of it is theirs to give back.
@@ -68,6 +83,8 @@ struct Access {
     soon: bool,
     /// Where they move the end of it themselves, where that is soon.
     extend: Option<String>,
+    /// Where they ask for more of it, where it ends soon.
+    ask: String,
     how: String,
 }
 
@@ -85,6 +102,7 @@ pub struct Desk {
     gate: Gate,
     grants: Grants,
     kubeconfigs: Kubeconfigs,
+    answers: Requests,
     store: Store,
     clock: Clock,
 }
@@ -95,6 +113,7 @@ impl FromRef<Parts> for Desk {
             gate: parts.gate.clone(),
             grants: parts.grants.clone(),
             kubeconfigs: parts.kubeconfigs.clone(),
+            answers: parts.requests.clone(),
             store: parts.store.clone(),
             clock: parts.clock.clone(),
         }
@@ -103,17 +122,19 @@ impl FromRef<Parts> for Desk {
 
 /// How many clusters a page lists.
 const A_PAGE: usize = 20;
+/// How many requests it lists: the latest.
+const REQUESTS: u32 = 8;
 
 /// Which cluster is about to be given back, and how many stand on the pages before.
 #[derive(Debug, serde::Deserialize)]
-pub struct Asked {
+pub struct Wanted {
     leave: Option<ClusterId>,
     after: Option<usize>,
     none: Option<String>,
 }
 
 /// The list.
-pub async fn get(State(desk): State<Desk>, who: SignedIn, Query(asked): Query<Asked>) -> Result<Response, PageError> {
+pub async fn get(State(desk): State<Desk>, who: SignedIn, Query(asked): Query<Wanted>) -> Result<Response, PageError> {
     let now = desk.clock.now();
     let grants = desk.store.grants_reaching(who.person.identity(), None, now).await?;
     let mut ids: Vec<_> = grants.iter().map(|grant| grant.scope.cluster()).collect();
@@ -127,7 +148,9 @@ pub async fn get(State(desk): State<Desk>, who: SignedIn, Query(asked): Query<As
     let came = Came { extends: desk.extends(&who, &shown, &grants, now).await?, groups };
     let leaving =
         clusters.iter().find(|cluster| Some(cluster.id) == asked.leave).map(|c| leaving(c, &grants, &came.groups));
+    let requests = if before == 0 { desk.requests(&who, now).await? } else { Vec::new() };
     Ok(render(&Page {
+        requests,
         frame: Frame::new(&who, Nav::Shared).with_notice(
             asked.none.map(|_| "Nothing was made: tick the clusters that the file is to hold.".to_owned()),
         ),
@@ -172,6 +195,27 @@ pub async fn download(
     Ok((headers, file.expose_secret().to_owned()).into_response())
 }
 
+/// The request of an address.
+#[derive(Clone, Copy, Debug, serde::Deserialize)]
+pub struct RequestPath {
+    request: AccessRequestId,
+}
+
+/// Takes back what they asked for.
+pub async fn withdraw(
+    State(desk): State<Desk>,
+    who: SignedIn,
+    Path(RequestPath { request }): Path<RequestPath>,
+    ProtectedForm(Empty {}): ProtectedForm<Empty>,
+) -> Result<Response, PageError> {
+    match desk.answers.withdraw(&policy::own_things(&who.person), request).await {
+        // Answered meanwhile: the list says so.
+        Ok(()) | Err(AccessError::Store(StoreError::Stale)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(Redirect::to(&format!("{}#asked", paths::SHARED)).into_response())
+}
+
 /// The address of giving back, opened by itself: asks first.
 pub async fn ask_leave(_: SignedIn, Path(cluster): Path<ClusterId>) -> Redirect {
     Redirect::to(&format!("{}?leave={cluster}", paths::SHARED))
@@ -194,6 +238,24 @@ pub async fn leave(
 }
 
 impl Desk {
+    /// What they asked for, the latest first.
+    async fn requests(&self, who: &SignedIn, now: Timestamp) -> Result<Vec<Request>, PageError> {
+        let requests = self.store.requests_of(who.person.identity().id, REQUESTS).await?;
+        let people = people(&self.store, &requests).await?;
+        let ids: Vec<_> = requests.iter().map(|request| request.wish.scope.cluster()).collect();
+        let clusters = if ids.is_empty() { Vec::new() } else { self.store.clusters(&ids).await? };
+        let drawn = |request: &AccessRequest| {
+            let cluster = clusters.iter().find(|cluster| cluster.id == request.wish.scope.cluster())?;
+            let closer = request.closed_by.and_then(|id| people.get(&id));
+            Some(Request {
+                cluster: cluster.name.to_string(),
+                asked: asked(request, who.person.identity().display(), closer, now),
+                withdraw: request.is_open(now).then(|| paths::withdraw_request(request.id)),
+            })
+        };
+        Ok(requests.iter().filter_map(drawn).collect())
+    }
+
     /// Of what ends soon on these clusters: where they move the end themselves, who may.
     async fn extends(
         &self,
@@ -216,7 +278,7 @@ impl Desk {
                         .filter(|permit| policy::give_widely(permit, &wide.role).is_ok())
                         .map(|_| paths::federated(wide.id))
                 }
-                Origin::Manual | Origin::Link(_) | Origin::Owner => {
+                Origin::Manual | Origin::Link(_) | Origin::Owner | Origin::Request(_) => {
                     let permit = optional(self.gate.manage_access(&who.person, id).await)?;
                     permit
                         .filter(|permit| policy::give(permit, grant.role.as_ref()).is_ok())
@@ -264,12 +326,14 @@ fn row(cluster: &Cluster, all: &[Grant], came: &Came, now: Timestamp) -> Row {
         until: grant.expires_at.map(|at| When::new(at, now)),
         soon: grant.ends_soon(now),
         extend: came.extends.get(&grant.id).cloned(),
+        ask: paths::ask_longer(cluster.id, grant.id),
         how: how(grant, &came.groups),
     });
     Row {
         id: cluster.id,
         name: cluster.name.to_string(),
         kubeconfig: paths::kubeconfig(cluster.id),
+        ask: paths::ask(cluster.id),
         removing: cluster.removing.is_some(),
         access: access.collect(),
         may_leave: here().any(Grant::can_be_left),
@@ -287,6 +351,7 @@ fn how(grant: &Grant, groups: &Groups) -> String {
         (Grantee::Group(_, group), _) => format!("by your group {group}"),
         (_, Origin::Link(_)) => "by a share link".into(),
         (_, Origin::Owner) => "since you added it".into(),
+        (_, Origin::Request(_)) => "since you asked for it".into(),
         (_, Origin::Manual) => "given to you by name".into(),
         (_, Origin::Federated(_)) => "given to you on several clusters at once".into(),
     }
@@ -305,13 +370,16 @@ pub(super) mod tests {
     use super::*;
     use crate::{
         model::{
+            access_request::RequestState,
             grant::GrantState,
             id::{IdentityId, ShareLinkId},
+            reason::Reason,
             role::Role,
             scope::Scope,
         },
         web::pages::{
             cluster::tests::cluster,
+            request::tests::request,
             samples::{HOSTILE, NOW, frame},
         },
     };
@@ -334,6 +402,16 @@ pub(super) mod tests {
         }
     }
 
+    fn requested(cluster: &Cluster, open: bool) -> Request {
+        let state = if open { RequestState::Pending } else { RequestState::Declined(Reason::read(HOSTILE).unwrap()) };
+        let request = request(cluster.id, state);
+        Request {
+            cluster: cluster.name.to_string(),
+            asked: asked(&request, "bob@example.com", None, NOW),
+            withdraw: open.then(|| paths::withdraw_request(request.id)),
+        }
+    }
+
     pub(in crate::web) fn samples() -> Vec<(&'static str, String)> {
         let draw = |count: usize, ask: bool| {
             let clusters: Vec<Cluster> = (0..count).map(|n| cluster(&format!("cluster-{n}"))).collect();
@@ -350,6 +428,7 @@ pub(super) mod tests {
                 rows: clusters.iter().map(|c| row(c, &grants, &came, NOW)).collect(),
                 download: paths::SHARED_DOWNLOAD,
                 here: paths::SHARED,
+                requests: clusters.iter().take(8).map(|c| requested(c, ask)).collect(),
                 leaving: ask.then(|| leaving(&clusters[0], &grants, &Groups::new())),
                 next: (count == A_PAGE).then(|| "/x".into()),
             }
@@ -375,7 +454,9 @@ pub(super) mod tests {
         let pages = samples();
         let page = &pages.iter().find(|(n, _)| *n == "shared").unwrap().1;
         assert_eq!((page.matches("state warned").count(), page.matches(">Extend<").count()), (6, 3));
-        assert!(page.contains("Ask whoever lent it"));
+        assert_eq!(page.matches(">Ask for longer<").count(), 3);
+        assert!(!page.contains(">Take back<"), "what was answered is not taken back");
+        assert!(pages.iter().any(|(name, html)| *name == "shared-leave" && html.contains(">Take back<")));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use axum::{
 };
 
 use super::{
+    requests,
     wide_access::{Desk, Wanted, Wide},
     wide_form::WideForm,
     workspace::{AtWorkspace, Head, Tab},
@@ -29,6 +30,8 @@ use crate::{
 struct WorkspaceAccessPage {
     frame: Frame,
     head: Head,
+    /// Who asks for access, and where that is answered.
+    requests: Option<(String, String)>,
     wide: Wide,
 }
 
@@ -79,7 +82,9 @@ async fn page(
         errors,
     };
     let wide = desk.wide(wanted, at.now).await?;
-    Ok(render_with(status, &WorkspaceAccessPage { head: at.head(Tab::Access), frame, wide }))
+    let waiting = requests::waiting(desk.store.requests_waiting_in(at.id(), at.now).await?);
+    let requests = waiting.filter(|_| at.manage_access().is_ok()).map(|words| (words, paths::requests(at.id())));
+    Ok(render_with(status, &WorkspaceAccessPage { head: at.head(Tab::Access), frame, requests, wide }))
 }
 
 #[cfg(test)]
@@ -98,7 +103,8 @@ pub(super) mod tests {
     pub(in crate::web) fn samples() -> Vec<(&'static str, String)> {
         let draw = |wide| {
             let head = head(&workspace(HOSTILE), Tab::Access);
-            WorkspaceAccessPage { frame: frame().at(Nav::Workspaces), head, wide }.render().unwrap()
+            let requests = requests::waiting(3).map(|words| (words, "/x".into()));
+            WorkspaceAccessPage { frame: frame().at(Nav::Workspaces), head, requests, wide }.render().unwrap()
         };
         let nobody = Wide { newest: true, next: None, ..wide(0, false) };
         vec![
