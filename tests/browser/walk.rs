@@ -216,7 +216,7 @@ impl Walk {
     /// Bob asks for more, and alice looks at what waits.
     async fn asking(&mut self) -> Result<()> {
         self.bob.goto(&self.address("/shared")).await?;
-        self.bob.follow("link", "Ask for more: staging").await?;
+        self.bob.follow("link", "Ask for more on staging").await?;
         self.studio.look(&self.bob, "ask").await?;
         self.bob.select("Role", "edit").await?;
         self.bob.select("Where", "Namespaces").await?;

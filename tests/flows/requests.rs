@@ -54,7 +54,7 @@ async fn somebody_asks_for_more_gets_something_else_and_it_counts_on_the_cluster
     bob.page.sees("since you asked for it")?;
 
     // What is declined says why; what is taken back is gone; and who lost everything still knows where to ask.
-    bob.follow("Ask for more : staging").await?;
+    bob.follow("Ask for more on staging").await?;
     bob.press("Ask", &[("Role", "edit"), ("Reason", "all of it, please")]).await?;
     alice.open(&format!("{path}/access")).await?;
     alice.follow("Answer").await?;
