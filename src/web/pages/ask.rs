@@ -41,14 +41,9 @@ struct AskPage {
     give: Option<String>,
     held: Vec<Held>,
     form: AskForm,
+    /// Always none: what namespaces there are is shown to the people who manage the cluster alone.
+    namespaces: Vec<String>,
     errors: FieldErrors,
-}
-
-impl AskPage {
-    /// What namespaces there are is shown to the people who manage the cluster alone.
-    fn none(&self) -> Vec<String> {
-        Vec::new()
-    }
 }
 
 /// What they have now.
@@ -150,6 +145,7 @@ fn drawn(
     errors: FieldErrors,
 ) -> AskPage {
     AskPage {
+        namespaces: Vec::new(),
         frame,
         cluster: cluster.name.to_string(),
         here: paths::ask(cluster.id),
