@@ -11,7 +11,7 @@
 //! * [`store`] is the only place with SQL, [`k8s`] the only one with Kubernetes' API, [`oidc`] the only one with OpenID Connect;
 //!   [`kubeconfig`] reads and writes kubeconfigs; [`policy`] says who may do what.
 //! * [`model`] is the vocabulary.
-//! * [`clock`], [`crypto`], [`outbound`] and [`telemetry`] are leaves that all may use; [`config`] is read once, by `app` and `cli`.
+//! * [`clock`], [`crypto`], [`outbound`], [`telemetry`] and [`yaml`] are leaves that all may use; [`config`] is read once, by `app` and `cli`.
 #![forbid(unsafe_code)]
 
 pub mod access;
@@ -21,6 +21,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod crypto;
+pub mod declared;
 pub mod k8s;
 pub mod kubeconfig;
 pub mod model;
@@ -31,3 +32,4 @@ pub mod reconcile;
 pub mod store;
 pub mod telemetry;
 pub mod web;
+pub mod yaml;

@@ -5,12 +5,14 @@
 //! read and tested without a database.
 
 mod federation;
+mod files;
 mod groups;
 mod platform;
 mod roles;
 mod workspaces;
 
 pub use federation::{ManageReach, Reach, ViewReach, manage_reach, view_reach};
+pub use files::applying;
 pub use groups::{
     MakeGroup, ManageGroup, ViewGroup, give_to_group, give_widely_to_group, make_group, manage_group, view_group,
 };
@@ -25,6 +27,7 @@ pub use workspaces::{
 use crate::model::{
     audience::NotInvited,
     cluster::Cluster,
+    id::FileId,
     identity::Identity,
     name::Email,
     provider::ProviderId,
@@ -80,6 +83,7 @@ pub struct Person {
     adds_clusters: bool,
     makes_workspaces: bool,
     most_workspaces: u32,
+    file: Option<FileId>,
 }
 
 impl Person {
@@ -251,7 +255,7 @@ impl Policy {
         let adds_clusters = self.cluster_adders.iter().any(|r| r.names(&identity));
         let makes_workspaces = self.workspace_makers.iter().any(|r| r.names(&identity));
         let most_workspaces = self.workspaces_per_person;
-        Person { identity, platform_admin, adds_clusters, makes_workspaces, most_workspaces }
+        Person { identity, platform_admin, adds_clusters, makes_workspaces, most_workspaces, file: None }
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     model::{
         audit::{Action, Actor},
-        grant::Grantee,
+        grant::{EndReason, Grantee},
         group::GroupName,
         identity::Identity,
         name::Email,
@@ -37,6 +37,12 @@ pub(super) fn by_kubelend(action: Action, target: impl Into<String>) -> AuditDra
         target: target.into(),
         request_id: telemetry::request_id(),
     }
+}
+
+/// Why access ends that somebody takes back: a person took it back, or a file does not say it any more. The next application of the file
+/// tells the two apart.
+pub(super) fn why(person: &Person) -> EndReason {
+    if person.file().is_some() { EndReason::OutOfScope } else { EndReason::Revoked }
 }
 
 /// Whom a grant is for, in words: an email, or “group devs”.

@@ -10,7 +10,7 @@ use crate::{
     clock::Clock,
     model::{
         audit::Action,
-        grant::{EndReason, Grantee},
+        grant::Grantee,
         group::Holder,
         id::{FederatedGrantId, ProjectId},
         identity::Identity,
@@ -144,8 +144,38 @@ impl Federation {
         }
         // What ended is put into it by the store.
         let event = audit::by(permit.person(), Action::GrantRevoked, "");
-        self.store.end_federated_grant(id, EndReason::Revoked, event, self.clock.now()).await?;
+        self.store.end_federated_grant(id, audit::why(permit.person()), event, self.clock.now()).await?;
         Ok(())
+    }
+
+    /// Gives it another end and another reason everywhere. Repeating it is fine. One that has ended, or is not of this reach, is not
+    /// found.
+    pub(super) async fn change_terms(
+        &self,
+        permit: &Authorized<ManageReach>,
+        id: FederatedGrantId,
+        expires_at: Option<Timestamp>,
+        reason: Option<&Reason>,
+    ) -> Result<(), AccessError> {
+        let grant = self.store.federated_grant(id).await?;
+        if grant.scope != permit.reach().scope() {
+            return Err(AccessError::NotFound);
+        }
+        let who = match &grant.grantee {
+            Holder::One(grantee) => {
+                let (grantee, person) = self.known(grantee.clone()).await?;
+                audit::grantee(&grantee, person.as_ref())
+            }
+            Holder::Group(_, name) => audit::group(name),
+        };
+        let until = expires_at.map_or_else(|| "with no end".to_owned(), |t| format!("until {t}"));
+        let why = audit::because(reason);
+        let target = format!("{who}: {} on {} {until}{why}", grant.role, permit.reach().in_words());
+        let event = audit::by(permit.person(), Action::GrantChanged, target);
+        match self.store.change_federated_terms(id, expires_at, reason, event, self.clock.now()).await {
+            Err(StoreError::Stale) => Err(AccessError::NotFound),
+            done => done.map(drop).map_err(Into::into),
+        }
     }
 
     /// Makes a project. `Invalid` at `name` where there is one of that name, or where there are too many.

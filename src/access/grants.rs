@@ -22,9 +22,10 @@ use crate::{
         role::Role,
         scope::Scope,
         time::Timestamp,
+        vouch::Vouch,
     },
     policy::{self, Authorized, Forbidden, HoldKubeconfig, ManageAccess},
-    store::{NewFederatedGrant, NewGrant, Store, StoreError},
+    store::{NewFederatedGrant, NewGrant, Store, StoreError, Terms},
 };
 
 /// A grant to make.
@@ -79,6 +80,40 @@ impl Grants {
         permit: &Authorized<ManageAccess>,
         request: GrantRequest,
     ) -> Result<(GrantId, GrantState), AccessError> {
+        let (request, person, vouch) = self.vet(permit, request).await?;
+        let scope = Scope::new(permit.cluster().id, request.namespaces);
+        let who = audit::grantee(&request.grantee, person.as_ref());
+        let what = audit::rights(Some(&request.role), &scope, request.expires_at);
+        let new = NewGrant {
+            id: GrantId::new(),
+            grantee: request.grantee,
+            role: Some(request.role),
+            scope,
+            expires_at: request.expires_at,
+            reason: request.reason,
+            origin: permit.person().file().map_or(Origin::Manual, Origin::File),
+            created_by: permit.person().identity().id,
+            vouch,
+        };
+        let why = audit::because(new.reason.as_ref());
+        let event = audit::by(permit.person(), Action::GrantAdded, format!("{who}: {what}{why}"));
+        match self.store.add_grant(&new, event, self.clock.now()).await {
+            Ok(_) => {}
+            Err(StoreError::Duplicate(_)) => {
+                return Err(invalid("name", "They have exactly this already, see the table below."));
+            }
+            Err(e) => return Err(e.into()),
+        }
+        Ok((new.id, self.follow(permit, new.id, GrantState::Pending).await?))
+    }
+
+    /// Whether it can be given, without giving it: the request with the person that an email has become, and what is kept of the
+    /// role. Errors as for [`Self::grant`].
+    pub(super) async fn vet(
+        &self,
+        permit: &Authorized<ManageAccess>,
+        request: GrantRequest,
+    ) -> Result<(GrantRequest, Option<Identity>, Option<Vouch>), AccessError> {
         let cluster = permit.cluster();
         let now = self.clock.now();
         if cluster.removing.is_some() {
@@ -89,31 +124,40 @@ impl Grants {
         }
         let (grantee, person) = self.known(request.grantee).await?;
         check_grantee(cluster, &grantee, person.as_ref())?;
-        let scope = Scope::new(cluster.id, request.namespaces);
+        let scope = Scope::new(cluster.id, request.namespaces.clone());
         let vouch = self.observer.check_role(permit, Some(&request.role), &scope).await?;
-        let who = audit::grantee(&grantee, person.as_ref());
-        let what = audit::rights(Some(&request.role), &scope, request.expires_at);
-        let why = audit::because(request.reason.as_ref());
-        let new = NewGrant {
-            id: GrantId::new(),
-            grantee,
-            role: Some(request.role),
-            scope,
-            expires_at: request.expires_at,
-            reason: request.reason,
-            origin: Origin::Manual,
-            created_by: permit.person().identity().id,
-            vouch,
-        };
-        let event = audit::by(permit.person(), Action::GrantAdded, format!("{who}: {what}{why}"));
-        match self.store.add_grant(&new, event, now).await {
-            Ok(_) => {}
-            Err(StoreError::Duplicate(_)) => {
-                return Err(invalid("name", "They have exactly this already, see the table below."));
-            }
-            Err(e) => return Err(e.into()),
+        Ok((GrantRequest { grantee, ..request }, person, vouch))
+    }
+
+    /// Tries the cluster at once; the loop does that for whoever applies a file, who waits for no cluster.
+    async fn follow(
+        &self,
+        permit: &Authorized<ManageAccess>,
+        id: GrantId,
+        meanwhile: GrantState,
+    ) -> Result<GrantState, AccessError> {
+        if permit.person().file().is_some() { Ok(meanwhile) } else { self.applier.apply_now(id).await }
+    }
+
+    /// Gives it another end and another reason, as a file says. Repeating it is fine. One that has ended is not found.
+    pub(super) async fn retime(
+        &self,
+        permit: &Authorized<ManageAccess>,
+        id: GrantId,
+        terms: Terms,
+    ) -> Result<(), AccessError> {
+        let (grant, person) = self.store.grant(id).await?;
+        if grant.scope.cluster() != permit.cluster().id {
+            return Err(AccessError::NotFound);
         }
-        Ok((new.id, self.applier.apply_now(new.id).await?))
+        let who = audit::grantee(&grant.grantee, person.as_ref());
+        let what = audit::rights(grant.role.as_ref(), &grant.scope, terms.expires_at);
+        let why = audit::because(terms.reason.as_ref());
+        let event = audit::by(permit.person(), Action::GrantChanged, format!("{who}: {what}{why}"));
+        match self.store.change_terms(id, &Terms::of(&grant), &terms, event, self.clock.now()).await {
+            Err(StoreError::Stale) => Err(AccessError::NotFound),
+            done => done.map(drop).map_err(Into::into),
+        }
     }
 
     /// Gives to each member of a Group, now and later. `Invalid` names the form's field, as above. The loop brings it to the cluster.
@@ -182,12 +226,12 @@ impl Grants {
         let who = audit::grantee(&grant.grantee, person.as_ref());
         let what = audit::rights(grant.role.as_ref(), &grant.scope, grant.expires_at);
         let event = audit::by(permit.person(), Action::GrantRevoked, format!("{who}: {what}"));
-        self.store.end_grant(id, EndReason::Revoked, event, self.clock.now()).await?;
+        self.store.end_grant(id, audit::why(permit.person()), event, self.clock.now()).await?;
         // Nothing of it stands on the cluster: one that is down keeps nobody waiting.
         if grant.role.is_none() || grant.state == GrantState::Removed {
             return Ok(GrantState::Removed);
         }
-        self.applier.apply_now(id).await
+        self.follow(permit, id, GrantState::Removing).await
     }
 
     /// Tries at once to bring it to its cluster, whoever made it: somebody has just made way for it. Repeating it is fine.

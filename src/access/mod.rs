@@ -8,6 +8,7 @@ mod apply;
 mod audit;
 mod clusters;
 mod credential;
+mod declared;
 mod devices;
 mod diagnose;
 mod drift;
@@ -38,6 +39,7 @@ mod workspaces;
 
 pub use apply::Applier;
 pub use clusters::{Clusters, NewClusterRequest};
+pub use declared::{Change, Declared, Exports, Kind, Plan, Refused, Remark, Stopped};
 pub use devices::Devices;
 pub use diagnose::{ConnectionTest, Diagnoser, TestedRight};
 pub use drift::Drifts;

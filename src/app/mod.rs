@@ -2,9 +2,11 @@
 //!
 //! Only here do configuration and parts meet; every part below is handed what it needs and nothing more.
 
+mod files;
 mod keys;
 mod serve;
 
+pub use files::{Applied, ApplyError, apply, export};
 pub use keys::{OtherKeys, accept as accept_keys};
 
 use std::{path::Path, sync::Arc};
@@ -14,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::{
     access::{
-        Applier, Clusters, Devices, Diagnoser, Drifts, Exchange, Federation, Gate, Grants, Groups, Insight,
+        Applier, Clusters, Devices, Diagnoser, Drifts, Exchange, Exports, Federation, Gate, Grants, Groups, Insight,
         Invitations, Kubeconfigs, Links, Observer, OwnClients, Probe, Relay, RelaySettings, Requests, ServiceAccounts,
         SignIns, Upstreams, Workspaces,
     },
@@ -157,6 +159,7 @@ async fn build(settings: &Settings) -> Result<Built, AppError> {
             providers.clone(),
             clock.clone(),
         ),
+        exports: Exports::new(store.clone(), settings.providers.iter().map(|p| p.id.clone()).collect(), clock.clone()),
         federation: Federation::new(store.clone(), clock.clone()),
         groups: Groups::new(store.clone(), clock.clone()),
         invitations: Invitations::new(store.clone(), keyring.clone(), clock.clone()),

@@ -1,7 +1,9 @@
 //! The command tree. One file for each command that does something; each `--help` shows an example. What a command found goes
 //! to standard output, what went wrong to standard error together with the next step, and the exit code says which it was.
 
+mod apply;
 mod check;
+mod export;
 mod health;
 mod keys;
 mod serve;
@@ -64,6 +66,36 @@ enum Command {
         #[command(subcommand)]
         command: Keys,
     },
+    /// Make workspaces, members, projects and grants as a file says; take back what the file once made and says no longer.
+    #[command(
+        after_help = "It works on the server's database, beside the server or while it is stopped; the server brings what was written to the \
+                      clusters. Applying a file twice changes nothing. What people made by hand is left alone.\n\n\
+                      Exit codes: 0 done, or nothing to do; 1 something is wrong, and with a wrong file nothing was written; \
+                      2 (--dry-run) there is something to do.\n\n\
+                      Example:\n  kubelend apply --config /etc/kubelend/kubelend.toml -f access.yaml --dry-run"
+    )]
+    Apply {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// What access there is to be (see docs/GUIDE.md); - for standard input.
+        #[arg(id = "access_file", short = 'f', long = "file", value_name = "FILE")]
+        file: PathBuf,
+        /// Say what would be done, and write nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// The form of the answer.
+        #[arg(short, long, value_enum, default_value_t = Output::Table)]
+        output: Output,
+    },
+    /// Print the access that there is as a file that `apply` takes; applied as it is it changes nothing.
+    #[command(after_help = "Example:\n  kubelend export --config /etc/kubelend/kubelend.toml --workspace Payments")]
+    Export {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Only of this workspace: its name or its id.
+        #[arg(short, long, value_name = "NAME")]
+        workspace: Option<String>,
+    },
     /// Say which version this is.
     #[command(after_help = "Example:\n  kubelend version")]
     Version,
@@ -104,7 +136,15 @@ enum Output {
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // With standard output or error gone there is nobody left to tell.
+            drop(error.print());
+            // Not clap's own 2: that is what a dry run says that has found something to do.
+            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        }
+    };
     // Libraries that are not handed a TLS provider take the process's.
     crate::outbound::install_crypto();
     match cli.command {
@@ -113,6 +153,8 @@ pub fn main() -> ExitCode {
         Command::Health { config, listen } => health::run(&config, listen),
         Command::Check { config, output } => check::run(&config, output),
         Command::Keys { command: Keys::Accept { config } } => keys::accept(&config),
+        Command::Export { config, workspace } => export::run(&config, workspace.as_deref()),
+        Command::Apply { config, file, dry_run, output } => apply::run(&config, &file, dry_run, output),
     }
 }
 

@@ -6,8 +6,10 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
-use super::emit;
-use crate::model::{cluster::Endpoint, name::ClusterName, provider::KubeconfigIssuer};
+use crate::{
+    model::{cluster::Endpoint, name::ClusterName, provider::KubeconfigIssuer},
+    yaml,
+};
 
 /// The longest user name in a file, in characters, without the cluster's.
 const MAX_PERSON: usize = 200;
@@ -151,7 +153,7 @@ pub fn to_yaml_without_tokens(entries: &[Entry<'_>]) -> String {
 }
 
 fn write(entries: &[Entry<'_>], tokens: bool) -> String {
-    emit::yaml(&File {
+    yaml::write(&File {
         api_version: "v1",
         kind: "Config",
         clusters: entries.iter().map(Entry::cluster).collect(),
@@ -379,7 +381,7 @@ pub(super) mod tests {
     ];
 
     fn scalar(text: &str, path: &[&str]) -> String {
-        use super::super::yaml::{Node, Value, read};
+        use crate::yaml::{Node, Value, read};
         fn find<'a>(node: &'a Node, path: &[&str]) -> &'a str {
             match (&node.value, path) {
                 (Value::Text(text), []) => text,
@@ -391,7 +393,7 @@ pub(super) mod tests {
                 _ => panic!("{path:?}"),
             }
         }
-        let root = read(text).unwrap_or_else(|f| panic!("line {}: {}\n{text}", f[0].line, f[0].reason));
+        let root = read(text).unwrap_or_else(|f| panic!("line {}: {}\n{text}", f[0].at.line, f[0].reason));
         find(&root, path).to_owned()
     }
 

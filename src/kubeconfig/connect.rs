@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::emit;
+use crate::yaml;
 
 const RBAC: &str = "rbac.authorization.k8s.io";
 
@@ -14,7 +14,7 @@ const RBAC: &str = "rbac.authorization.k8s.io";
 ///
 /// The Secret's token has no end; deleting the Secret revokes it.
 pub fn least_power_manifest(roles: &[&str]) -> String {
-    least_power_objects(roles).iter().map(emit::yaml).collect::<Vec<_>>().join("---\n")
+    least_power_objects(roles).iter().map(yaml::write).collect::<Vec<_>>().join("---\n")
 }
 
 /// The same as the objects themselves, in the order in which they can be made: the token last, when all that it may do stands.
@@ -132,7 +132,7 @@ esac
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{kubeconfig::yaml, model::role::Role};
+    use crate::model::role::Role;
 
     fn roles() -> Vec<&'static str> {
         Role::NAMES.to_vec()

@@ -1,9 +1,7 @@
 //! The fields that a kubeconfig can have (client-go's `v1.Config`), what Kubelend does with each, and why it refuses some.
 
-use super::{
-    parse::Findings,
-    yaml::{Node, Value},
-};
+use super::parse::Findings;
+use crate::yaml::{Node, Value};
 
 /// What is done with a field.
 pub(super) enum Use {
@@ -120,15 +118,15 @@ pub(super) fn take<'a>(
     let Value::Map(fields) = &node.value else {
         let place = if place.is_empty() { "the file" } else { place };
         if !matches!(node.value, Value::Nothing) || place == "the file" {
-            findings.add(node.line, place, "this is no kubeconfig: named fields belong here");
+            findings.add(node.at.line, place, "this is no kubeconfig: named fields belong here");
         }
         return None;
     };
-    let mut taken = Taken { place: place.to_owned(), line: node.line, fields: Vec::new() };
+    let mut taken = Taken { place: place.to_owned(), line: node.at.line, fields: Vec::new() };
     for field in fields {
         let Some((name, what)) = table.iter().find(|(name, _)| *name == field.key) else {
-            let (place, reason) = unknown(place, &field.key, field.line);
-            findings.add(field.line, place, reason);
+            let (place, reason) = unknown(place, &field.key, field.at.line);
+            findings.add(field.at.line, place, reason);
             continue;
         };
         if says_nothing(&field.value) {
@@ -138,7 +136,7 @@ pub(super) fn take<'a>(
             Take => taken.fields.push((name, &field.value)),
             Ignore => {}
             RefuseUnlessFalse(_) if matches!(&field.value.value, Value::Text(t) if t == "false") => {}
-            Refuse(reason) | RefuseUnlessFalse(reason) => findings.add(field.line, taken.at(name), *reason),
+            Refuse(reason) | RefuseUnlessFalse(reason) => findings.add(field.at.line, taken.at(name), *reason),
         }
     }
     Some(taken)
@@ -181,9 +179,9 @@ impl<'a> Taken<'a> {
     pub(super) fn text(&self, field: &'static str, findings: &mut Findings) -> Option<(&'a str, usize)> {
         let node = self.node(field)?;
         if let Value::Text(text) = &node.value {
-            return Some((text, node.line));
+            return Some((text, node.at.line));
         }
-        findings.add(node.line, self.at(field), "plain text belongs here");
+        findings.add(node.at.line, self.at(field), "plain text belongs here");
         None
     }
 

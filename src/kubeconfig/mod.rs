@@ -4,14 +4,12 @@
 mod build;
 mod commands;
 mod connect;
-mod emit;
 mod fields;
 mod parse;
 mod powers;
 mod roles;
 mod shell;
 mod values;
-mod yaml;
 
 pub use build::{Credential, Entry, Kubelogin, Tokens, to_yaml, to_yaml_without_tokens};
 pub use commands::safe_commands;

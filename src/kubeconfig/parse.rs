@@ -9,9 +9,11 @@ use secrecy::SecretString;
 use super::{
     fields::{self, Taken},
     values,
+};
+use crate::{
+    model::cluster::{ClusterCredential, Endpoint},
     yaml::{self, Node, Value},
 };
-use crate::model::cluster::{ClusterCredential, Endpoint};
 
 /// The largest upload that is looked at.
 pub const MAX_BYTES: usize = 128 * 1024;
@@ -54,7 +56,7 @@ pub fn parse(text: &str) -> Result<Parsed, Vec<ParseError>> {
         return Err(vec![ParseError { place: "the file".into(), reason }]);
     }
     let root = yaml::read(text).map_err(|faults| {
-        let error = |f: yaml::Fault| ParseError { place: format!("line {}", f.line), reason: f.reason.into() };
+        let error = |f: yaml::Fault| ParseError { place: format!("line {}", f.at.line), reason: f.reason.into() };
         faults.into_iter().take(MAX_ERRORS).map(error).collect::<Vec<_>>()
     })?;
     let mut findings = Findings::default();
@@ -183,7 +185,7 @@ fn entries<'a>(
 ) -> Vec<Entry<'a>> {
     let Some(node) = top.node(list) else { return Vec::new() };
     let Value::List(items) = &node.value else {
-        findings.add(node.line, list, "a list belongs here");
+        findings.add(node.at.line, list, "a list belongs here");
         return Vec::new();
     };
     let mut entries: Vec<Entry<'a>> = Vec::new();
@@ -194,15 +196,15 @@ fn entries<'a>(
         let taken = match outer.node(inner) {
             Some(node) => fields::take(node, &format!("{place}.{inner}"), table, findings),
             // As client-go reads it: an entry that says nothing. What is missing in it is said where it is used.
-            None => Some(Taken::nothing(item.line)),
+            None => Some(Taken::nothing(item.at.line)),
         };
         match (name, taken) {
             (Some((name, line)), _) if entries.iter().any(|e| e.name == name) => {
                 findings.add(line, format!("{place}.name"), "another entry before it has the same name");
             }
-            (Some((name, _)), Some(taken)) => entries.push(Entry { place, name, line: item.line, taken }),
+            (Some((name, _)), Some(taken)) => entries.push(Entry { place, name, line: item.at.line, taken }),
             (Some(_), None) => {}
-            (None, _) => findings.add(item.line, place, "it has no name"),
+            (None, _) => findings.add(item.at.line, place, "it has no name"),
         }
     }
     entries

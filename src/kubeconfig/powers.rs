@@ -3,8 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::emit;
-use crate::model::power::Power;
+use crate::{model::power::Power, yaml};
 
 const RBAC: &str = "rbac.authorization.k8s.io";
 /// Who Kubelend is where the shown command made its credential.
@@ -22,7 +21,7 @@ pub fn power_manifest(power: Power, username: &str) -> String {
     let mut binding = object("ClusterRoleBinding");
     binding["roleRef"] = json!({"apiGroup": RBAC, "kind": "ClusterRole", "name": name});
     binding["subjects"] = json!([subject(username)]);
-    [role, binding].iter().map(emit::yaml).collect::<Vec<_>>().join("---\n")
+    [role, binding].iter().map(yaml::write).collect::<Vec<_>>().join("---\n")
 }
 
 fn rules(power: Power) -> Value {
@@ -50,7 +49,6 @@ fn subject(username: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kubeconfig::yaml;
 
     #[test]
     fn the_manifests_in_deploy_are_those_that_are_printed() {

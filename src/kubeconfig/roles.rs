@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::emit;
-use crate::model::rbac::PolicyRule;
+use crate::{model::rbac::PolicyRule, yaml};
 
 /// A ClusterRole, or the Role of a namespace, with these rules.
 pub fn role_manifest(namespace: Option<&str>, name: &str, rules: &[PolicyRule]) -> String {
@@ -13,7 +12,7 @@ pub fn role_manifest(namespace: Option<&str>, name: &str, rules: &[PolicyRule]) 
     }
     let kind = if namespace.is_some() { "Role" } else { "ClusterRole" };
     let rules: Vec<Value> = rules.iter().map(|rule| json!(rule)).collect();
-    emit::yaml(&json!({
+    yaml::write(&json!({
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": kind,
         "metadata": metadata,
@@ -24,7 +23,7 @@ pub fn role_manifest(namespace: Option<&str>, name: &str, rules: &[PolicyRule]) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kubeconfig::yaml::{self, Node, Value as Yaml};
+    use crate::yaml::{Node, Value as Yaml};
 
     fn field<'a>(node: &'a Node, name: &str) -> &'a Node {
         let Yaml::Map(fields) = &node.value else { panic!("no mapping with {name}") };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{
     claim_mapping::{ClaimMapping, Unmappable},
-    id::{AccessRequestId, FederatedGrantId, GrantId, IdentityId, ShareLinkId},
+    id::{AccessRequestId, FederatedGrantId, FileId, GrantId, IdentityId, ShareLinkId},
     identity::Identity,
     name::Email,
     provider::ProviderId,
@@ -49,6 +49,8 @@ pub enum Origin {
     Request(AccessRequestId),
     /// A federated grant reaches this cluster. It is taken back there, never here.
     Federated(FederatedGrantId),
+    /// A file that was applied says so.
+    File(FileId),
 }
 
 impl Origin {
@@ -57,13 +59,13 @@ impl Origin {
     pub fn is_changed_here(self) -> bool {
         match self {
             Self::Manual | Self::Owner | Self::Request(_) => true,
-            Self::Link(_) | Self::Federated(_) => false,
+            Self::Link(_) | Self::Federated(_) | Self::File(_) => false,
         }
     }
 
     /// Whether its end and its reason are.
     pub fn is_extended_here(self) -> bool {
-        !matches!(self, Self::Federated(_))
+        !matches!(self, Self::Federated(_) | Self::File(_))
     }
 }
 
@@ -114,7 +116,7 @@ pub enum EndReason {
     Expired,
     /// Its cluster is being removed.
     ClusterRemoved,
-    /// Its cluster is no longer in the scope of the federated grant that it came from.
+    /// Its cluster is no longer in the scope of the federated grant that it came from, or the file that it came from says it no longer.
     OutOfScope,
     /// It was changed: another one took its place.
     Replaced,

@@ -59,6 +59,8 @@ id_types! {
     ServiceAccountId,
     /// Names a [`Lease`](super::service_account::Lease); the Secret that its token is bound to is named after it.
     LeaseId,
+    /// Names an [`AccessFile`](super::file::AccessFile).
+    FileId,
     /// Names an [`AuditEvent`](super::audit::AuditEvent).
     AuditEventId,
     /// Names one connection check of a cluster.

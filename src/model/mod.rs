@@ -13,6 +13,7 @@ pub mod cluster;
 pub mod device;
 pub mod diagnosis;
 pub mod federation;
+pub mod file;
 pub mod grant;
 pub mod group;
 pub mod id;

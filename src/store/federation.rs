@@ -11,7 +11,7 @@ mod place;
 pub use pages::{FederatedPage, Placed, PlacementCounts};
 pub(super) use place::{
     bounded, end_of_group, end_of_project, end_of_workspace, end_on_cluster, end_strangers, place_cluster, place_group,
-    place_project,
+    place_project, set_terms,
 };
 
 use super::{
@@ -154,7 +154,7 @@ pub(super) async fn lock(tx: &mut Tx) -> Result<(), StoreError> {
 }
 
 /// Which workspace an event about this scope belongs to.
-async fn about(tx: &mut Tx, scope: WideScope) -> Result<About, StoreError> {
+pub(super) async fn about(tx: &mut Tx, scope: WideScope) -> Result<About, StoreError> {
     const SQL: &str = "SELECT workspace_id FROM projects WHERE id = $1";
     match scope {
         WideScope::Global => Ok(About::Nothing),
@@ -168,7 +168,7 @@ async fn about(tx: &mut Tx, scope: WideScope) -> Result<About, StoreError> {
     }
 }
 
-async fn one(tx: &mut Tx, id: FederatedGrantId) -> Result<FederatedGrant, StoreError> {
+pub(super) async fn one(tx: &mut Tx, id: FederatedGrantId) -> Result<FederatedGrant, StoreError> {
     const SQL: &str = select_federated!("WHERE f.id = $1");
     let row: Option<FederatedRow> = on!(tx, |db| sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(db).await)?;
     row.ok_or(StoreError::NotFound)?.grant()

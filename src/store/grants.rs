@@ -16,7 +16,8 @@ mod terms;
 mod work;
 
 pub(super) use changes::{
-    address_of, end, end_all, end_federated, forget_bindings, give_to_person, rename_person, rename_provider, retry_all,
+    address_of, end, end_all, end_federated, forget_bindings, give_to_person, rename_person, rename_provider, retime,
+    retry_all,
 };
 pub(super) use filter::literal;
 pub use filter::{GrantFilter, Standing};
@@ -25,13 +26,13 @@ pub use overdue::Overdue;
 pub use page::GrantPage;
 pub(super) use rows::{
     GrantRow, GranteeColumns, email_key, key, keys_reaching, names_of, names_text, namespaces_text, origin_of,
-    person_key, reason_of, role_of, role_text, scope_of,
+    origin_text, person_key, reason_of, role_of, role_text, scope_of,
 };
 pub use terms::{Replaced, Replacement, Terms};
 pub use work::{DueGrant, Outcome};
 pub(super) use work::{lock, settle};
 
-use rows::{ends_at, origin_text, role_rank, search_text};
+use rows::{ends_at, role_rank, search_text};
 
 use super::{
     AuditDraft, Store, StoreError,
@@ -112,7 +113,7 @@ pub(super) async fn insert(tx: &mut Tx, new: &NewGrant, now: Timestamp) -> Resul
         .bind(grant.role.as_ref().map(|_| now.millis()))
         .bind(match grant.origin {
             Origin::Federated(id) => Some(id.to_string()),
-            Origin::Manual | Origin::Link(_) | Origin::Owner | Origin::Request(_) => None,
+            Origin::Manual | Origin::Link(_) | Origin::Owner | Origin::Request(_) | Origin::File(_) => None,
         })
         .bind(bindings::draw_mark())
         .bind(&rules)

@@ -293,6 +293,14 @@ impl Store {
         row.map(IdentityRow::identity).transpose()
     }
 
+    /// Whoever signs in with this `sub` at this provider.
+    pub async fn identity_by_sub(&self, provider: &ProviderId, sub: &str) -> Result<Option<Identity>, StoreError> {
+        const SQL: &str = select_identities!("provider = $1 AND sub = $2 ORDER BY last_sign_in DESC LIMIT 1");
+        let row: Option<IdentityRow> =
+            read!(self, |db| sqlx::query_as(SQL).bind(provider.as_str()).bind(sub).fetch_optional(db).await)?;
+        row.map(IdentityRow::identity).transpose()
+    }
+
     /// Whether several identities have held this email at this provider: then a grant to it says of none of them that they
     /// are meant.
     pub async fn email_changed_hands(&self, provider: &ProviderId, email: &Email) -> Result<bool, StoreError> {

@@ -18,6 +18,7 @@ mod devices;
 #[macro_use]
 mod grants;
 mod federation;
+mod files;
 mod groups;
 mod identities;
 mod keys;
@@ -43,6 +44,7 @@ pub use checks::StoredCheck;
 pub use clusters::{HeldCredential, NewCluster, SealedCredential, StoredCredential};
 pub use devices::{Devices, NewDevice};
 pub use federation::{FederatedPage, NewFederatedGrant, Placed, PlacementCounts};
+pub use files::MadeByFile;
 pub use grants::{
     DueGrant, GrantFilter, GrantOrder, GrantPage, NewGrant, Outcome, Overdue, Replaced, Replacement, Standing, Terms,
 };

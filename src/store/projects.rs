@@ -255,6 +255,19 @@ impl Store {
         with_clusters(rows, &listed)
     }
 
+    /// The projects that somebody made, by name.
+    pub(super) async fn projects_made_by(&self, maker: IdentityId) -> Result<Vec<Project>, StoreError> {
+        const LISTED_BY: &str = "SELECT l.project_id, l.cluster_id FROM project_clusters l \
+             JOIN projects p ON p.id = l.project_id WHERE p.created_by = $1 ORDER BY l.cluster_id";
+        let rows: Vec<ProjectRow> = read!(self, |db| sqlx::query_as(select_projects!("created_by = $1"))
+            .bind(maker.to_string())
+            .fetch_all(db)
+            .await)?;
+        let listed: Vec<(String, String)> =
+            read!(self, |db| sqlx::query_as(LISTED_BY).bind(maker.to_string()).fetch_all(db).await)?;
+        with_clusters(rows, &listed)
+    }
+
     /// Gives a cluster these labels in place of those that it had; projects that select by labels follow.
     pub async fn set_labels(
         &self,

@@ -211,6 +211,7 @@ pub fn origin_words(origin: Origin) -> &'static str {
         Origin::Owner => "owner",
         Origin::Request(_) => "request",
         Origin::Federated(_) => "federated",
+        Origin::File(_) => "file",
     }
 }
 

@@ -56,8 +56,8 @@ use url::Url;
 
 use crate::{
     access::{
-        Clusters, Devices, Diagnoser, Exchange, Federation, Gate, Grants, Groups, Insight, Invitations, Kubeconfigs,
-        Links, Observer, Relay, Requests, ServiceAccounts, SignIns, Workspaces,
+        Clusters, Devices, Diagnoser, Exchange, Exports, Federation, Gate, Grants, Groups, Insight, Invitations,
+        Kubeconfigs, Links, Observer, Relay, Requests, ServiceAccounts, SignIns, Workspaces,
     },
     clock::Clock,
     crypto::Keyring,
@@ -88,6 +88,8 @@ pub struct Parts {
     pub kubeconfigs: Kubeconfigs,
     /// Access that reaches further than one cluster.
     pub federation: Federation,
+    /// For display only: access as a file.
+    pub exports: Exports,
     /// Groups of our own.
     pub groups: Groups,
     /// Invitations to workspaces.
@@ -156,6 +158,7 @@ parts! {
     kubeconfigs: Kubeconfigs,
     diagnoser: Diagnoser,
     devices: Devices,
+    exports: Exports,
     federation: Federation,
     groups: Groups,
     invitations: Invitations,
@@ -232,9 +235,9 @@ fn visitor_pages() -> Router<Parts> {
 /// Sets of clusters, and the people who look after them.
 fn workspace_pages() -> Router<Parts> {
     use pages::{
-        create_workspace, delete_workspace, federated, global_access, group, group_settings, groups, invitations,
-        matrix, matrix_csv, matrix_holder, members, move_cluster, project, projects, requests, trail, workspace_access,
-        workspace_activity, workspace_overview, workspace_settings, workspaces,
+        create_workspace, delete_workspace, export, federated, global_access, group, group_settings, groups,
+        invitations, matrix, matrix_csv, matrix_holder, members, move_cluster, project, projects, requests, trail,
+        workspace_access, workspace_activity, workspace_overview, workspace_settings, workspaces,
     };
     use paths::pattern;
 
@@ -249,6 +252,8 @@ fn workspace_pages() -> Router<Parts> {
         .route(pattern::WORKSPACE_SETTINGS, get(workspace_settings::get).post(workspace_settings::post))
         .route(pattern::DELETE_WORKSPACE, get(delete_workspace::get).post(delete_workspace::post))
         .route(pattern::MOVE_CLUSTER, get(move_cluster::get).post(move_cluster::post))
+        .route(paths::GLOBAL_EXPORT, get(export::everywhere))
+        .route(pattern::WORKSPACE_EXPORT, get(export::of_workspace))
         .route(paths::GLOBAL_ACCESS, get(global_access::get).post(global_access::post))
         .route(pattern::WORKSPACE_ACCESS, get(workspace_access::get).post(workspace_access::post))
         .route(paths::ALL_ACTIVITY, get(trail::get))

@@ -44,6 +44,8 @@ pub const CLUSTERS: &str = "/clusters";
 pub const ADD_CLUSTER: &str = "/clusters/add";
 /// Who has a role on every cluster.
 pub const GLOBAL_ACCESS: &str = "/access";
+/// All access as a file.
+pub const GLOBAL_EXPORT: &str = "/access.yaml";
 /// Groups of all workspaces; POST makes one.
 pub const GROUPS: &str = "/groups";
 /// Who can reach which cluster, of all.
@@ -155,6 +157,8 @@ pub mod pattern {
     pub const EXTEND_FEDERATED: &str = "/federated/{grant}/extend";
     /// Who has a role on all clusters of a workspace; POST grants.
     pub const WORKSPACE_ACCESS: &str = "/workspaces/{workspace}/access";
+    /// A workspace's access as a file.
+    pub const WORKSPACE_EXPORT: &str = "/workspaces/{workspace}/access.yaml";
     /// Who can reach which cluster of a workspace.
     pub const WORKSPACE_MATRIX: &str = "/workspaces/{workspace}/matrix";
     /// The same as a file.
@@ -447,6 +451,8 @@ pub fn project(workspace: WorkspaceId, project: ProjectId) -> String {
 of_workspace! {
     /// Who has a role on all its clusters.
     workspace_access => WORKSPACE_ACCESS,
+    /// Its access as a file.
+    workspace_export => WORKSPACE_EXPORT,
     /// Who can reach which of its clusters.
     workspace_matrix => WORKSPACE_MATRIX,
     /// Its Groups.

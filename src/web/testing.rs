@@ -18,9 +18,9 @@ use super::{
 };
 use crate::{
     access::{
-        Applier, Clusters, Devices, Diagnoser, Exchange, Federation, Gate, Grants, Groups, Insight, Invitations,
-        Kubeconfigs, Links, Observer, OwnClients, Probe, Relay, RelaySettings, Requests, ServiceAccounts, SignIns,
-        Upstreams, Workspaces,
+        Applier, Clusters, Devices, Diagnoser, Exchange, Exports, Federation, Gate, Grants, Groups, Insight,
+        Invitations, Kubeconfigs, Links, Observer, OwnClients, Probe, Relay, RelaySettings, Requests, ServiceAccounts,
+        SignIns, Upstreams, Workspaces,
     },
     clock::Clock,
     crypto::{self, Keyring},
@@ -218,6 +218,7 @@ fn parts(store: Store, clock: Clock, ids: &[&str]) -> Parts {
             providers.clone(),
             clock.clone(),
         ),
+        exports: Exports::new(store.clone(), ids.iter().map(|id| id.parse().unwrap()).collect(), clock.clone()),
         federation: Federation::new(store.clone(), clock.clone()),
         groups: Groups::new(store.clone(), clock.clone()),
         invitations: Invitations::new(store.clone(), keyring.clone(), clock.clone()),

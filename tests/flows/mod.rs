@@ -2,6 +2,7 @@
 
 mod account;
 mod addresses;
+mod apply;
 mod crashes;
 mod credentials;
 mod diagnosis;

@@ -64,7 +64,7 @@ impl Bed {
             .filter(|(grant, _)| grant.ended.is_none())
             .filter_map(|(grant, _)| match grant.origin {
                 Origin::Federated(id) => Some((id, grant.scope.in_words())),
-                Origin::Manual | Origin::Owner | Origin::Link(_) | Origin::Request(_) => None,
+                Origin::Manual | Origin::Owner | Origin::Link(_) | Origin::Request(_) | Origin::File(_) => None,
             })
             .collect();
         found.sort();

@@ -24,6 +24,7 @@ mod bindings;
 mod clusters;
 mod devices;
 mod federation;
+mod files;
 mod grants;
 mod groups;
 mod identities;

@@ -4,15 +4,16 @@ use super::{FederatedRow, scope_text, select_federated};
 use crate::{
     model::{
         federation::{FederatedGrant, WideScope},
-        grant::{Grant, GrantState},
-        id::FederatedGrantId,
+        grant::{EndReason, Grant, GrantState, Grantee},
+        id::{FederatedGrantId, IdentityId},
         identity::Identity,
         name::ClusterName,
+        role::Role,
     },
     store::{
         Store, StoreError,
         db::{CHUNK, PAST_ALL_IDS, parsed},
-        grants::GrantRow,
+        grants::{GrantRow, key, role_text},
     },
 };
 
@@ -90,6 +91,55 @@ impl Store {
         let next = if more { grants.last().map(|grant| grant.id) } else { None };
         let counts = self.placement_counts(&grants).await?;
         Ok(FederatedPage { rows: grants.into_iter().zip(counts).collect(), next })
+    }
+
+    /// The live federated grants that somebody made, oldest first.
+    pub(in crate::store) async fn federated_grants_made_by(
+        &self,
+        maker: IdentityId,
+    ) -> Result<Vec<FederatedGrant>, StoreError> {
+        const SQL: &str = select_federated!("WHERE f.created_by = $1 AND f.ended IS NULL ORDER BY f.id");
+        let rows: Vec<FederatedRow> =
+            read!(self, |db| sqlx::query_as(SQL).bind(maker.to_string()).fetch_all(db).await)?;
+        rows.into_iter().map(FederatedRow::grant).collect()
+    }
+
+    /// The federated grant that says exactly this and has not ended; its time may be up.
+    pub(in crate::store) async fn federated_of(
+        &self,
+        scope: WideScope,
+        grantee: &Grantee,
+        role: &Role,
+    ) -> Result<Option<FederatedGrant>, StoreError> {
+        const SQL: &str =
+            select_federated!("WHERE f.scope = $1 AND f.grantee_key = $2 AND f.role = $3 AND f.ended IS NULL");
+        let row: Option<FederatedRow> = read!(self, |db| sqlx::query_as(SQL)
+            .bind(scope_text(scope))
+            .bind(key(grantee))
+            .bind(role_text(Some(role)))
+            .fetch_optional(db)
+            .await)?;
+        row.map(FederatedRow::grant).transpose()
+    }
+
+    /// Whether somebody took back what this maker gave so far last.
+    pub async fn was_taken_back_everywhere(
+        &self,
+        maker: IdentityId,
+        scope: WideScope,
+        grantee: &Grantee,
+        role: &Role,
+    ) -> Result<bool, StoreError> {
+        const SQL: &str = "SELECT ended FROM federated_grants WHERE scope = $1 AND grantee_key = $2 AND role = $3 \
+             AND created_by = $4 ORDER BY id DESC LIMIT 1";
+        let last: Option<(Option<String>,)> = read!(self, |db| sqlx::query_as(SQL)
+            .bind(scope_text(scope))
+            .bind(key(grantee))
+            .bind(role_text(Some(role)))
+            .bind(maker.to_string())
+            .fetch_optional(db)
+            .await)?;
+        Ok(last.and_then(|(ended,)| ended).as_deref() == Some(EndReason::Revoked.as_str()))
     }
 
     /// How far the clusters of each of these have followed.

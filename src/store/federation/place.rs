@@ -10,6 +10,7 @@ use crate::{
         grant::{EndReason, Grantee, Origin},
         group::Holder,
         id::{ClusterId, FederatedGrantId, GrantId, GroupId, ProjectId, WorkspaceId},
+        reason::Reason,
         scope::Scope,
         time::Timestamp,
     },
@@ -259,6 +260,24 @@ pub(super) async fn end_for_address(
         end(tx, grant, EndReason::Revoked, &event, now).await?;
     }
     Ok(())
+}
+
+/// Gives one another end and another reason; what it is written out as ends with it.
+pub(in crate::store) async fn set_terms(
+    tx: &mut Tx,
+    id: FederatedGrantId,
+    expires_at: Option<Timestamp>,
+    reason: Option<&Reason>,
+) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE federated_grants SET expires_at = $2, reason = $3 WHERE id = $1 AND ended IS NULL";
+    on!(tx, |db| sqlx::query(SQL)
+        .bind(id.to_string())
+        .bind(expires_at.map(Timestamp::millis))
+        .bind(reason.map(Reason::as_str))
+        .execute(db)
+        .await
+        .map(drop))?;
+    grants::retime(tx, id, expires_at, reason).await
 }
 
 /// Ends one of the same kind whose time is up and whom the loop has not ended yet: it must not stand in a new one's way.

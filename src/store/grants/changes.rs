@@ -9,12 +9,13 @@ use crate::{
         grant::{EndReason, Grant, Grantee},
         id::{ClusterId, FederatedGrantId, GrantId, IdentityId},
         provider::ProviderId,
+        reason::Reason,
         time::Timestamp,
     },
     store::{StoreError, db::Tx, identities},
 };
 
-use super::rows::{email_key, namespaces_text, person_key, role_text};
+use super::rows::{email_key, ends_at, namespaces_text, person_key, role_text};
 
 /// How long what makes way waits at most: longer than what takes its place is left to one attempt that may have died.
 const TURN: Duration = Duration::from_secs(8);
@@ -258,4 +259,24 @@ pub(in crate::store) async fn give_to_person(
         .await
         .map(|done| done.rows_affected()))?;
     Ok(given)
+}
+
+/// Gives what a federated grant was written out as another end and another reason; no binding says them.
+pub(in crate::store) async fn retime(
+    tx: &mut Tx,
+    federated: FederatedGrantId,
+    expires_at: Option<Timestamp>,
+    reason: Option<&Reason>,
+) -> Result<(), StoreError> {
+    const SQL: &str =
+        "UPDATE grants SET expires_at = $2, ends_at = $3, reason = $4 WHERE federated_id = $1 AND ended IS NULL";
+    on!(tx, |db| sqlx::query(SQL)
+        .bind(federated.to_string())
+        .bind(expires_at.map(Timestamp::millis))
+        .bind(ends_at(expires_at))
+        .bind(reason.map(Reason::as_str))
+        .execute(db)
+        .await
+        .map(drop))?;
+    Ok(())
 }

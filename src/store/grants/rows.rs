@@ -246,13 +246,14 @@ pub(super) fn ends_at(expires_at: Option<Timestamp>) -> i64 {
     expires_at.map_or(i64::MAX, Timestamp::millis)
 }
 
-pub(super) fn origin_text(origin: Origin) -> String {
+pub(in crate::store) fn origin_text(origin: Origin) -> String {
     match origin {
         Origin::Manual => "manual".into(),
         Origin::Owner => "owner".into(),
         Origin::Link(id) => format!("link:{id}"),
         Origin::Request(id) => format!("request:{id}"),
         Origin::Federated(id) => format!("federated:{id}"),
+        Origin::File(id) => format!("file:{id}"),
     }
 }
 
@@ -264,6 +265,7 @@ pub(in crate::store) fn origin_of(text: &str) -> Result<Origin, StoreError> {
         Some(("link", id)) => parsed(id, WHAT).map(Origin::Link),
         Some(("request", id)) => parsed(id, WHAT).map(Origin::Request),
         Some(("federated", id)) => parsed(id, WHAT).map(Origin::Federated),
+        Some(("file", id)) => parsed(id, WHAT).map(Origin::File),
         _ => Err(StoreError::Corrupt(WHAT)),
     }
 }
@@ -356,9 +358,15 @@ mod tests {
         let link = crate::model::id::ShareLinkId::new();
         let federated = crate::model::id::FederatedGrantId::new();
         let request = crate::model::id::AccessRequestId::new();
-        for origin in
-            [Origin::Manual, Origin::Owner, Origin::Link(link), Origin::Request(request), Origin::Federated(federated)]
-        {
+        let file = crate::model::id::FileId::new();
+        for origin in [
+            Origin::Manual,
+            Origin::Owner,
+            Origin::Link(link),
+            Origin::Request(request),
+            Origin::Federated(federated),
+            Origin::File(file),
+        ] {
             assert_eq!(origin_of(&origin_text(origin)).unwrap(), origin);
         }
         assert!(origin_of("link:").is_err());

@@ -3,7 +3,7 @@
 use super::WorkspaceRow;
 use crate::{
     model::{
-        id::WorkspaceId,
+        id::{IdentityId, WorkspaceId},
         identity::Identity,
         workspace::{MemberRole, Workspace},
     },
@@ -35,6 +35,18 @@ impl Store {
             found.extend(rows);
         }
         by_name(found)
+    }
+
+    /// All workspaces that are not on their way out, by name.
+    pub async fn living_workspaces(&self) -> Result<Vec<Workspace>, StoreError> {
+        const SQL: &str = select_workspaces!("removing IS NULL");
+        by_name(read!(self, |db| sqlx::query_as(SQL).fetch_all(db).await)?)
+    }
+
+    /// Those that somebody made and that are not on their way out, by name.
+    pub(in crate::store) async fn workspaces_made_by(&self, maker: IdentityId) -> Result<Vec<Workspace>, StoreError> {
+        const SQL: &str = select_workspaces!("created_by = $1 AND removing IS NULL");
+        by_name(read!(self, |db| sqlx::query_as(SQL).bind(maker.to_string()).fetch_all(db).await)?)
     }
 
     /// Workspaces that somebody may look at, by name, each with what they are there: those that they are a member of, or all.

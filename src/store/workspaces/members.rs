@@ -332,6 +332,28 @@ impl Store {
         Ok(members.into_iter().map(|member| (of(&member), member)).map(|(p, m)| (m, p)).collect())
     }
 
+    /// Members that somebody added, or gave the role that they have, in workspaces that are not on their way out; themselves apart.
+    pub(in crate::store) async fn members_added_by(
+        &self,
+        by: IdentityId,
+    ) -> Result<Vec<(WorkspaceId, Member)>, StoreError> {
+        const SQL: &str = "SELECT m.workspace_id, m.member_key FROM members m JOIN workspaces w ON w.id = m.workspace_id \
+             WHERE m.added_by = $1 AND w.removing IS NULL AND (m.identity_id IS NULL OR m.identity_id <> $1) \
+             ORDER BY m.workspace_id, m.member_key";
+        const ONE: &str = select_members!("workspace_id = $1 AND member_key = $2");
+        let keys: Vec<(String, String)> =
+            read!(self, |db| sqlx::query_as(SQL).bind(by.to_string()).fetch_all(db).await)?;
+        let mut all = Vec::new();
+        for (workspace, key) in keys {
+            let row: Option<MemberRow> =
+                read!(self, |db| sqlx::query_as(ONE).bind(&workspace).bind(&key).fetch_optional(db).await)?;
+            if let Some(row) = row {
+                all.push((parsed(&workspace, "workspace of a member")?, row.member()?));
+            }
+        }
+        Ok(all)
+    }
+
     /// What somebody is in each workspace that they are a member of, by themselves or by a group: the strongest of it.
     pub async fn memberships_of(&self, person: &Identity) -> Result<BTreeMap<WorkspaceId, MemberRole>, StoreError> {
         const SQL: &str = concat!("SELECT workspace_id, role FROM members WHERE member_key IN ", id_list!());

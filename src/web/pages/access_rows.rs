@@ -282,14 +282,14 @@ pub fn row(grant: &Grant, who: Option<&Identity>, cluster: &Cluster, may_change:
     let here = paths::beside(&paths::grant(cluster.id, grant.id));
     let there = match grant.origin {
         Origin::Federated(id) => paths::federated(id),
-        Origin::Manual | Origin::Link(_) | Origin::Owner | Origin::Request(_) => here.clone(),
+        Origin::Manual | Origin::Link(_) | Origin::Owner | Origin::Request(_) | Origin::File(_) => here.clone(),
     };
     Row {
         kind: kind(&grant.grantee),
         soon,
         reason: grant.reason.as_ref().map(|reason| reason.as_str().to_owned()),
         edit: (may_change && grant.is_live(now) && grant.origin.is_extended_here()).then_some(here),
-        extend: (may_change && soon).then(|| there + "#extend"),
+        extend: (may_change && soon && !matches!(grant.origin, Origin::File(_))).then(|| there + "#extend"),
         on_cluster: subject
             .as_ref()
             .filter(|s| s.kind != SubjectKind::ServiceAccount)
@@ -306,7 +306,7 @@ pub fn row(grant: &Grant, who: Option<&Identity>, cluster: &Cluster, may_change:
             // One that is on its way out may belong to a project that is gone.
             Origin::Federated(id) if grant.ended.is_none() => Some(paths::federated(id)),
             Origin::Request(id) => Some(paths::request(cluster.id, id)).filter(|_| may_change),
-            Origin::Federated(_) | Origin::Manual | Origin::Link(_) | Origin::Owner => None,
+            Origin::Federated(_) | Origin::Manual | Origin::Link(_) | Origin::Owner | Origin::File(_) => None,
         },
         class: outcome_class(outcome),
         state,

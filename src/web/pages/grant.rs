@@ -257,6 +257,11 @@ fn elsewhere(cluster: &Cluster, grant: &Grant, may_give: bool) -> Option<Elsewhe
             words: "It reaches further than this cluster, and is extended and taken back there, for all of them.",
             link: Some(("The grant", paths::federated(id))),
         }),
+        Origin::File(_) => Some(Elsewhere {
+            words: "A file that was applied says so, and is where it is changed. What you take back here comes again when the file is \
+                    applied again.",
+            link: None,
+        }),
     }
 }
 

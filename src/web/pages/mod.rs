@@ -24,6 +24,7 @@ pub mod delete_workspace;
 pub mod device_rows;
 pub mod devices;
 pub mod errors;
+pub mod export;
 pub mod extend;
 pub mod federated;
 mod format_choice;

@@ -278,6 +278,8 @@ impl Desk {
                         .filter(|permit| policy::give_widely(permit, &wide.role).is_ok())
                         .map(|_| paths::federated(wide.id))
                 }
+                // Its end is the file's to say.
+                Origin::File(_) => None,
                 Origin::Manual | Origin::Link(_) | Origin::Owner | Origin::Request(_) => {
                     let permit = optional(self.gate.manage_access(&who.person, id).await)?;
                     permit
@@ -352,7 +354,7 @@ fn how(grant: &Grant, groups: &Groups) -> String {
         (_, Origin::Link(_)) => "by a share link".into(),
         (_, Origin::Owner) => "since you added it".into(),
         (_, Origin::Request(_)) => "since you asked for it".into(),
-        (_, Origin::Manual) => "given to you by name".into(),
+        (_, Origin::Manual | Origin::File(_)) => "given to you by name".into(),
         (_, Origin::Federated(_)) => "given to you on several clusters at once".into(),
     }
 }

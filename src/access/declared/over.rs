@@ -1,0 +1,140 @@
+//! What a file has made and says no longer.
+
+use super::{
+    Kind, Refused, Step,
+    look::{Planner, Room, failed},
+    members::words,
+};
+use crate::{
+    model::{federation::WideScope, grant::Grantee, group::Holder, identity::Identity, project::Project, role::Role},
+    store::StoreError,
+};
+
+/// How many grants of others are looked for where one is enough to know.
+const LOOK: u32 = 500;
+
+impl Planner<'_> {
+    /// Plans to take back what the file says no longer, as far as nothing of others hangs on it.
+    pub(super) async fn over(&mut self) -> Result<(), Refused> {
+        self.grants_over().await.map_err(failed)?;
+        self.projects_over().await.map_err(failed)?;
+        self.members_over();
+        self.workspaces_over().await.map_err(failed)
+    }
+
+    async fn grants_over(&mut self) -> Result<(), StoreError> {
+        for grant in self.mine.federated.clone() {
+            if self.claimed.federated.contains(&grant.id) || !grant.is_live(self.now) {
+                continue;
+            }
+            // A file gives to no Group of our own.
+            let Holder::One(grantee) = &grant.grantee else { continue };
+            let person = self.person_of(grantee).await?;
+            let place = self.place(grant.scope);
+            let words = format!("{place}: {} has {}", words(grantee, person.as_ref()), grant.role);
+            self.step(Kind::Remove, "grant", words, None, Step::TakeBackWide(grant.scope, grant.id));
+        }
+        for (grant, person) in self.mine.grants.clone() {
+            if self.claimed.grants.contains(&grant.id) || !grant.is_live(self.now) {
+                continue;
+            }
+            let cluster = self.parts.store.cluster(grant.scope.cluster()).await?;
+            let role = grant.role.as_ref().map_or("no role", Role::as_str);
+            let who = words(&grant.grantee, person.as_ref());
+            let within =
+                if grant.scope.is_whole_cluster() { String::new() } else { format!(", {}", grant.scope.in_words()) };
+            let words = format!("cluster {}{within}: {who} has {role}", cluster.name);
+            self.step(Kind::Remove, "grant", words, None, Step::TakeBack(cluster.id, grant.id));
+        }
+        Ok(())
+    }
+
+    async fn person_of(&self, who: &Grantee) -> Result<Option<Identity>, StoreError> {
+        match who {
+            Grantee::Person(id) => self.parts.store.identity(*id).await.map(Some),
+            Grantee::Email(..) | Grantee::Group(..) | Grantee::ServiceAccount(_) => Ok(None),
+        }
+    }
+
+    fn place(&self, scope: WideScope) -> String {
+        let name = |id| self.rooms.get(&id).map_or("a workspace", |room| room.workspace.name.as_str());
+        match scope {
+            WideScope::Global => "every cluster".into(),
+            WideScope::Cluster(_) => "a cluster".into(),
+            WideScope::Workspace(id) => name(id).to_owned(),
+            WideScope::Project(id) => {
+                let mut rooms = self.rooms.values();
+                let found = rooms.find_map(|room| Some((room, room.projects.iter().find(|p| p.id == id)?)));
+                found.map_or_else(
+                    || "a project".into(),
+                    |(room, project)| format!("{}, project {}", room.workspace.name, project.name),
+                )
+            }
+        }
+    }
+
+    async fn projects_over(&mut self) -> Result<(), StoreError> {
+        for project in self.mine.projects.clone() {
+            let Some(room) = self.rooms.get(&project.workspace) else { continue };
+            if self.claimed.projects.contains(&project.id) {
+                continue;
+            }
+            let words = format!("{}, project {}", room.workspace.name, project.name);
+            if self.has_others(WideScope::Project(project.id)).await? {
+                let words = format!("{words}: stays, since somebody else has given access in it");
+                self.claimed.projects.insert(project.id);
+                self.remark("project", words, None);
+            } else {
+                let step = Step::RemoveProject(project.workspace, project.id);
+                self.step(Kind::Remove, "project", words, None, step);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether something is given so far that is not this file's.
+    async fn has_others(&self, scope: WideScope) -> Result<bool, StoreError> {
+        let page = self.parts.store.federated_grants(scope, None, LOOK).await?;
+        let mut given = page.rows.iter().map(|(grant, _)| grant.created_by);
+        Ok(page.next.is_some() || given.any(|by| by != self.file.identity.id))
+    }
+
+    async fn workspaces_over(&mut self) -> Result<(), StoreError> {
+        for workspace in self.mine.workspaces.clone() {
+            let Some(room) = self.rooms.get(&workspace.id) else { continue };
+            if self.homes.contains(&Some(workspace.id)) {
+                continue;
+            }
+            let why = match self.keeps(room) {
+                None if self.has_others(WideScope::Workspace(workspace.id)).await? => {
+                    Some("somebody else has given access in it")
+                }
+                None if !self.parts.store.groups_of(Some(workspace.id)).await?.is_empty() => Some("it has groups"),
+                why => why,
+            };
+            if let Some(why) = why {
+                let words = format!("{}: stays, since {why}. Its page has the way to delete it", workspace.name);
+                self.remark("workspace", words, None);
+            } else {
+                let step = Step::RemoveWorkspace(workspace.id);
+                self.step(Kind::Remove, "workspace", workspace.name, None, step);
+            }
+        }
+        Ok(())
+    }
+
+    /// Why a workspace that this file has made stays although the file says it no longer.
+    fn keeps(&self, room: &Room) -> Option<&'static str> {
+        let me = self.file.identity.id;
+        let stays = |project: &Project| project.created_by != me || self.claimed.projects.contains(&project.id);
+        if !room.clusters.is_empty() {
+            Some("it has clusters")
+        } else if room.members.iter().any(|(member, _)| member.by != me) {
+            Some("somebody else has added members")
+        } else if room.projects.iter().any(stays) {
+            Some("it has a project that stays")
+        } else {
+            None
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Writing a file of entries, as it can be read again.
+
+use serde::Serialize;
+
+use super::{ClusterEntry, File, GrantEntry, MemberEntry, On, ProjectEntry, Who, WorkspaceEntry};
+use crate::{
+    model::{name::Namespace, provider::ProviderId, reason::Reason},
+    yaml,
+};
+
+#[derive(Serialize)]
+struct Top<'a> {
+    file: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    workspaces: Vec<Workspace<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    grants: Vec<Grant<'a>>,
+}
+
+#[derive(Serialize)]
+struct Workspace<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    members: Vec<Member<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    projects: Vec<Project<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    grants: Vec<Grant<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    clusters: Vec<Cluster<'a>>,
+}
+
+#[derive(Serialize)]
+struct Member<'a> {
+    #[serde(flatten)]
+    who: Named<'a>,
+    role: &'a str,
+}
+
+#[derive(Serialize)]
+struct Project<'a> {
+    name: &'a str,
+    namespace: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clusters: Option<Clusters<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<std::collections::BTreeMap<&'a str, &'a str>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    grants: Vec<Grant<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Clusters<'a> {
+    All(&'static str),
+    Listed(Vec<&'a str>),
+}
+
+#[derive(Serialize)]
+struct Cluster<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    grants: Vec<Grant<'a>>,
+}
+
+#[derive(Serialize)]
+struct Grant<'a> {
+    #[serde(flatten)]
+    who: Named<'a>,
+    role: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    namespaces: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+}
+
+#[derive(Default, Serialize)]
+struct Named<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    person: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider: Option<&'a str>,
+}
+
+/// The file with these entries; `providers` are those that the configuration has. Each of `comments` is a line before it, of plain words.
+pub fn write(file: &File, providers: &[ProviderId], comments: &[String]) -> String {
+    let several = providers.len() > 1;
+    let top = Top {
+        file: file.name.as_str(),
+        workspaces: file.workspaces.iter().map(|workspace| self::workspace(workspace, several)).collect(),
+        grants: grants(&file.grants, several),
+    };
+    // A comment ends with its line, whatever it says.
+    let line = |comment: &String| format!("# {}\n", comment.replace(|c: char| c.is_control(), " "));
+    comments.iter().map(line).collect::<String>() + &yaml::write(&top)
+}
+
+fn workspace(entry: &WorkspaceEntry, several: bool) -> Workspace<'_> {
+    Workspace {
+        name: entry.name.as_str(),
+        id: entry.id.map(|(_, id)| id.to_string()),
+        members: entry.members.iter().map(|member| self::member(member, several)).collect(),
+        projects: entry.projects.iter().map(|project| self::project(project, several)).collect(),
+        grants: grants(&entry.grants, several),
+        clusters: entry.clusters.iter().map(|cluster| self::cluster(cluster, several)).collect(),
+    }
+}
+
+fn member(entry: &MemberEntry, several: bool) -> Member<'_> {
+    Member { who: named(&entry.who, several), role: entry.role.as_str() }
+}
+
+fn project(entry: &ProjectEntry, several: bool) -> Project<'_> {
+    let (clusters, labels) = match &entry.on {
+        On::All => (Some(Clusters::All("all")), None),
+        On::Listed(names) => (Some(Clusters::Listed(names.iter().map(|(_, name)| name.as_str()).collect())), None),
+        On::Labelled(labels) => (None, Some(labels.iter().collect())),
+    };
+    Project {
+        name: entry.name.as_str(),
+        namespace: entry.namespace.as_str(),
+        clusters,
+        labels,
+        grants: grants(&entry.grants, several),
+    }
+}
+
+fn cluster(entry: &ClusterEntry, several: bool) -> Cluster<'_> {
+    Cluster { name: entry.name.as_str(), grants: grants(&entry.grants, several) }
+}
+
+fn grants(entries: &[GrantEntry], several: bool) -> Vec<Grant<'_>> {
+    entries.iter().map(|entry| grant(entry, several)).collect()
+}
+
+fn grant(entry: &GrantEntry, several: bool) -> Grant<'_> {
+    Grant {
+        who: named(&entry.who, several),
+        role: entry.role.to_string(),
+        namespaces: entry.namespaces.iter().map(Namespace::as_str).collect(),
+        until: entry.until.map(|end| end.to_string()),
+        reason: entry.reason.as_ref().map(Reason::as_str),
+    }
+}
+
+fn named(who: &Who, several: bool) -> Named<'_> {
+    let nobody = Named::default();
+    let (provider, named) = match who {
+        Who::Person(provider, email) => (Some(provider), Named { person: Some(email.as_str()), ..nobody }),
+        Who::Sub(provider, sub) => (Some(provider), Named { sub: Some(sub), ..nobody }),
+        Who::Group(provider, group) => (Some(provider), Named { group: Some(group), ..nobody }),
+        Who::Account(account) => (None, Named { account: Some(account.to_string()), ..nobody }),
+    };
+    Named { provider: provider.filter(|_| several).map(ProviderId::as_str), ..named }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::declared::read;
+
+    fn ids(names: &[&str]) -> Vec<ProviderId> {
+        names.iter().map(|name| name.parse().unwrap()).collect()
+    }
+
+    const WHOLE: &str = include_str!("write/whole.yaml");
+
+    /// Everything that does not say where it stands.
+    fn without_places(file: &File) -> String {
+        let text = format!("{file:?}");
+        let mut out = String::new();
+        let mut rest = text.as_str();
+        while let Some((before, after)) = rest.split_once("Place {") {
+            out += before;
+            rest = after.split_once('}').unwrap().1;
+        }
+        out + rest
+    }
+
+    #[test]
+    fn what_is_written_is_what_was_read() {
+        for providers in [ids(&["dex"]), ids(&["dex", "other"])] {
+            let text = if providers.len() > 1 { format!("provider: other\n{WHOLE}") } else { WHOLE.to_owned() };
+            let file = read(&text, &providers).unwrap();
+            let written = write(&file, &providers, &["By hand\nfile: evil".to_owned()]);
+            let again = read(&written, &providers).unwrap_or_else(|why| panic!("{why:#?}\n{written}"));
+            assert_eq!(without_places(&again), without_places(&file), "{written}");
+            assert!(written.starts_with("# By hand file: evil\nfile: "), "{written}");
+        }
+    }
+
+    #[test]
+    fn immune_17_hostile_names_stay_names_in_a_written_file() {
+        for hostile in [
+            "- evil",
+            "a: b",
+            "a #b",
+            "'\"",
+            "{x: y}",
+            "!!binary x",
+            "&a",
+            "*a",
+            "yes",
+            "0x1F",
+            "| x",
+            "x\u{2028}y",
+            "é: 😀",
+            "<<",
+            "null",
+            "~",
+        ] {
+            let text = format!("file: a\ngrants:\n  - {{group: {}, role: view}}\n", serde_json::Value::from(hostile));
+            let file = read(&text, &ids(&["dex"])).unwrap_or_else(|why| panic!("{hostile}: {why:?}"));
+            let written = write(&file, &ids(&["dex"]), &[]);
+            let again = read(&written, &ids(&["dex"])).unwrap_or_else(|why| panic!("{why:?}\n{written}"));
+            assert_eq!(again.grants[0].who, Who::Group(ids(&["dex"])[0].clone(), hostile.into()), "{written}");
+        }
+    }
+}
