@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
 };
 
@@ -17,8 +17,9 @@ use testbed::{Programs, eventually};
 /// Starts the helper and waits until a database, an etcd and a browser run below it.
 fn start(how: &str) -> Result<(Child, PathBuf)> {
     Programs::get()?;
-    let mut parent = Command::new(env!("CARGO_BIN_EXE_testbed"))
-        .args(["orphans", how])
+    // A shell lets what it starts in the background ignore Ctrl-C, and that is inherited.
+    let mut parent = Command::new("env")
+        .args(["--default-signal=INT", env!("CARGO_BIN_EXE_testbed"), "orphans", how])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()?;
@@ -45,6 +46,19 @@ fn alive(run: &Path) -> Result<Vec<String>> {
     Ok(found)
 }
 
+/// Waits until the helper has ended; one that does not is ended.
+async fn end_of(parent: &mut Child) -> Result<ExitStatus> {
+    let ended = eventually("the helper to end", Duration::from_secs(30), || {
+        let ended = parent.try_wait();
+        async { ended?.context("it runs on") }
+    });
+    let ended = ended.await;
+    if ended.is_err() {
+        parent.kill()?;
+    }
+    ended
+}
+
 async fn nothing_is_left(run: &Path) -> Result<()> {
     eventually("every process to be gone", Duration::from_secs(10), || async {
         let left = alive(run)?;
@@ -62,14 +76,14 @@ async fn killed_by(signal: Signal) -> Result<()> {
     let count = alive(&run)?.len();
     ensure!(count > 10, "servers, keepers and their workers run: {count}");
     kill(Pid::from_raw(i32::try_from(parent.id())?), signal)?;
-    parent.wait()?;
+    end_of(&mut parent).await?;
     nothing_is_left(&run).await
 }
 
 #[tokio::test]
 async fn nothing_survives_a_panic() -> Result<()> {
     let (mut parent, run) = start("panic")?;
-    ensure!(!parent.wait()?.success(), "it panicked");
+    ensure!(!end_of(&mut parent).await?.success(), "it panicked");
     nothing_is_left(&run).await
 }
 
