@@ -9,6 +9,7 @@ mod diagnosis;
 mod drift;
 mod effective;
 mod federation;
+mod five_clusters;
 pub(crate) mod forger;
 mod formats;
 mod groups;
