@@ -74,34 +74,34 @@ impl World {
         let cluster = self.cluster(dice);
         let room = model.given.len() + model.wide.len() < MANY;
         let by_hand: Vec<&Given> = model.given.iter().filter(|given| given.link.is_none()).collect();
-        Some(match dice.below(20) {
-            0..=3 if room => {
+        Some(match dice.below(22) {
+            0..=4 if room => {
                 let all = [&self.people[..], &self.groups, &self.accounts].concat();
                 let who = dice.pick(&all)?.clone();
                 Operation::Give { cluster, who, role, namespaces: self.scope(dice), ends: dice.one_in(2) }
             }
-            4 | 5 if room => self.give_wide(dice, model, role)?,
-            6 | 7 => {
+            5..=8 if room => self.give_wide(dice, model, role)?,
+            9 | 10 => {
                 let given = *dice.pick(&by_hand)?;
                 let namespaces = self.scope(dice);
                 Operation::Change { id: given.id, cluster: given.cluster, role, namespaces }
             }
-            8 => {
+            11 => {
                 let ending: Vec<&Given> = by_hand.into_iter().filter(|given| given.ends).collect();
                 let given = dice.pick(&ending)?;
                 Operation::Extend { id: given.id, cluster: given.cluster }
             }
-            9..=11 => dice.pick(&model.given).map(|g| Operation::Remove { id: g.id, cluster: g.cluster })?,
-            12 => Operation::RemoveWide(dice.pick(&model.wide)?.id),
-            13 => Operation::Label { cluster, inside: !model.labelled[cluster] },
-            14 | 15 => self.move_member(dice, model)?,
-            16 if model.links.len() < 4 => Operation::Share { cluster, role, namespaces: self.scope(dice) },
-            17 | 18 if room => {
+            12 | 13 => dice.pick(&model.given).map(|g| Operation::Remove { id: g.id, cluster: g.cluster })?,
+            14 => Operation::RemoveWide(dice.pick(&model.wide)?.id),
+            15 => Operation::Label { cluster, inside: !model.labelled[cluster] },
+            16 | 17 => self.move_member(dice, model)?,
+            18 if model.links.len() < 4 => Operation::Share { cluster, role, namespaces: self.scope(dice) },
+            19 | 20 if room => {
                 let (link, visitor) = (dice.pick(&model.links)?, dice.below(self.visitors.len()));
                 let new = !link.accepted.contains(&visitor);
                 new.then_some(Operation::Accept { link: link.id, visitor })?
             }
-            19 => {
+            21 => {
                 let link = dice.pick(&model.links)?;
                 let held = model.given.iter().any(|given| given.link == Some(link.id));
                 Operation::Revoke { link: link.id, taking: held && dice.one_in(2) }
@@ -132,7 +132,11 @@ impl World {
         let crew = dice.below(model.crews.len());
         let who = dice.pick(&[&self.people[..], &self.groups].concat())?.clone();
         let is_in = model.crews[crew].members.contains(&who);
-        Some(if is_in { Operation::Leave { crew, who } } else { Operation::Join { crew, who } })
+        match is_in {
+            false => Some(Operation::Join { crew, who }),
+            // So that there are some in them.
+            true => dice.one_in(3).then_some(Operation::Leave { crew, who }),
+        }
     }
 
     /// Whether this is so already, which is the one reason to refuse it.
