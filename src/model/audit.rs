@@ -85,11 +85,14 @@ pub enum Action {
     GroupMemberAdded,
     GroupMemberRemoved,
     GroupMemberDoubted,
+    ClusterCredentialsRotated,
+    ClusterCredentialEnded,
+    ClusterCredentialFailed,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 67] = [
+    pub const ALL: [Self; 70] = [
         Self::SignedIn,
         Self::SignedOut,
         Self::ClusterAdded,
@@ -157,6 +160,9 @@ impl Action {
         Self::GroupMemberAdded,
         Self::GroupMemberRemoved,
         Self::GroupMemberDoubted,
+        Self::ClusterCredentialsRotated,
+        Self::ClusterCredentialEnded,
+        Self::ClusterCredentialFailed,
     ];
 
     /// As stored: `noun.verb`.
@@ -229,6 +235,9 @@ impl Action {
             Self::GroupMemberAdded => "group_member.added",
             Self::GroupMemberRemoved => "group_member.removed",
             Self::GroupMemberDoubted => "group_member.doubted",
+            Self::ClusterCredentialsRotated => "cluster.credentials_rotated",
+            Self::ClusterCredentialEnded => "cluster.credential_ended",
+            Self::ClusterCredentialFailed => "cluster.credential_not_renewed",
         }
     }
 

@@ -22,6 +22,7 @@ pub mod invitation;
 pub mod matrix;
 pub mod name;
 pub mod network;
+pub mod own_token;
 pub mod power;
 pub mod project;
 pub mod provider;

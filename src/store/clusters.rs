@@ -1,11 +1,22 @@
 //! Clusters and their sealed credentials: adding one and reading them. Changing and removing one
 //! is in `changes`.
 
+/// Changes the rows that a statement names and returns how many those were.
+macro_rules! changed {
+    ($tx:expr, $sql:expr, $($bound:expr),+) => {
+        on!($tx, |db| sqlx::query($sql)$(.bind($bound))+.execute(db).await.map(|done| done.rows_affected()))
+    };
+}
+
 mod changes;
 mod credential;
+mod ends;
+mod rotation;
 
 pub(super) use changes::mark_removal;
 pub use credential::{HeldCredential, SealedCredential, StoredCredential};
+pub use ends::Described;
+pub use rotation::{NewOwnToken, Rotated};
 
 use super::{
     AuditDraft, NewGrant, Store, StoreError,

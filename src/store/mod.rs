@@ -41,7 +41,7 @@ mod workspaces;
 pub use audit::AuditDraft;
 pub use bindings::Brought;
 pub use checks::StoredCheck;
-pub use clusters::{HeldCredential, NewCluster, SealedCredential, StoredCredential};
+pub use clusters::{Described, HeldCredential, NewCluster, NewOwnToken, Rotated, SealedCredential, StoredCredential};
 pub use devices::{Devices, NewDevice};
 pub use federation::{FederatedPage, NewFederatedGrant, Placed, PlacementCounts};
 pub use files::MadeByFile;

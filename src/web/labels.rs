@@ -290,6 +290,9 @@ pub fn deed(action: Action) -> &'static str {
         Action::GroupMemberAdded => "added to a group:",
         Action::GroupMemberRemoved => "took out of a group:",
         Action::GroupMemberDoubted => "suspended an address in a group that changed hands:",
+        Action::ClusterCredentialsRotated => "rotated the credential of",
+        Action::ClusterCredentialEnded => "ended a former credential:",
+        Action::ClusterCredentialFailed => "could not renew the credential of",
     }
 }
 

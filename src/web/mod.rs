@@ -57,7 +57,7 @@ use url::Url;
 use crate::{
     access::{
         Clusters, Devices, Diagnoser, Exchange, Exports, Federation, Gate, Grants, Groups, Insight, Invitations,
-        Kubeconfigs, Links, Observer, Relay, Requests, ServiceAccounts, SignIns, Workspaces,
+        Kubeconfigs, Links, Observer, Relay, Requests, Rotation, ServiceAccounts, SignIns, Workspaces,
     },
     clock::Clock,
     crypto::Keyring,
@@ -78,6 +78,8 @@ pub struct Parts {
     pub clusters: Clusters,
     /// Trading credentials for less.
     pub exchange: Exchange,
+    /// Renewing credentials.
+    pub rotation: Rotation,
     /// Share links.
     pub links: Links,
     /// Grants.
@@ -152,6 +154,7 @@ parts! {
     sign_ins: SignIns,
     clusters: Clusters,
     exchange: Exchange,
+    rotation: Rotation,
     links: Links,
     grants: Grants,
     requests: Requests,
@@ -320,6 +323,7 @@ fn owner_pages() -> Router<Parts> {
         .route(pattern::REVOKE_LINK, get(link::ask_revoke).post(link::revoke))
         .route(pattern::CREDENTIALS, get(credentials::get).post(credentials::post))
         .route(pattern::EXCHANGE_CREDENTIALS, post(credentials::exchange))
+        .route(pattern::ROTATE_CREDENTIALS, get(credentials::get).post(credentials::rotate))
         .route(pattern::DEVICES, get(devices::get))
         .route(pattern::REVOKE_DEVICES, get(devices::ask).post(devices::revoke_many))
         .route(pattern::REVOKE_DEVICE, post(devices::revoke))

@@ -125,6 +125,8 @@ pub mod pattern {
     pub const CREDENTIALS: &str = "/clusters/{cluster}/credentials";
     /// Trades what it signs in with for less.
     pub const EXCHANGE_CREDENTIALS: &str = "/clusters/{cluster}/credentials/exchange";
+    /// Puts the next token in place of what it signs in with (POST).
+    pub const ROTATE_CREDENTIALS: &str = "/clusters/{cluster}/credentials/rotate";
     /// The kubeconfigs that people hold for it.
     pub const DEVICES: &str = "/clusters/{cluster}/devices";
     /// Takes all of them back, or all of one person (POST; GET asks first).
@@ -497,6 +499,8 @@ of_cluster! {
     credentials => CREDENTIALS,
     /// Trades what it signs in with for less.
     exchange_credentials => EXCHANGE_CREDENTIALS,
+    /// Puts the next token in place of what it signs in with.
+    rotate_credentials => ROTATE_CREDENTIALS,
     /// The kubeconfigs that people hold for it.
     devices => DEVICES,
     /// Takes all of them back, or all of one person.

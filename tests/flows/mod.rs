@@ -27,6 +27,7 @@ mod relay;
 mod relay_clients;
 mod requests;
 mod roles;
+mod rotation;
 pub(crate) mod scene;
 mod service_accounts;
 mod strict_provider;

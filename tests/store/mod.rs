@@ -34,6 +34,7 @@ mod matrix;
 mod opening;
 mod pages;
 mod requests;
+mod rotation;
 mod service_accounts;
 mod sessions;
 mod terms;
