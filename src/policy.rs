@@ -8,6 +8,7 @@ mod federation;
 mod files;
 mod groups;
 mod platform;
+mod presets;
 mod roles;
 mod workspaces;
 
@@ -17,6 +18,7 @@ pub use groups::{
     MakeGroup, ManageGroup, ViewGroup, give_to_group, give_widely_to_group, make_group, manage_group, view_group,
 };
 pub use platform::{ViewTrail, view_trail};
+pub use presets::{MakePreset, ManagePreset, make_preset, manage_preset};
 pub use roles::{give, give_further, give_widely, hand_on};
 pub use workspaces::{
     CreateWorkspace, JoinWorkspace, ManageMembers, ManageWorkspace, ManageWorkspaceAccess, MoveCluster, ViewWorkspace,

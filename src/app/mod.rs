@@ -17,8 +17,8 @@ use tokio::sync::watch;
 use crate::{
     access::{
         Applier, Clusters, Devices, Diagnoser, Drifts, Exchange, Exports, Federation, Gate, Grants, Groups, Insight,
-        Invitations, Kubeconfigs, Links, Observer, OwnClients, Probe, Relay, RelaySettings, Requests, Rotation,
-        ServiceAccounts, SignIns, Upstreams, Workspaces,
+        Invitations, Kubeconfigs, Links, Observer, OwnClients, Presets, Probe, Relay, RelaySettings, Requests,
+        Rotation, ServiceAccounts, SignIns, Upstreams, Workspaces,
     },
     clock::Clock,
     config::{self, Settings},
@@ -147,6 +147,7 @@ async fn build(settings: &Settings) -> Result<Built, AppError> {
     let parts = web::Parts {
         gate,
         sign_ins: SignIns::new(store.clone(), keyring.clone(), upstreams.clone(), clock.clone()),
+        presets: Presets::new(store.clone(), providers.clone(), clock.clone()),
         rotation: rotation.clone(),
         exchange: Exchange::new(store.clone(), keyring.clone(), clients.clone(), probe.clone(), clock.clone()),
         clusters: Clusters::new(store.clone(), keyring.clone(), applier.clone(), probe.clone(), clock.clone()),

@@ -88,11 +88,14 @@ pub enum Action {
     ClusterCredentialsRotated,
     ClusterCredentialEnded,
     ClusterCredentialFailed,
+    PresetAdded,
+    PresetChanged,
+    PresetRemoved,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 70] = [
+    pub const ALL: [Self; 73] = [
         Self::SignedIn,
         Self::SignedOut,
         Self::ClusterAdded,
@@ -163,6 +166,9 @@ impl Action {
         Self::ClusterCredentialsRotated,
         Self::ClusterCredentialEnded,
         Self::ClusterCredentialFailed,
+        Self::PresetAdded,
+        Self::PresetChanged,
+        Self::PresetRemoved,
     ];
 
     /// As stored: `noun.verb`.
@@ -238,6 +244,9 @@ impl Action {
             Self::ClusterCredentialsRotated => "cluster.credentials_rotated",
             Self::ClusterCredentialEnded => "cluster.credential_ended",
             Self::ClusterCredentialFailed => "cluster.credential_not_renewed",
+            Self::PresetAdded => "preset.added",
+            Self::PresetChanged => "preset.changed",
+            Self::PresetRemoved => "preset.removed",
         }
     }
 

@@ -24,6 +24,7 @@ pub mod name;
 pub mod network;
 pub mod own_token;
 pub mod power;
+pub mod preset;
 pub mod project;
 pub mod provider;
 pub mod questions;

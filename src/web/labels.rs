@@ -293,6 +293,9 @@ pub fn deed(action: Action) -> &'static str {
         Action::ClusterCredentialsRotated => "rotated the credential of",
         Action::ClusterCredentialEnded => "ended a former credential:",
         Action::ClusterCredentialFailed => "could not renew the credential of",
+        Action::PresetAdded => "made the preset",
+        Action::PresetChanged => "changed the preset",
+        Action::PresetRemoved => "removed the preset",
     }
 }
 

@@ -19,8 +19,8 @@ use super::{
 use crate::{
     access::{
         Applier, Clusters, Devices, Diagnoser, Exchange, Exports, Federation, Gate, Grants, Groups, Insight,
-        Invitations, Kubeconfigs, Links, Observer, OwnClients, Probe, Relay, RelaySettings, Requests, Rotation,
-        ServiceAccounts, SignIns, Upstreams, Workspaces,
+        Invitations, Kubeconfigs, Links, Observer, OwnClients, Presets, Probe, Relay, RelaySettings, Requests,
+        Rotation, ServiceAccounts, SignIns, Upstreams, Workspaces,
     },
     clock::Clock,
     crypto::{self, Keyring},
@@ -226,6 +226,7 @@ fn parts(store: Store, clock: Clock, ids: &[&str]) -> Parts {
         devices: Devices::new(store.clone(), clock.clone()),
         relay: relay.clone(),
         sign_ins: SignIns::new(store.clone(), keyring.clone(), upstreams.clone(), clock.clone()),
+        presets: Presets::new(store.clone(), providers.clone(), clock.clone()),
         rotation: Rotation::new(
             store.clone(),
             keyring.clone(),

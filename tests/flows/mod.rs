@@ -21,6 +21,7 @@ mod main_job;
 mod matrix;
 mod outages;
 mod own_roles;
+mod presets;
 mod random;
 mod refusals;
 mod relay;

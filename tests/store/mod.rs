@@ -33,6 +33,7 @@ mod links;
 mod matrix;
 mod opening;
 mod pages;
+mod presets;
 mod requests;
 mod rotation;
 mod service_accounts;

@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-pub(super) async fn put_trust(
+pub(in crate::store) async fn put_trust(
     tx: &mut Tx,
     cluster: ClusterId,
     provider: &ProviderId,
