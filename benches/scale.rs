@@ -89,10 +89,11 @@ async fn nothing_changes(stand_in: &StandIn, many: &Filled) -> Result<()> {
         let (checks, opened) = (asked.checks.load(Ordering::Relaxed), asked.opened.load(Ordering::Relaxed));
         tokio::time::sleep(Duration::from_mins(1)).await;
         let used = Used::by(house).await?;
+        let spent = used.cpu.saturating_sub(before);
         println!(
             "minute {minute} in which nothing changes: {:.2?} CPU, {:.1} ms a second, {:.1} MB, {} checks, {} watches opened anew",
-            used.cpu - before,
-            (used.cpu - before).as_secs_f64() * 1000.0 / 60.0,
+            spent,
+            spent.as_secs_f64() * 1000.0 / 60.0,
             used.resident_mb,
             asked.checks.load(Ordering::Relaxed) - checks,
             asked.opened.load(Ordering::Relaxed) - opened,

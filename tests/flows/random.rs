@@ -207,7 +207,7 @@ impl Walk {
 /// The answer, unless it was lost with the process.
 fn lost(answer: Result<Answer>) -> Result<Option<Answer>> {
     match answer {
-        Err(error) if error.chain().any(|cause| cause.is::<reqwest::Error>()) => Ok(None),
+        Err(error) if error.downcast_ref::<reqwest::Error>().is_some() => Ok(None),
         other => other.map(Some),
     }
 }

@@ -132,10 +132,11 @@ impl World {
         let crew = dice.below(model.crews.len());
         let who = dice.pick(&[&self.people[..], &self.groups].concat())?.clone();
         let is_in = model.crews[crew].members.contains(&who);
-        match is_in {
-            false => Some(Operation::Join { crew, who }),
-            // So that there are some in them.
-            true => dice.one_in(3).then_some(Operation::Leave { crew, who }),
+        if is_in {
+            // Seldom, so that there are some in them.
+            dice.one_in(3).then_some(Operation::Leave { crew, who })
+        } else {
+            Some(Operation::Join { crew, who })
         }
     }
 
