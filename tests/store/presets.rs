@@ -94,7 +94,7 @@ async fn a_preset_has_a_name_of_its_own_at_its_level_and_goes_with_its_workspace
         add(&bed, None, &format!("p{n}")).await.unwrap();
     }
     assert!(matches!(add(&bed, None, "one more").await.unwrap_err(), StoreError::Full(_)));
-    bed.run("DELETE FROM clusters").await;
+    bed.run("DELETE FROM clusters; DELETE FROM workspace_members").await;
     bed.run(&format!("DELETE FROM workspaces WHERE id = '{}'", cluster.workspace)).await;
     assert!(ids(Some(cluster.workspace)).await.is_empty());
 }
