@@ -8,6 +8,7 @@ mod federation;
 mod files;
 mod groups;
 mod platform;
+mod projects;
 mod roles;
 mod workspaces;
 
@@ -17,6 +18,10 @@ pub use groups::{
     MakeGroup, ManageGroup, ViewGroup, give_to_group, give_widely_to_group, make_group, manage_group, view_group,
 };
 pub use platform::{ViewTrail, view_trail};
+pub use projects::{
+    ManageProject, ManageProjectMembers, ManageTakes, ViewProject, manage_project, manage_project_members,
+    manage_takes, set_project_member, view_project,
+};
 pub use roles::{give, give_further, give_widely, hand_on};
 pub use workspaces::{
     CreateWorkspace, JoinWorkspace, ManageMembers, ManageWorkspace, ManageWorkspaceAccess, MoveCluster, ViewWorkspace,
@@ -193,6 +198,9 @@ pub enum Forbidden {
     /// Not a member of the workspace, or not of enough weight.
     #[error("only people who manage this workspace may do that")]
     NotYourWorkspace,
+    /// No member of the project, or not of enough weight.
+    #[error("only people of this project may do that")]
+    NotYourProject,
     /// Making workspaces is kept to platform admins and listed people.
     #[error("only platform admins, and people they list, make workspaces")]
     MakesNoWorkspaces,

@@ -145,12 +145,15 @@ impl Groups {
 /// `Invalid` at the field `name`, the same for one of another workspace as for one that never was.
 pub(super) async fn named(store: &Store, workspace: Option<WorkspaceId>, typed: &str) -> Result<Group, AccessError> {
     let groups = store.groups_usable_in(workspace).await?;
-    group::meant(typed, &groups).cloned().ok_or_else(|| {
-        invalid(
-            "name",
-            "There is no such group here. Groups are made on the workspace’s Groups page, and named as they are there.",
-        )
-    })
+    group::meant(typed, &groups).cloned().ok_or_else(unknown)
+}
+
+/// Nothing here is called so, or whoever typed it is not to know.
+pub(super) fn unknown() -> AccessError {
+    invalid(
+        "name",
+        "There is no such group here. Groups are made on the workspace’s Groups page, and named as they are there.",
+    )
 }
 
 /// Why something was not given to a Group.

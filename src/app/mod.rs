@@ -17,8 +17,8 @@ use tokio::sync::watch;
 use crate::{
     access::{
         Applier, Clusters, Devices, Diagnoser, Drifts, Exchange, Exports, Federation, Gate, Grants, Groups, Insight,
-        Invitations, Kubeconfigs, Links, Observer, OwnClients, Probe, Relay, RelaySettings, Requests, ServiceAccounts,
-        SignIns, Upstreams, Workspaces,
+        Invitations, Kubeconfigs, Links, Observer, OwnClients, Probe, Projects, Relay, RelaySettings, Requests,
+        ServiceAccounts, SignIns, Upstreams, Workspaces,
     },
     clock::Clock,
     config::{self, Settings},
@@ -164,6 +164,7 @@ async fn build(settings: &Settings) -> Result<Built, AppError> {
         groups: Groups::new(store.clone(), clock.clone()),
         invitations: Invitations::new(store.clone(), keyring.clone(), clock.clone()),
         workspaces: Workspaces::new(store.clone(), clock.clone()),
+        projects: Projects::new(store.clone(), clock.clone()),
         devices: Devices::new(store.clone(), clock.clone()),
         relay,
         observer,

@@ -85,11 +85,16 @@ pub enum Action {
     GroupMemberAdded,
     GroupMemberRemoved,
     GroupMemberDoubted,
+    ProjectMemberAdded,
+    ProjectMemberChanged,
+    ProjectMemberRemoved,
+    ProjectMemberDoubted,
+    ProjectTakesChanged,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 67] = [
+    pub const ALL: [Self; 72] = [
         Self::SignedIn,
         Self::SignedOut,
         Self::ClusterAdded,
@@ -157,6 +162,11 @@ impl Action {
         Self::GroupMemberAdded,
         Self::GroupMemberRemoved,
         Self::GroupMemberDoubted,
+        Self::ProjectMemberAdded,
+        Self::ProjectMemberChanged,
+        Self::ProjectMemberRemoved,
+        Self::ProjectMemberDoubted,
+        Self::ProjectTakesChanged,
     ];
 
     /// As stored: `noun.verb`.
@@ -229,6 +239,11 @@ impl Action {
             Self::GroupMemberAdded => "group_member.added",
             Self::GroupMemberRemoved => "group_member.removed",
             Self::GroupMemberDoubted => "group_member.doubted",
+            Self::ProjectMemberAdded => "project_member.added",
+            Self::ProjectMemberChanged => "project_member.changed",
+            Self::ProjectMemberRemoved => "project_member.removed",
+            Self::ProjectMemberDoubted => "project_member.doubted",
+            Self::ProjectTakesChanged => "project.takes_changed",
         }
     }
 

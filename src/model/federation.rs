@@ -127,6 +127,7 @@ mod tests {
         assert_eq!(of_home.placement(&there, None), None);
 
         let shop = Project {
+            takes: crate::model::project::Takes::default(),
             id: ProjectId::new(),
             workspace: home,
             name: "Shop".parse().unwrap(),

@@ -29,6 +29,7 @@ mod projects;
 mod record;
 mod renewals;
 mod requests;
+mod rosters;
 mod service_accounts;
 mod sessions;
 mod tokens;

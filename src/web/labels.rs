@@ -290,6 +290,11 @@ pub fn deed(action: Action) -> &'static str {
         Action::GroupMemberAdded => "added to a group:",
         Action::GroupMemberRemoved => "took out of a group:",
         Action::GroupMemberDoubted => "suspended an address in a group that changed hands:",
+        Action::ProjectMemberAdded => "added to a project:",
+        Action::ProjectMemberChanged => "changed somebody's role in a project:",
+        Action::ProjectMemberRemoved => "took out of a project:",
+        Action::ProjectMemberDoubted => "suspended an address in a project that changed hands:",
+        Action::ProjectTakesChanged => "changed whom a project takes over:",
     }
 }
 

@@ -57,7 +57,7 @@ use url::Url;
 use crate::{
     access::{
         Clusters, Devices, Diagnoser, Exchange, Exports, Federation, Gate, Grants, Groups, Insight, Invitations,
-        Kubeconfigs, Links, Observer, Relay, Requests, ServiceAccounts, SignIns, Workspaces,
+        Kubeconfigs, Links, Observer, Projects, Relay, Requests, ServiceAccounts, SignIns, Workspaces,
     },
     clock::Clock,
     crypto::Keyring,
@@ -96,6 +96,8 @@ pub struct Parts {
     pub invitations: Invitations,
     /// Workspaces.
     pub workspaces: Workspaces,
+    /// The people of projects.
+    pub projects: Projects,
     /// The connection test.
     pub diagnoser: Diagnoser,
     /// The kubeconfigs that people hold.
@@ -163,6 +165,7 @@ parts! {
     groups: Groups,
     invitations: Invitations,
     workspaces: Workspaces,
+    projects: Projects,
     relay: Relay,
     store: Store,
     providers: Providers,
@@ -236,8 +239,8 @@ fn visitor_pages() -> Router<Parts> {
 fn workspace_pages() -> Router<Parts> {
     use pages::{
         create_workspace, delete_workspace, export, federated, global_access, group, group_settings, groups,
-        invitations, matrix, matrix_csv, matrix_holder, members, move_cluster, project, projects, requests, trail,
-        workspace_access, workspace_activity, workspace_overview, workspace_settings, workspaces,
+        invitations, matrix, matrix_csv, matrix_holder, members, move_cluster, project, project_members, projects,
+        requests, trail, workspace_access, workspace_activity, workspace_overview, workspace_settings, workspaces,
     };
     use paths::pattern;
 
@@ -274,6 +277,8 @@ fn workspace_pages() -> Router<Parts> {
         .route(pattern::PROJECT, get(project::get).post(project::post))
         .route(pattern::CHANGE_PROJECT, post(project::change))
         .route(pattern::REMOVE_PROJECT, post(project::remove))
+        .route(pattern::PROJECT_MEMBERS, get(project_members::get).post(project_members::post))
+        .route(pattern::PROJECT_TAKES, post(project_members::switch))
         .route(pattern::FEDERATED, get(federated::get).post(federated::remove))
         .route(pattern::EXTEND_FEDERATED, get(federated::get).post(federated::extend))
 }

@@ -64,6 +64,12 @@ pub fn forbidden(why: Forbidden) -> Words {
             "Only the people who manage this workspace can do that",
             "An owner of the workspace or a platform admin can do it for you, or make you a member who may.".to_owned(),
         ),
+        Forbidden::NotYourProject => (
+            "Only people of this project can do that",
+            "An owner of the project can make you a member: look under its Members if you see it, or ask whoever told you of it. \
+             Owners of its workspace and platform admins can, too."
+                .to_owned(),
+        ),
         Forbidden::MakesNoWorkspaces => (
             "Making workspaces is kept to a few people",
             "Platform admins make workspaces, and the people they list. Whoever runs this Kubelend can put you on that list \

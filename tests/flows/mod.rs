@@ -20,6 +20,7 @@ mod main_job;
 mod matrix;
 mod outages;
 mod own_roles;
+mod projects;
 mod refusals;
 mod relay;
 mod relay_clients;

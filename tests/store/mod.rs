@@ -33,6 +33,7 @@ mod links;
 mod matrix;
 mod opening;
 mod pages;
+mod project_members;
 mod requests;
 mod service_accounts;
 mod sessions;

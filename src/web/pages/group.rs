@@ -14,7 +14,7 @@ use super::{
     activity::{self, Line},
     group_home::AtGroup,
     member_form::{MemberForm, key, provider_choices},
-    members::named,
+    member_list::named,
     trail::{Asked as Looked, Found},
     wide_access::progress,
     workspace::Head,

@@ -11,7 +11,7 @@ use axum::{
 use super::{
     cluster::{AtCluster, Head, Tab},
     member_form::key,
-    members::named,
+    member_list::named,
     wide_access::reaching,
     workspace::a_role,
 };

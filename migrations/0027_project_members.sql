@@ -1,0 +1,20 @@
+-- Who is what in a project, and whom of its workspace's members it takes over.
+
+-- Rows as in `members`.
+CREATE TABLE project_members (
+    project_id TEXT NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
+    member_key TEXT NOT NULL,
+    identity_id TEXT REFERENCES identities (id),
+    provider TEXT,
+    member_name TEXT,
+    role TEXT NOT NULL,
+    since BIGINT NOT NULL,
+    added_by TEXT NOT NULL REFERENCES identities (id),
+    PRIMARY KEY (project_id, member_key)
+);
+-- What somebody is a member of.
+CREATE INDEX project_members_reaching ON project_members (member_key, project_id);
+
+-- Whether editors of the workspace are editors of the project, and its viewers viewers. Its owners always own it.
+ALTER TABLE projects ADD COLUMN takes_editors BOOLEAN NOT NULL DEFAULT TRUE;
+ALTER TABLE projects ADD COLUMN takes_viewers BOOLEAN NOT NULL DEFAULT TRUE;
