@@ -18,3 +18,16 @@ CREATE INDEX project_members_reaching ON project_members (member_key, project_id
 -- Whether editors of the workspace are editors of the project, and its viewers viewers. Its owners always own it.
 ALTER TABLE projects ADD COLUMN takes_editors BOOLEAN NOT NULL DEFAULT TRUE;
 ALTER TABLE projects ADD COLUMN takes_viewers BOOLEAN NOT NULL DEFAULT TRUE;
+
+-- Whether Kubelend makes the project's namespace where it is missing on one of its clusters.
+ALTER TABLE projects ADD COLUMN makes_namespace BOOLEAN NOT NULL DEFAULT FALSE;
+
+-- The namespaces that Kubelend has made. `uid` is NULL while one is being made; `mark` is on it then, and on nothing else.
+CREATE TABLE project_namespaces (
+    project_id TEXT NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
+    cluster_id TEXT NOT NULL REFERENCES clusters (id) ON DELETE CASCADE,
+    mark TEXT NOT NULL,
+    uid TEXT,
+    made_at BIGINT,
+    PRIMARY KEY (project_id, cluster_id)
+);

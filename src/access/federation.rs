@@ -222,6 +222,22 @@ impl Federation {
         self.store.change_project(project.id, name, placement, event, self.clock.now()).await.map_err(refused)
     }
 
+    /// Says whether Kubelend makes its namespace where that is missing. Repeating it is fine. A name of Kubernetes' own is `Invalid`
+    /// (`make`).
+    pub async fn make_namespaces(&self, permit: &Authorized<ManageProject>, makes: bool) -> Result<(), AccessError> {
+        let project = permit.project();
+        if makes && project.namespace.as_str().starts_with("kube-") {
+            return Err(invalid(
+                "make",
+                "Names that begin with “kube-” are Kubernetes' own, and Kubelend makes none of them.",
+            ));
+        }
+        let how = if makes { "made where it is missing" } else { "not made by Kubelend" };
+        let target = format!("{}: {} is {how}", project.name, project.namespace);
+        let event = audit::by(permit.person(), Action::ProjectNamespaceAsked, target);
+        Ok(self.store.set_makes_namespace(project.id, makes, event, self.clock.now()).await?)
+    }
+
     /// Removes a project and the access that was given in it; its namespaces stay. Repeating it is fine.
     pub async fn remove_project(&self, permit: &Authorized<ManageProject>) -> Result<(), AccessError> {
         let project = permit.project();

@@ -90,11 +90,13 @@ pub enum Action {
     ProjectMemberRemoved,
     ProjectMemberDoubted,
     ProjectTakesChanged,
+    ProjectNamespaceAsked,
+    NamespaceMade,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 72] = [
+    pub const ALL: [Self; 74] = [
         Self::SignedIn,
         Self::SignedOut,
         Self::ClusterAdded,
@@ -167,6 +169,8 @@ impl Action {
         Self::ProjectMemberRemoved,
         Self::ProjectMemberDoubted,
         Self::ProjectTakesChanged,
+        Self::ProjectNamespaceAsked,
+        Self::NamespaceMade,
     ];
 
     /// As stored: `noun.verb`.
@@ -244,6 +248,8 @@ impl Action {
             Self::ProjectMemberRemoved => "project_member.removed",
             Self::ProjectMemberDoubted => "project_member.doubted",
             Self::ProjectTakesChanged => "project.takes_changed",
+            Self::ProjectNamespaceAsked => "project.namespace_asked",
+            Self::NamespaceMade => "namespace.made",
         }
     }
 

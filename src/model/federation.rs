@@ -128,6 +128,7 @@ mod tests {
 
         let shop = Project {
             takes: crate::model::project::Takes::default(),
+            makes_namespace: false,
             id: ProjectId::new(),
             workspace: home,
             name: "Shop".parse().unwrap(),

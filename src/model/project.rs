@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 use super::{
     cluster::Cluster,
     id::{ClusterId, IdentityId, ProjectId, WorkspaceId},
-    name::{BadName, Namespace},
+    name::{BadName, ClusterName, Namespace},
     time::Timestamp,
     workspace::MemberRole,
 };
@@ -30,6 +30,8 @@ pub struct Project {
     pub placement: Placement,
     /// Whom of its workspace it takes over.
     pub takes: Takes,
+    /// Whether Kubelend makes the namespace where it is missing.
+    pub makes_namespace: bool,
     /// Who made it.
     pub created_by: IdentityId,
     /// When.
@@ -74,6 +76,36 @@ impl Takes {
             MemberRole::Editor | MemberRole::Viewer => None,
         }
     }
+}
+
+/// What is wished of a project's namespace on a cluster, and how far that has got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceWish {
+    /// The project.
+    pub project: ProjectId,
+    /// What it is called.
+    pub called: ProjectName,
+    /// The namespace.
+    pub namespace: Namespace,
+    /// Whether Kubelend makes it where it is missing.
+    pub makes: bool,
+    /// The mark of one that is being made: it may be there already.
+    pub begun: Option<String>,
+    /// The UID of the one that Kubelend made.
+    pub uid: Option<String>,
+}
+
+/// A namespace that Kubelend made for a project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MadeNamespace {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// What that is called.
+    pub on: ClusterName,
+    /// Its UID.
+    pub uid: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// What somebody is where a project is, by themselves or by a group: the strongest of it.

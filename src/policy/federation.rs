@@ -163,6 +163,7 @@ mod tests {
             namespace: "shop".parse().unwrap(),
             placement: Placement::All,
             takes: Takes::default(),
+            makes_namespace: false,
             created_by: IdentityId::new(),
             created_at: Timestamp::from_secs(0),
         };

@@ -177,6 +177,7 @@ mod tests {
             namespace: "shop".parse().unwrap(),
             placement: Placement::All,
             takes,
+            makes_namespace: false,
             created_by: IdentityId::new(),
             created_at: Timestamp::from_secs(0),
         }

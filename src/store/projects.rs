@@ -4,7 +4,8 @@
 macro_rules! select_projects {
     ($($which:expr),+) => {
         concat!(
-            "SELECT id, workspace_id, name, namespace, placement, selector, takes_editors, takes_viewers, created_by, created_at \
+            "SELECT id, workspace_id, name, namespace, placement, selector, takes_editors, takes_viewers, makes_namespace, \
+             created_by, created_at \
              FROM projects WHERE ",
             $($which),+,
             " ORDER BY name_key, id"
@@ -13,6 +14,7 @@ macro_rules! select_projects {
 }
 
 mod members;
+mod namespaces;
 
 pub(super) use members::{doubt, give_to_person};
 
@@ -61,6 +63,7 @@ pub(super) struct ProjectRow {
     selector: String,
     takes_editors: bool,
     takes_viewers: bool,
+    makes_namespace: bool,
     created_by: String,
     created_at: i64,
 }
@@ -81,6 +84,7 @@ impl ProjectRow {
             namespace: parsed(&self.namespace, "namespace of a project")?,
             placement,
             takes: Takes { editors: self.takes_editors, viewers: self.takes_viewers },
+            makes_namespace: self.makes_namespace,
             created_by: parsed(&self.created_by, "maker of a project")?,
             created_at: Timestamp::from_millis(self.created_at),
         })

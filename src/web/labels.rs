@@ -295,6 +295,8 @@ pub fn deed(action: Action) -> &'static str {
         Action::ProjectMemberRemoved => "took out of a project:",
         Action::ProjectMemberDoubted => "suspended an address in a project that changed hands:",
         Action::ProjectTakesChanged => "changed whom a project takes over:",
+        Action::ProjectNamespaceAsked => "said of a project's namespace:",
+        Action::NamespaceMade => "made the namespace",
     }
 }
 

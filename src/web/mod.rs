@@ -277,6 +277,7 @@ fn workspace_pages() -> Router<Parts> {
         .route(pattern::PROJECT, get(project::get).post(project::post))
         .route(pattern::CHANGE_PROJECT, post(project::change))
         .route(pattern::REMOVE_PROJECT, post(project::remove))
+        .route(pattern::PROJECT_NAMESPACE, post(project::namespace))
         .route(pattern::PROJECT_MEMBERS, get(project_members::get).post(project_members::post))
         .route(pattern::PROJECT_TAKES, post(project_members::switch))
         .route(pattern::FEDERATED, get(federated::get).post(federated::remove))

@@ -185,6 +185,8 @@ pub mod pattern {
     pub const CHANGE_PROJECT: &str = "/workspaces/{workspace}/projects/{project}/change";
     /// Removes it (POST).
     pub const REMOVE_PROJECT: &str = "/workspaces/{workspace}/projects/{project}/remove";
+    /// Says whether its namespace is made where it is missing (POST).
+    pub const PROJECT_NAMESPACE: &str = "/workspaces/{workspace}/projects/{project}/namespace";
     /// Who is what in it; POST changes that.
     pub const PROJECT_MEMBERS: &str = "/workspaces/{workspace}/projects/{project}/members";
     /// Says whom of its workspace it takes over (POST).

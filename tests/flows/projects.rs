@@ -1,10 +1,18 @@
-//! Projects: people who are members of one alone, whom it takes over from its workspace, and what neither of them finds a way to.
+//! Projects: people who are members of one alone, whom it takes over from its workspace, and what neither of them finds a way to; and
+//! namespaces that are made where they are missing.
+
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use kubelend::{
+    kubeconfig::{OWN_ACCOUNT, power_manifest},
+    model::power::Power,
+};
 use reqwest::StatusCode;
+use testbed::eventually;
 
 use super::{
-    federation::csrf_of,
+    federation::{csrf_of, kubectl_as, may, new_cluster, says, workspace_of},
     house::{Database, House},
     refusals::has_a_next_step,
     visitor::Visitor,
@@ -150,4 +158,81 @@ async fn immune_20_a_project_keeps_out_whom_it_takes_over_no_longer() -> Result<
     viewer.press_in_row(&carol.email, "Leave").await?;
     viewer.press("Leave", &[]).await?;
     is_forbidden(&mut viewer, &shop).await
+}
+
+/// The text of the command that a page shows after these words.
+fn shown_command(visitor: &Visitor, begins: &str) -> Result<String> {
+    let plain = visitor.page.body.replace("&#39;", "'").replace("&#34;", "\"").replace("&quot;", "\"");
+    let plain = plain.replace("&#60;", "<").replace("&lt;", "<");
+    let at = plain.find(begins).with_context(|| format!("no {begins}: {}", visitor.page.text()))?;
+    Ok(plain[at..].split("</pre>").next().context("its end")?.to_owned())
+}
+
+#[tokio::test]
+async fn a_project_s_namespace_is_made_where_it_is_missing_and_never_touched_again() -> Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(40);
+    let house = House::open(Database::Postgres).await?;
+    let bob = house.bed.hire("bob", &[]).await?;
+    let cluster = new_cluster("bare").await?;
+    let admin = cluster.kubectl()?;
+    admin.run(&["create", "namespace", "bank"]).await?.ok()?;
+    let read = async |path: &str| admin.run(&["get", "--raw", path]).await?.ok();
+    let bank_before = read("/api/v1/namespaces/bank").await?;
+    let mut alice = house.owner().await?;
+    let path = house.add_cluster(&mut alice, &cluster, "bare").await?;
+    let home = workspace_of(&mut alice, &path).await?;
+    let shop = make_project(&mut alice, &home, "Shop", "shop").await?;
+    alice.press("Grant", &[("Kind", "user"), ("Name", &bob.email), ("Role", "edit")]).await?;
+    let grant = alice.page.link(&bob.email)?;
+    // Nobody has asked for it, and then Kubelend may not: whose turn it is stands there.
+    says(&mut alice, &grant, "Namespace shop missing. Somebody who may make namespaces on this cluster makes it")
+        .await?;
+    alice.open(&shop).await?;
+    alice.press("Save", &[("Make shop where it is missing", "yes")]).await?;
+    says(&mut alice, &grant, "gives Kubelend that power").await?;
+    alice.open(&path).await?.sees("May make namespaces (a power of its own)")?;
+
+    let manifest = power_manifest(Power::Namespaces, OWN_ACCOUNT);
+    admin.run_with_input(&["apply", "-f", "-"], &manifest).await?.ok()?;
+    let on_it = kubectl_as(&bob, &cluster).await?;
+    let there = ["create", "pods", "-n", "shop"];
+    eventually("the rights in the namespace", PATIENCE, async || may(&on_it, true, &there).await).await?;
+    alice.open(&shop).await?.sees("Where the namespace is missing, Kubelend makes it; so far on bare.")?;
+    alice.open(&format!("{path}/activity")).await?.sees("made the namespace shop, for the project Shop")?;
+    let made = read("/api/v1/namespaces/shop").await?;
+    ensure!(made.contains("kubelend.io/project"), "{made}");
+
+    // A process that died before it kept what it had made: known by its mark, and kept as the same.
+    let kept = house.sql("SELECT uid FROM project_namespaces").await?;
+    house.sql("UPDATE project_namespaces SET uid = NULL").await?;
+    admin.run(&["delete", "rolebindings", "--all", "-n", "shop"]).await?.ok()?;
+    eventually("what was begun to be kept", PATIENCE, async || {
+        ensure!(house.sql("SELECT uid FROM project_namespaces").await? == kept, "not yet");
+        Ok(())
+    })
+    .await?;
+    may(&on_it, true, &there).await?;
+
+    // What was there before stays as it was, and is nobody's but its maker's.
+    let bank = make_project(&mut alice, &home, "Bank", "bank").await?;
+    alice.press("Save", &[("Make bank where it is missing", "yes")]).await?;
+    alice.press("Grant", &[("Kind", "user"), ("Name", &bob.email), ("Role", "view")]).await?;
+    may(&on_it, true, &["list", "pods", "-n", "bank"]).await?;
+    ensure!(read("/api/v1/namespaces/bank").await? == bank_before, "it was changed");
+    alice.open(&bank).await?.does_not_see("so far on")?;
+
+    // Without the project the namespace stays, and the page has what deletes exactly that one.
+    alice.open(&shop).await?;
+    alice.follow("Remove project").await?;
+    alice.page.sees("Kubelend deletes no namespace")?;
+    let command = shown_command(&alice, "kubectl delete --raw")?;
+    alice.press("Remove project", &[]).await?;
+    may(&on_it, false, &there).await?;
+    ensure!(read("/api/v1/namespaces/shop").await? == made, "it stays as it was made");
+    let other = command.replacen("\"uid\":\"", "\"uid\":\"0", 1);
+    ensure!(admin.shell(&other).await?.ok().is_err(), "another one of that name would go");
+    admin.shell(&command).await?.ok()?;
+    let gone = admin.run(&["get", "namespace", "shop", "-o", "jsonpath={.metadata.deletionTimestamp}"]).await?;
+    ensure!(gone.ok().is_ok_and(|at| !at.is_empty()) || read("/api/v1/namespaces/shop").await.is_err(), "it is there");
+    Ok(())
 }

@@ -4,13 +4,15 @@ use kubelend::{
     model::{
         audit::Action,
         cluster::Removal,
+        federation::WideScope,
         grant::Grantee,
-        id::{ProjectId, WorkspaceId},
+        id::{FederatedGrantId, ProjectId, WorkspaceId},
         identity::Identity,
-        project::{Membership, Placement, Takes},
+        project::{Membership, NamespaceWish, Placement, Takes},
+        role::Role,
         workspace::{Member, MemberRole},
     },
-    store::{NewCluster, NewProject, NewWorkspace, StoreError},
+    store::{NewCluster, NewFederatedGrant, NewProject, NewWorkspace, StoreError},
 };
 
 use super::bed::{Bed, NOW, claims, draft, later, new_cluster, provider};
@@ -24,6 +26,8 @@ both!(
     immune_32_an_address_in_a_project_becomes_the_person_and_nobody_who_has_it_later,
     immune_20_members_go_with_their_project_and_nobody_joins_what_is_being_deleted,
     five_hundred_are_the_most_in_a_project,
+    immune_28_a_namespace_is_ours_by_the_mark_that_was_drawn_for_it_and_then_by_its_uid,
+    nothing_is_begun_for_a_project_that_does_not_say_so,
 );
 
 fn person(identity: &Identity) -> Grantee {
@@ -195,4 +199,83 @@ async fn five_hundred_are_the_most_in_a_project(bed: Bed) {
     }
     let full = bed.joins(shop, group("one more"), Viewer).await;
     assert!(matches!(full, Err(StoreError::Full(_))), "{full:?}");
+}
+
+impl Bed {
+    /// A project with a grant in it on one cluster.
+    async fn shop_with_a_grant(&self) -> (ProjectId, kubelend::model::cluster::Cluster, FederatedGrantId) {
+        let alice = self.person("alice").await;
+        let cluster = self.cluster_of(&alice, "staging").await;
+        let shop = self.project_in(cluster.workspace, "Shop", &alice).await;
+        let new = NewFederatedGrant {
+            id: FederatedGrantId::new(),
+            scope: WideScope::Project(shop),
+            namespaces: Vec::new(),
+            grantee: group("devs").into(),
+            role: Role::View,
+            expires_at: None,
+            reason: None,
+            created_by: alice.id,
+        };
+        let grant = self.store.add_federated_grant(&new, draft(Action::GrantAdded), NOW).await.unwrap();
+        (shop, cluster, grant.id)
+    }
+
+    async fn makes(&self, project: ProjectId, makes: bool) {
+        let event = draft(Action::ProjectNamespaceAsked);
+        self.store.set_makes_namespace(project, makes, event, NOW).await.unwrap();
+    }
+
+    async fn wish(&self, grant: FederatedGrantId, cluster: &kubelend::model::cluster::Cluster) -> NamespaceWish {
+        self.store.namespace_wish(grant, cluster.id).await.unwrap().unwrap()
+    }
+}
+
+async fn immune_28_a_namespace_is_ours_by_the_mark_that_was_drawn_for_it_and_then_by_its_uid(bed: Bed) {
+    let (shop, cluster, grant) = bed.shop_with_a_grant().await;
+    bed.makes(shop, true).await;
+    let seen = bed.wish(grant, &cluster).await;
+    assert!(seen.makes && seen.begun.is_none() && seen.uid.is_none());
+    let mark = bed.store.begin_namespace(&seen, cluster.id).await.unwrap().unwrap();
+    // Of two at once the second one goes on with the first one's mark, so whoever made it, it is known.
+    assert_eq!(bed.store.begin_namespace(&seen, cluster.id).await.unwrap().as_deref(), Some(mark.as_str()));
+    assert_eq!(bed.wish(grant, &cluster).await.begun.as_deref(), Some(mark.as_str()));
+    assert!(bed.store.made_namespaces(shop).await.unwrap().is_empty());
+    for _ in 0..2 {
+        bed.store.keep_namespace(&seen, cluster.id, &mark, "u1", later(1)).await.unwrap();
+    }
+    assert_eq!(bed.events(Action::NamespaceMade).await, 1);
+    let made = bed.store.made_namespaces(shop).await.unwrap();
+    assert_eq!((made.len(), made[0].uid.as_str(), made[0].on.as_str(), made[0].at), (1, "u1", "staging", later(1)));
+    // Whoever saw it missing before it was made makes nothing, and forgets nothing.
+    assert_eq!(bed.store.begin_namespace(&seen, cluster.id).await.unwrap(), None);
+    bed.store.forget_namespace(&seen, cluster.id, &mark).await.unwrap();
+    assert_eq!(bed.store.made_namespaces(shop).await.unwrap().len(), 1);
+    // Gone from the cluster and made anew, it is another one under another mark.
+    let seen = bed.wish(grant, &cluster).await;
+    let other = bed.store.begin_namespace(&seen, cluster.id).await.unwrap().unwrap();
+    assert_ne!(other, mark);
+    bed.store.keep_namespace(&seen, cluster.id, &mark, "forged", NOW).await.unwrap();
+    assert_eq!(bed.wish(grant, &cluster).await.begun.as_deref(), Some(other.as_str()));
+    // Somebody else had made it: then nothing is ours.
+    bed.store.forget_namespace(&seen, cluster.id, &other).await.unwrap();
+    let seen = bed.wish(grant, &cluster).await;
+    assert_eq!((seen.begun, seen.uid), (None, None));
+}
+
+async fn nothing_is_begun_for_a_project_that_does_not_say_so(bed: Bed) {
+    let (shop, cluster, grant) = bed.shop_with_a_grant().await;
+    let seen = bed.wish(grant, &cluster).await;
+    assert!(!seen.makes);
+    assert_eq!(bed.store.begin_namespace(&seen, cluster.id).await.unwrap(), None);
+    for makes in [true, true, false] {
+        bed.makes(shop, makes).await;
+    }
+    assert_eq!(bed.events(Action::ProjectNamespaceAsked).await, 2);
+    assert_eq!(bed.store.begin_namespace(&seen, cluster.id).await.unwrap(), None, "it was turned off meanwhile");
+    bed.makes(shop, true).await;
+    bed.store.begin_namespace(&seen, cluster.id).await.unwrap().unwrap();
+    bed.store.remove_project(shop, draft(Action::ProjectRemoved), NOW).await.unwrap();
+    assert!(bed.store.made_namespaces(shop).await.unwrap().is_empty());
+    assert!(bed.store.namespace_wish(grant, cluster.id).await.unwrap().is_none());
 }

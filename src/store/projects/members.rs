@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Locks a project's row until the transaction ends; its workspace.
-async fn lock(tx: &mut Tx, id: ProjectId) -> Result<WorkspaceId, StoreError> {
+pub(super) async fn lock(tx: &mut Tx, id: ProjectId) -> Result<WorkspaceId, StoreError> {
     const SQL: &str = "UPDATE projects SET name_key = name_key WHERE id = $1 RETURNING workspace_id";
     let row: Option<(String,)> = on!(tx, |db| sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(db).await)?;
     parsed(&row.ok_or(StoreError::NotFound)?.0, "workspace of a project")

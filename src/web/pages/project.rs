@@ -21,7 +21,8 @@ use crate::{
         cluster::Cluster,
         federation::WideScope,
         id::{FederatedGrantId, ProjectId},
-        project::Project,
+        project::{MadeNamespace, Project},
+        time::Timestamp,
     },
     store::StoreError,
     web::{
@@ -29,6 +30,7 @@ use crate::{
         forms::{FieldErrors, ProtectedForm},
         frame::{Frame, render_with},
         paths,
+        when::When,
     },
 };
 
@@ -48,6 +50,11 @@ struct ProjectPage {
     form: ProjectForm,
     clusters: Vec<Cluster>,
     errors: FieldErrors,
+    /// Whether Kubelend makes the namespace where it is missing.
+    makes: bool,
+    made: Vec<Made>,
+    /// How many it has made besides.
+    more_made: usize,
     wide: Wide,
 }
 
@@ -55,6 +62,24 @@ struct OnCluster {
     name: String,
     /// Its access page, for those who look at the workspace.
     href: Option<String>,
+}
+
+/// A namespace that Kubelend made, and how somebody deletes it: exactly that one.
+struct Made {
+    id: String,
+    on: String,
+    at: When,
+    delete: String,
+}
+
+/// How many of them a page shows.
+const MADE: usize = 20;
+
+/// Whether its namespace is made where it is missing: a box.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub struct NamespaceForm {
+    make: String,
 }
 
 /// The project of an address.
@@ -123,6 +148,25 @@ pub async fn change(
     page(&desk, &at, Shown { change: Some(form), change_errors: errors, ..Shown::default() }).await
 }
 
+/// Says whether its namespace is made where it is missing.
+pub async fn namespace(
+    at: AtProject,
+    State(desk): State<Desk>,
+    State(gate): State<Gate>,
+    ProtectedForm(form): ProtectedForm<NamespaceForm>,
+) -> Result<Response, PageError> {
+    let permit = gate.manage_project(&at.who.person, at.project().id).await?;
+    match desk.federation.make_namespaces(&permit, !form.make.is_empty()).await {
+        Ok(()) => Ok(Redirect::to(&paths::project(at.workspace().id, at.project().id)).into_response()),
+        Err(AccessError::Invalid { field, message }) => {
+            let mut change_errors = FieldErrors::default();
+            change_errors.add(field, message);
+            page(&desk, &at, Shown { change_errors, ..Shown::default() }).await
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
 /// Removes it.
 pub async fn remove(
     at: AtWorkspace,
@@ -162,6 +206,7 @@ async fn page(desk: &Desk, at: &AtProject, shown: Shown) -> Result<Response, Pag
         errors: shown.give_errors,
     };
     let clusters = clusters_in(&desk.store, workspace).await?;
+    let made = desk.store.made_namespaces(project.id).await?;
     let page = ProjectPage {
         wide: desk.wide(wanted, at.now).await?,
         frame,
@@ -177,8 +222,25 @@ async fn page(desk: &Desk, at: &AtProject, shown: Shown) -> Result<Response, Pag
         form: shown.change.unwrap_or_else(|| ProjectForm::from(project)),
         clusters,
         errors: shown.change_errors,
+        makes: project.makes_namespace,
+        more_made: made.len().saturating_sub(MADE),
+        made: made.iter().take(MADE).map(|one| made_one(project, one, at.now)).collect(),
     };
     Ok(render_with(status, &page))
+}
+
+/// Deleting by UID: one that somebody made anew under the name stays.
+fn made_one(project: &Project, made: &MadeNamespace, now: Timestamp) -> Made {
+    let options = format!(
+        r#"{{"kind":"DeleteOptions","apiVersion":"v1","preconditions":{{"uid":"{}"}}}}"#,
+        made.uid.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect::<String>()
+    );
+    Made {
+        id: format!("delete-{}", made.cluster),
+        on: made.on.to_string(),
+        at: When::new(made.at, now),
+        delete: format!("kubectl delete --raw /api/v1/namespaces/{} -f - <<'EOF'\n{options}\nEOF", project.namespace),
+    }
 }
 
 fn on_now(project: &Project, clusters: &[Cluster], linked: bool) -> Vec<OnCluster> {
@@ -200,7 +262,7 @@ pub(super) mod tests {
     };
     use crate::{
         model::{
-            id::{IdentityId, WorkspaceId},
+            id::{ClusterId, IdentityId, WorkspaceId},
             project::{Placement, Takes},
         },
         web::frame::Nav,
@@ -215,9 +277,27 @@ pub(super) mod tests {
             namespace: "shop".parse().unwrap(),
             placement: Placement::All,
             takes: Takes::default(),
+            makes_namespace: false,
             created_by: IdentityId::new(),
             created_at: NOW,
         }
+    }
+
+    fn sample_made() -> MadeNamespace {
+        MadeNamespace {
+            cluster: ClusterId::new(),
+            on: LONG_NAME.parse().unwrap(),
+            uid: "0b1c'\nEOF\n2d".into(),
+            at: NOW,
+        }
+    }
+
+    #[test]
+    fn immune_17_a_uid_stays_one_in_the_command_that_deletes_by_it() {
+        let made = made_one(&project("Shop"), &sample_made(), NOW);
+        let delete = "kubectl delete --raw /api/v1/namespaces/shop -f - <<'EOF'\n\
+            {\"kind\":\"DeleteOptions\",\"apiVersion\":\"v1\",\"preconditions\":{\"uid\":\"0b1cEOF2d\"}}\nEOF";
+        assert_eq!(made.delete, delete);
     }
 
     /// A project on many clusters, one with mistakes, and one that somebody only looks at.
@@ -252,6 +332,9 @@ pub(super) mod tests {
                 form: ProjectForm { name: HOSTILE.into(), ..ProjectForm::default() },
                 clusters: clusters(),
                 errors,
+                makes: on > 5,
+                more_made: on,
+                made: (0..on.min(MADE)).map(|_| made_one(&project(HOSTILE), &sample_made(), NOW)).collect(),
                 wide: Wide { may_change, ..wide(if on > 5 { 20 } else { 0 }, false) },
             };
             page.render().unwrap()
