@@ -31,3 +31,33 @@ CREATE TABLE project_namespaces (
     made_at BIGINT,
     PRIMARY KEY (project_id, cluster_id)
 );
+
+-- Groups of our own as members of workspaces and of projects.
+CREATE TABLE workspace_groups (
+    workspace_id TEXT NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE,
+    group_id TEXT NOT NULL REFERENCES own_groups (id) ON DELETE CASCADE,
+    role TEXT NOT NULL,
+    since BIGINT NOT NULL,
+    added_by TEXT NOT NULL REFERENCES identities (id),
+    PRIMARY KEY (workspace_id, group_id)
+);
+CREATE INDEX workspace_groups_group ON workspace_groups (group_id);
+CREATE TABLE project_groups (
+    project_id TEXT NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
+    group_id TEXT NOT NULL REFERENCES own_groups (id) ON DELETE CASCADE,
+    role TEXT NOT NULL,
+    since BIGINT NOT NULL,
+    added_by TEXT NOT NULL REFERENCES identities (id),
+    PRIMARY KEY (project_id, group_id)
+);
+CREATE INDEX project_groups_group ON project_groups (group_id);
+
+-- Whom each membership reaches, by the keys that they are found by: those of their own, and those of the Groups that they are in.
+CREATE VIEW members_reached AS
+    SELECT workspace_id, member_key, role FROM members
+    UNION ALL
+    SELECT g.workspace_id, m.member_key, g.role FROM workspace_groups g JOIN own_group_members m ON m.group_id = g.group_id;
+CREATE VIEW project_members_reached AS
+    SELECT project_id, member_key, role FROM project_members
+    UNION ALL
+    SELECT g.project_id, m.member_key, g.role FROM project_groups g JOIN own_group_members m ON m.group_id = g.group_id;

@@ -10,6 +10,7 @@ mod groups;
 mod platform;
 mod projects;
 mod roles;
+mod seats;
 mod workspaces;
 
 pub use federation::{ManageReach, Reach, ViewReach, manage_reach, view_reach};
@@ -23,6 +24,7 @@ pub use projects::{
     manage_takes, set_project_member, view_project,
 };
 pub use roles::{give, give_further, give_widely, hand_on};
+pub use seats::{SeatGroups, join_seated, seat_group, seat_in_project, seat_in_workspace};
 pub use workspaces::{
     CreateWorkspace, JoinWorkspace, ManageMembers, ManageWorkspace, ManageWorkspaceAccess, MoveCluster, ViewWorkspace,
     create_workspace, join_workspace, manage_members, manage_workspace, manage_workspace_access, move_cluster,
@@ -221,6 +223,11 @@ pub enum Forbidden {
         "editors may change who is in this group: let only owners do so, on the group's page, before it gets cluster-admin"
     )]
     GroupNotKept,
+    /// Editors could put themselves into the Group that is to be a member.
+    #[error(
+        "editors may change who is in this group: let only owners do so, on the group's page, before it becomes a member"
+    )]
+    GroupOfEditors,
     /// The role is for owners to give, and whoever made the link is none (any more).
     #[error("only owners of the workspace give that role, and its maker is none any more")]
     MakerNoOwner,

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use crate::{
     access::{
         Applier, Clusters, Devices, Diagnoser, Drifts, Exchange, Exports, Federation, Gate, Grants, Groups, Insight,
-        Invitations, Kubeconfigs, Links, Observer, OwnClients, Probe, Projects, Relay, RelaySettings, Requests,
+        Invitations, Kubeconfigs, Links, Observer, OwnClients, Probe, Projects, Relay, RelaySettings, Requests, Seats,
         ServiceAccounts, SignIns, Upstreams, Workspaces,
     },
     clock::Clock,
@@ -165,6 +165,7 @@ async fn build(settings: &Settings) -> Result<Built, AppError> {
         invitations: Invitations::new(store.clone(), keyring.clone(), clock.clone()),
         workspaces: Workspaces::new(store.clone(), clock.clone()),
         projects: Projects::new(store.clone(), clock.clone()),
+        seats: Seats::new(store.clone(), clock.clone()),
         devices: Devices::new(store.clone(), clock.clone()),
         relay,
         observer,

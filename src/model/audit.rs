@@ -92,11 +92,14 @@ pub enum Action {
     ProjectTakesChanged,
     ProjectNamespaceAsked,
     NamespaceMade,
+    SeatAdded,
+    SeatChanged,
+    SeatRemoved,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 74] = [
+    pub const ALL: [Self; 77] = [
         Self::SignedIn,
         Self::SignedOut,
         Self::ClusterAdded,
@@ -171,6 +174,9 @@ impl Action {
         Self::ProjectTakesChanged,
         Self::ProjectNamespaceAsked,
         Self::NamespaceMade,
+        Self::SeatAdded,
+        Self::SeatChanged,
+        Self::SeatRemoved,
     ];
 
     /// As stored: `noun.verb`.
@@ -250,6 +256,9 @@ impl Action {
             Self::ProjectTakesChanged => "project.takes_changed",
             Self::ProjectNamespaceAsked => "project.namespace_asked",
             Self::NamespaceMade => "namespace.made",
+            Self::SeatAdded => "member_group.added",
+            Self::SeatChanged => "member_group.changed",
+            Self::SeatRemoved => "member_group.removed",
         }
     }
 

@@ -19,7 +19,7 @@ pub struct ViewProject(Workspace, Project, bool);
 pub struct ManageProject(Workspace, Project);
 /// May say who is a member of a project, and what.
 #[derive(Clone, Debug)]
-pub struct ManageProjectMembers(Workspace, Project);
+pub struct ManageProjectMembers(Workspace, Project, bool);
 /// May say whom of its workspace a project takes over.
 #[derive(Clone, Debug)]
 pub struct ManageTakes(Workspace, Project);
@@ -41,6 +41,13 @@ macro_rules! about_project {
 about_project!(ViewProject, ManageProject, ManageProjectMembers, ManageTakes);
 
 impl Authorized<ViewProject> {
+    /// Whether they may look at the workspace, too.
+    pub fn sees_workspace(&self) -> bool {
+        self.permit.2
+    }
+}
+
+impl Authorized<ManageProjectMembers> {
     /// Whether they may look at the workspace, too.
     pub fn sees_workspace(&self) -> bool {
         self.permit.2
@@ -88,7 +95,8 @@ pub fn manage_project_members(
     is: Membership,
 ) -> Result<Authorized<ManageProjectMembers>, Forbidden> {
     in_project(person, &project, is, MemberRole::Owner)?;
-    Ok(authorized(person, ManageProjectMembers(workspace, project)))
+    let sees = sees_workspace(person, is);
+    Ok(authorized(person, ManageProjectMembers(workspace, project, sees)))
 }
 
 /// May they say whom of the workspace it takes over? The workspace's owners may: an editor who could would let themselves in again,

@@ -297,6 +297,9 @@ pub fn deed(action: Action) -> &'static str {
         Action::ProjectTakesChanged => "changed whom a project takes over:",
         Action::ProjectNamespaceAsked => "said of a project's namespace:",
         Action::NamespaceMade => "made the namespace",
+        Action::SeatAdded => "made a group a member:",
+        Action::SeatChanged => "changed the role of a group as a member:",
+        Action::SeatRemoved => "ended a group's membership:",
     }
 }
 

@@ -57,7 +57,7 @@ use url::Url;
 use crate::{
     access::{
         Clusters, Devices, Diagnoser, Exchange, Exports, Federation, Gate, Grants, Groups, Insight, Invitations,
-        Kubeconfigs, Links, Observer, Projects, Relay, Requests, ServiceAccounts, SignIns, Workspaces,
+        Kubeconfigs, Links, Observer, Projects, Relay, Requests, Seats, ServiceAccounts, SignIns, Workspaces,
     },
     clock::Clock,
     crypto::Keyring,
@@ -98,6 +98,8 @@ pub struct Parts {
     pub workspaces: Workspaces,
     /// The people of projects.
     pub projects: Projects,
+    /// Groups as members.
+    pub seats: Seats,
     /// The connection test.
     pub diagnoser: Diagnoser,
     /// The kubeconfigs that people hold.
@@ -166,6 +168,7 @@ parts! {
     invitations: Invitations,
     workspaces: Workspaces,
     projects: Projects,
+    seats: Seats,
     relay: Relay,
     store: Store,
     providers: Providers,

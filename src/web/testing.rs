@@ -19,7 +19,7 @@ use super::{
 use crate::{
     access::{
         Applier, Clusters, Devices, Diagnoser, Exchange, Exports, Federation, Gate, Grants, Groups, Insight,
-        Invitations, Kubeconfigs, Links, Observer, OwnClients, Probe, Projects, Relay, RelaySettings, Requests,
+        Invitations, Kubeconfigs, Links, Observer, OwnClients, Probe, Projects, Relay, RelaySettings, Requests, Seats,
         ServiceAccounts, SignIns, Upstreams, Workspaces,
     },
     clock::Clock,
@@ -224,6 +224,7 @@ fn parts(store: Store, clock: Clock, ids: &[&str]) -> Parts {
         invitations: Invitations::new(store.clone(), keyring.clone(), clock.clone()),
         workspaces: Workspaces::new(store.clone(), clock.clone()),
         projects: Projects::new(store.clone(), clock.clone()),
+        seats: Seats::new(store.clone(), clock.clone()),
         devices: Devices::new(store.clone(), clock.clone()),
         relay: relay.clone(),
         sign_ins: SignIns::new(store.clone(), keyring.clone(), upstreams.clone(), clock.clone()),

@@ -102,6 +102,11 @@ pub fn forbidden(why: Forbidden) -> Words {
              the group's page, and give it then."
                 .to_owned(),
         ),
+        Forbidden::GroupOfEditors => (
+            "Editors may change who is in this group",
+            "They would say who is a member by it. Let only owners change who is in it, on the group's page, and add it then."
+                .to_owned(),
+        ),
         Forbidden::GroupChanged => (
             "Who may change this group has just been changed",
             "Nothing was done. Look at the group again; if its workspace is being deleted, the group goes with it.".to_owned(),

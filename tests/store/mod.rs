@@ -35,6 +35,7 @@ mod opening;
 mod pages;
 mod project_members;
 mod requests;
+mod seats;
 mod service_accounts;
 mod sessions;
 mod terms;

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     model::{
         federation::WideScope, grant::Grantee, group::Holder, id::ProjectId, identity::Identity, project::Project,
-        role::Role,
+        role::Role, workspace::Seats,
     },
     store::StoreError,
 };
@@ -102,7 +102,8 @@ impl Planner<'_> {
     /// Whether somebody else has said who looks after a project.
     async fn has_other_members(&self, project: ProjectId) -> Result<bool, StoreError> {
         let members = self.parts.store.project_members(project).await?;
-        Ok(members.iter().any(|(member, _)| member.by != self.file.identity.id))
+        let seats = self.parts.store.seated_groups(Seats::Project(project)).await?;
+        Ok(!seats.is_empty() || members.iter().any(|(member, _)| member.by != self.file.identity.id))
     }
 
     /// Whether something is given so far that is not this file's.

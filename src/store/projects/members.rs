@@ -176,9 +176,9 @@ impl Store {
     /// What somebody is in a project and in its workspace, by themselves or by a group: the strongest of what reaches them.
     pub async fn membership_in_project(&self, project: ProjectId, person: &Identity) -> Result<Membership, StoreError> {
         const SQL: &str = concat!(
-            "SELECT 'project' AS place, role FROM project_members WHERE project_id = $33 AND member_key IN ",
+            "SELECT 'project' AS place, role FROM project_members_reached WHERE project_id = $33 AND member_key IN ",
             id_list!(),
-            " UNION ALL SELECT 'workspace' AS place, role FROM members \
+            " UNION ALL SELECT 'workspace' AS place, role FROM members_reached \
              WHERE workspace_id = (SELECT workspace_id FROM projects WHERE id = $33) AND member_key IN ",
             id_list!()
         );
@@ -196,7 +196,8 @@ impl Store {
 
     /// The projects that somebody is a member of themselves or by a group, not only by their workspace, by name.
     pub async fn projects_of_member(&self, person: &Identity) -> Result<Vec<(Project, MemberRole)>, StoreError> {
-        const SQL: &str = concat!("SELECT project_id, role FROM project_members WHERE member_key IN ", id_list!());
+        const SQL: &str =
+            concat!("SELECT project_id, role FROM project_members_reached WHERE member_key IN ", id_list!());
         let mut held: std::collections::BTreeMap<String, MemberRole> = std::collections::BTreeMap::new();
         for chunk in grants::keys_reaching(person).chunks(CHUNK) {
             let rows: Vec<(String, String)> =

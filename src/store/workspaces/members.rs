@@ -235,7 +235,7 @@ impl Store {
 
     /// What somebody is in each workspace that they are a member of, by themselves or by a group: the strongest of it.
     pub async fn memberships_of(&self, person: &Identity) -> Result<BTreeMap<WorkspaceId, MemberRole>, StoreError> {
-        const SQL: &str = concat!("SELECT workspace_id, role FROM members WHERE member_key IN ", id_list!());
+        const SQL: &str = concat!("SELECT workspace_id, role FROM members_reached WHERE member_key IN ", id_list!());
         let mut strongest = BTreeMap::new();
         for chunk in grants::keys_reaching(person).chunks(CHUNK) {
             let rows: Vec<(String, String)> =
@@ -256,7 +256,7 @@ impl Store {
         person: &Identity,
     ) -> Result<Option<MemberRole>, StoreError> {
         const SQL: &str = concat!(
-            "SELECT role FROM members WHERE member_key IN ",
+            "SELECT role FROM members_reached WHERE member_key IN ",
             id_list!(),
             " AND workspace_id = (SELECT workspace_id FROM clusters WHERE id = $33)"
         );
@@ -270,7 +270,7 @@ impl Store {
         person: &Identity,
     ) -> Result<Option<MemberRole>, StoreError> {
         const SQL: &str =
-            concat!("SELECT role FROM members WHERE member_key IN ", id_list!(), " AND workspace_id = $33");
+            concat!("SELECT role FROM members_reached WHERE member_key IN ", id_list!(), " AND workspace_id = $33");
         self.strongest(SQL, &workspace.to_string(), person).await
     }
 

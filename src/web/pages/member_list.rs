@@ -4,12 +4,14 @@ use std::collections::HashMap;
 
 use super::{
     access::grantee_name,
-    member_form::{MemberForm, key, provider_choices, roles},
+    member_form::{MemberForm, key, own_key, provider_choices, roles},
+    member_groups::{seat_rows, seatable},
 };
 use crate::{
     model::{
         grant::Grantee,
-        id::IdentityId,
+        group::SeatedGroup,
+        id::{IdentityId, WorkspaceId},
         identity::Identity,
         time::Timestamp,
         workspace::{Member, MemberRole},
@@ -41,6 +43,10 @@ pub struct MemberList {
     pub may_change: bool,
     /// Something about one of them that is asked before it is done.
     pub asking: Option<Asking>,
+    /// Whether Groups of our own can be named.
+    pub names_groups: bool,
+    /// Those that can be members, as they are typed.
+    pub groups: String,
     /// What was typed.
     pub form: MemberForm,
     /// What is wrong with it.
@@ -100,6 +106,12 @@ pub struct Asked {
     pub(super) page: usize,
 }
 
+impl MemberList {
+    pub(super) fn kinds(&self) -> Vec<Choice> {
+        self.form.kinds_with(self.names_groups)
+    }
+}
+
 impl Asked {
     /// Which of these is asked about, and whether they would leave by themselves.
     pub(super) fn about<'a>(
@@ -116,6 +128,12 @@ impl Asked {
         let (member, person) = members.iter().find(|(member, _)| key(&member.who) == wanted)?;
         Some((member, person.as_ref(), leaves))
     }
+
+    /// Which Group of our own is asked about.
+    pub(super) fn about_group<'a>(&self, seats: &'a [SeatedGroup]) -> Option<&'a SeatedGroup> {
+        let wanted = if self.change.is_empty() { &self.remove } else { &self.change };
+        seats.iter().find(|seat| own_key(seat.group.id) == *wanted)
+    }
 }
 
 /// What a request wants of the list.
@@ -124,6 +142,10 @@ pub(super) struct Wanted<'a> {
     pub(super) csrf: &'a str,
     pub(super) me: IdentityId,
     pub(super) members: &'a Listed,
+    /// The Groups of our own that are members; they stand first.
+    pub(super) seats: &'a [SeatedGroup],
+    /// The workspace whose Groups can be made members, for those who may name them.
+    pub(super) groups_of: Option<WorkspaceId>,
     pub(super) page: usize,
     pub(super) words: Words,
     pub(super) may_change: bool,
@@ -140,10 +162,20 @@ pub(super) async fn list(
     now: Timestamp,
 ) -> Result<MemberList, PageError> {
     let (from, to) = (wanted.page.saturating_mul(A_PAGE), wanted.page.saturating_add(1));
-    let shown = wanted.members.get(from..).unwrap_or_default();
+    let seats = wanted.seats.get(from..).unwrap_or_default();
+    let seats = seats.get(..A_PAGE).unwrap_or(seats);
+    let shown = wanted.members.get(from.saturating_sub(wanted.seats.len())..).unwrap_or_default();
+    let room = A_PAGE.saturating_sub(seats.len());
+    let members = rows(store, providers, shown.get(..room).unwrap_or(shown), wanted.me, now).await?;
     Ok(MemberList {
-        rows: rows(store, providers, shown.get(..A_PAGE).unwrap_or(shown), wanted.me, now).await?,
-        next: (wanted.members.len() > to.saturating_mul(A_PAGE)).then(|| format!("{}?page={to}", wanted.here)),
+        rows: seat_rows(store, seats, now).await?.into_iter().chain(members).collect(),
+        names_groups: wanted.groups_of.is_some(),
+        groups: match wanted.groups_of {
+            Some(workspace) => seatable(store, workspace).await?,
+            None => String::new(),
+        },
+        next: (wanted.members.len().saturating_add(wanted.seats.len()) > to.saturating_mul(A_PAGE))
+            .then(|| format!("{}?page={to}", wanted.here)),
         newest: wanted.page == 0,
         providers: provider_choices(providers, &wanted.form.provider),
         here: wanted.here,

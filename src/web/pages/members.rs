@@ -10,14 +10,21 @@ use axum::{
 
 use super::{
     member_form::{MemberForm, key},
+    member_groups,
     member_list::{self, Asked, Asking, Listed, MemberList, Wanted, Words, changes, named, still},
     workspace::{AtWorkspace, Head, Tab, a_role, role_means},
 };
 use crate::{
-    access::{AccessError, Workspaces},
-    model::{cluster::Cluster, identity::Identity, workspace::Member},
+    access::{AccessError, Seats, Workspaces},
+    model::{
+        cluster::Cluster,
+        group::SeatedGroup,
+        id::WorkspaceId,
+        identity::Identity,
+        workspace::{Member, Seats as Place},
+    },
     oidc::Providers,
-    policy::Forbidden,
+    policy::{self, Forbidden},
     store::Store,
     web::{
         Parts,
@@ -49,13 +56,19 @@ fn words(removing: bool) -> Words {
 #[derive(Clone, Debug)]
 pub struct Desk {
     workspaces: Workspaces,
+    seats: Seats,
     store: Store,
     providers: Providers,
 }
 
 impl FromRef<Parts> for Desk {
     fn from_ref(parts: &Parts) -> Self {
-        Self { workspaces: parts.workspaces.clone(), store: parts.store.clone(), providers: parts.providers.clone() }
+        Self {
+            workspaces: parts.workspaces.clone(),
+            seats: parts.seats.clone(),
+            store: parts.store.clone(),
+            providers: parts.providers.clone(),
+        }
     }
 }
 
@@ -94,6 +107,10 @@ impl Desk {
             return self.workspaces.leave(&at.seen).await;
         }
         let permit = at.manage_members()?;
+        let groups = policy::seat_in_workspace(&permit);
+        if let Some(done) = member_groups::change_group(&self.seats, &groups, form, errors).await {
+            return done;
+        }
         if form.change == "add" {
             let Some((who, role)) = form.read(&self.providers, errors) else { return Ok(()) };
             return self.workspaces.add(&permit, who, role).await;
@@ -120,6 +137,7 @@ impl Desk {
         errors: FieldErrors,
     ) -> Result<Response, PageError> {
         let members = self.store.members(at.id()).await?;
+        let seats = self.store.seated_groups(Place::Workspace(at.id())).await?;
         let frame = at.frame();
         let removing = at.workspace().removing.is_some();
         let status = if errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
@@ -128,10 +146,12 @@ impl Desk {
             csrf: &frame.csrf,
             me: at.who.person.identity().id,
             members: &members,
+            seats: &seats,
+            groups_of: groups_of(at),
             page: asked.page,
             words: words(removing),
             may_change: at.manage_members().is_ok() && !removing,
-            asking: self.asking(at, &asked, &members).await?,
+            asking: self.asking(at, &asked, &members, &seats).await?,
             form,
             errors,
         };
@@ -139,7 +159,16 @@ impl Desk {
         Ok(render_with(status, &MembersPage { head: at.head(Tab::Members), frame, list }))
     }
 
-    async fn asking(&self, at: &AtWorkspace, asked: &Asked, members: &Listed) -> Result<Option<Asking>, PageError> {
+    async fn asking(
+        &self,
+        at: &AtWorkspace,
+        asked: &Asked,
+        members: &Listed,
+        seats: &[SeatedGroup],
+    ) -> Result<Option<Asking>, PageError> {
+        if let Some(seat) = asked.about_group(seats) {
+            return Ok(at.manage_members().is_ok().then(|| member_groups::asks_of_group(asked, seat)));
+        }
         let about = asked.about(members, at.who.person.identity().id);
         let Some((member, person, leaves)) = about.filter(|(.., leaves)| *leaves || at.manage_members().is_ok()) else {
             return Ok(None);
@@ -153,6 +182,11 @@ impl Desk {
         let clusters = self.store.clusters_in(&[at.id()]).await?;
         Ok(Some(removes(member, person, members, &clusters, leaves)))
     }
+}
+
+/// Whose Groups can be made members, by whoever may.
+fn groups_of(at: &AtWorkspace) -> Option<WorkspaceId> {
+    at.manage_members().ok().map(|_| at.id())
 }
 
 fn last_owner(member: &Member, members: &Listed) -> bool {
@@ -281,6 +315,8 @@ pub(super) mod tests {
             errors: FieldErrors::default(),
             providers: vec![Choice::new("dex", "Dex", ""), Choice::new("corp", HOSTILE, "")],
             rows: rows.collect(),
+            names_groups: may_change,
+            groups: HOSTILE.into(),
             next: (times >= A_PAGE).then(|| "/m?page=1".into()),
             newest: true,
             form: MemberForm::default(),

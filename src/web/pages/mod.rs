@@ -49,6 +49,7 @@ mod matrix_cells;
 pub mod matrix_csv;
 pub mod matrix_holder;
 pub mod member_form;
+mod member_groups;
 pub mod member_list;
 pub mod members;
 pub mod move_cluster;

@@ -10,18 +10,21 @@ use axum::{
 use super::{
     at_project::{AtProject, ProjectHead, ProjectTab},
     member_form::{MemberForm, key},
+    member_groups,
     member_list::{self, Asked, Asking, Listed, MemberList, Wanted, Words, changes, named, still},
     workspace::{Head, a_role},
 };
 use crate::{
-    access::{AccessError, Projects},
+    access::{AccessError, Projects, Seats},
     model::{
+        group::SeatedGroup,
+        id::WorkspaceId,
         identity::Identity,
         project::Takes,
-        workspace::{Member, MemberRole},
+        workspace::{Member, MemberRole, Seats as Place},
     },
     oidc::Providers,
-    policy::Forbidden,
+    policy::{self, Authorized, Forbidden, ManageProjectMembers},
     store::Store,
     web::{
         Parts,
@@ -50,13 +53,19 @@ struct ProjectMembersPage {
 #[derive(Clone, Debug)]
 pub struct Desk {
     projects: Projects,
+    seats: Seats,
     store: Store,
     providers: Providers,
 }
 
 impl FromRef<Parts> for Desk {
     fn from_ref(parts: &Parts) -> Self {
-        Self { projects: parts.projects.clone(), store: parts.store.clone(), providers: parts.providers.clone() }
+        Self {
+            projects: parts.projects.clone(),
+            seats: parts.seats.clone(),
+            store: parts.store.clone(),
+            providers: parts.providers.clone(),
+        }
     }
 }
 
@@ -123,6 +132,10 @@ impl Desk {
             return self.projects.leave(&at.seen).await;
         }
         let permit = at.manage_members()?;
+        let groups = policy::seat_in_project(&permit);
+        if let Some(done) = member_groups::change_group(&self.seats, &groups, form, errors).await {
+            return done;
+        }
         if form.change == "add" {
             let Some((who, role)) = form.read(&self.providers, errors) else { return Ok(()) };
             return self.projects.add(&permit, who, role).await;
@@ -149,6 +162,7 @@ impl Desk {
         errors: FieldErrors,
     ) -> Result<Response, PageError> {
         let members = self.store.project_members(at.project().id).await?;
+        let seats = self.store.seated_groups(Place::Project(at.project().id)).await?;
         let frame = at.frame();
         let removing = at.workspace().removing.is_some();
         let status = if errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
@@ -158,10 +172,12 @@ impl Desk {
             csrf: &frame.csrf,
             me: at.who.person.identity().id,
             members: &members,
+            seats: &seats,
+            groups_of: groups_of(at),
             page: asked.page,
             words: words(removing),
             may_change: at.manage_members().is_ok() && !removing,
-            asking: asking(at, asked, &members),
+            asking: asking(at, asked, &members, &seats),
             form,
             errors,
         };
@@ -178,7 +194,15 @@ impl Desk {
     }
 }
 
-fn asking(at: &AtProject, asked: &Asked, members: &Listed) -> Option<Asking> {
+/// Whose Groups can be made members, by whoever may and may know of them.
+fn groups_of(at: &AtProject) -> Option<WorkspaceId> {
+    at.manage_members().ok().filter(Authorized::<ManageProjectMembers>::sees_workspace).map(|_| at.workspace().id)
+}
+
+fn asking(at: &AtProject, asked: &Asked, members: &Listed, seats: &[SeatedGroup]) -> Option<Asking> {
+    if let Some(seat) = asked.about_group(seats) {
+        return at.manage_members().is_ok().then(|| member_groups::asks_of_group(asked, seat));
+    }
     let (member, person, leaves) = asked.about(members, at.who.person.identity().id)?;
     if !leaves && at.manage_members().is_err() {
         return None;
