@@ -30,7 +30,7 @@ check: setup ## Format, lints, dependencies, the Go programs
 	cd testbed/compose && GOFLAGS=-buildvcs=false CGO_ENABLED=0 go vet .
 
 bench: programs ## Speed, memory and size of a release build
-	cargo bench --locked --bench pages --bench relay
+	cargo bench --locked --bench pages --bench relay --bench scale
 
 static: ## The program without a shared library, as the image has it
 	scripts/build-static.sh

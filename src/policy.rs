@@ -8,6 +8,7 @@ mod federation;
 mod files;
 mod groups;
 mod platform;
+mod presets;
 mod projects;
 mod roles;
 mod seats;
@@ -19,6 +20,7 @@ pub use groups::{
     MakeGroup, ManageGroup, ViewGroup, give_to_group, give_widely_to_group, make_group, manage_group, view_group,
 };
 pub use platform::{ViewTrail, view_trail};
+pub use presets::{MakePreset, ManagePreset, make_preset, manage_preset};
 pub use projects::{
     ManageProject, ManageProjectMembers, ManageTakes, ViewProject, manage_project, manage_project_members,
     manage_takes, set_project_member, view_project,

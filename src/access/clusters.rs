@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{AccessError, Applier, Probe, audit, credential};
+use super::{AccessError, Applier, Probe, audit, credential, presets};
 use crate::{
     clock::Clock,
     crypto::Keyring,
@@ -15,12 +15,13 @@ use crate::{
         grant::{Grantee, Origin},
         id::{ClusterId, GrantId},
         name::{ClusterName, WorkspaceName},
+        project::Labels,
         provider::ProviderId,
         role::Role,
         scope::Scope,
     },
     policy::{AddCluster, Authorized, Forbidden, ManageCluster, Person},
-    store::{NewCluster, NewGrant, Store, StoreError},
+    store::{Home, NewCluster, NewGrant, NewTakeover, Store, StoreError},
 };
 
 /// A cluster to add.
@@ -32,6 +33,8 @@ pub struct NewClusterRequest {
     pub kubeconfig: Parsed,
     /// The providers it trusts, with their default claim mappings.
     pub trusts: Vec<(ProviderId, ClaimMapping)>,
+    /// Its labels, by which presets are found.
+    pub labels: Labels,
 }
 
 /// Clusters.
@@ -54,16 +57,22 @@ impl Clusters {
     pub async fn add(
         &self,
         permit: &Authorized<AddCluster>,
-        request: NewClusterRequest,
+        mut request: NewClusterRequest,
     ) -> Result<Cluster, AccessError> {
         let person = permit.person();
+        let workspace = match permit.workspace() {
+            Some(workspace) => Some(workspace.id),
+            None => self.store.own_workspace(person.identity()).await?,
+        };
+        let taken = presets::for_new(&self.store, workspace, &request.labels, &mut request.trusts).await?;
         if names_alike(&request.trusts) {
             return Err(alike("trust"));
         }
         let id = ClusterId::new();
         let owner_grant = owner_grant(person, id, &request.trusts);
         let first = owner_grant.as_ref().map(|g| g.id);
-        let target = format!("{} at {}", request.name, request.kubeconfig.endpoint.server);
+        let target = format!("{} at {}{}", request.name, request.kubeconfig.endpoint.server, from_presets(&taken));
+        let labels = request.labels;
         let new = NewCluster {
             id,
             workspace: permit.workspace().map(|w| w.id),
@@ -74,9 +83,9 @@ impl Clusters {
             owner_grant,
         };
         let workspace = WorkspaceName::of_clusters_of(person.identity().display());
+        let home = Home { workspace_name: workspace.as_str(), labels: &labels, taken: &taken };
         let event = audit::by(person, Action::ClusterAdded, target);
-        let added =
-            self.store.add_cluster(&new, workspace.as_str(), person.identity().id, event, self.clock.now()).await;
+        let added = self.store.add_labelled_cluster(&new, home, person.identity().id, event, self.clock.now()).await;
         let cluster = added.map_err(name_taken)?;
         self.check_in_background(id, first);
         Ok(cluster)
@@ -139,13 +148,7 @@ impl Clusters {
             return Err(alike("username_prefix"));
         }
         let target = match &mapping {
-            Some(m) => format!(
-                "{provider}: users “{}{}”, groups “{}{}”",
-                m.username_prefix,
-                m.username_claim.as_str(),
-                m.groups_prefix,
-                m.groups_claim
-            ),
+            Some(m) => format!("{provider}: {}", m.in_words()),
             None => format!("{provider}: not trusted"),
         };
         let event = audit::by(permit.person(), Action::ClusterTrustChanged, target);
@@ -192,6 +195,12 @@ impl Clusters {
     }
 }
 
+/// From which presets, where from some: “, named by preset “Production””.
+fn from_presets(taken: &[NewTakeover]) -> String {
+    let names: Vec<String> = taken.iter().map(|taken| format!("“{}”", taken.name)).collect();
+    if names.is_empty() { String::new() } else { format!(", people named by preset {}", names.join(" and ")) }
+}
+
 /// The owner is bound to `admin` once, when the cluster is added. Taking that away sticks, since it is a grant like any other.
 fn owner_grant(person: &Person, cluster: ClusterId, trusts: &[(ProviderId, ClaimMapping)]) -> Option<NewGrant> {
     let identity = person.identity();
@@ -211,7 +220,7 @@ fn owner_grant(person: &Person, cluster: ClusterId, trusts: &[(ProviderId, Claim
 }
 
 /// Whether two providers would name their people or groups the same way: RBAC could not tell one's bob from the other's.
-fn names_alike(trusts: &[(ProviderId, ClaimMapping)]) -> bool {
+pub(super) fn names_alike(trusts: &[(ProviderId, ClaimMapping)]) -> bool {
     let alike = |a: &ClaimMapping, b: &ClaimMapping| {
         a.username_prefix == b.username_prefix || a.groups_prefix == b.groups_prefix
     };

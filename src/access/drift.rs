@@ -47,6 +47,14 @@ const MAX_WAIT: Duration = Duration::from_secs(30);
 /// How many clusters are listed at once.
 const AT_ONCE: usize = 8;
 
+/// How a round has begun.
+enum Begun {
+    /// With what differed, and both watches.
+    Watches(Notes, Box<Watch>, Box<Watch>),
+    /// It is over, and the next one begins after this.
+    Over(Duration),
+}
+
 /// Follows clusters. Clones share the bound on lists.
 #[derive(Clone, Debug)]
 pub struct Drifts {
@@ -86,22 +94,32 @@ impl Drifts {
 
     /// Lists, then watches until a list is due again. Returns how long to wait before the next round.
     async fn round(&self, cluster: ClusterId) -> Result<Duration, AccessError> {
+        // What it takes to begin is many times what it takes to go on, and most of the time there is nothing to do but that: so it
+        // is put elsewhere, and gone afterwards.
+        match Box::pin(self.begin(cluster)).await? {
+            Begun::Watches(notes, wide, narrow) => self.watch(cluster, notes, wide, narrow).await,
+            Begun::Over(pause) => Ok(pause),
+        }
+    }
+
+    /// Lists, and opens the watches. The client is given back, since with it the connections that the lists came by stay open.
+    async fn begin(&self, cluster: ClusterId) -> Result<Begun, AccessError> {
         let client = self.clients.client(cluster, BOUND).await?;
         let (mut notes, wide, narrow) = self.compare(cluster, &client).await?;
         let watches = tokio::try_join!(
             self.open(&client, BindingKind::Cluster, wide.version),
             self.open(&client, BindingKind::Namespaced, narrow.version)
         );
-        let (wide, narrow) = match watches {
-            Ok(both) => both,
+        match watches {
+            Ok((wide, narrow)) => Ok(Begun::Watches(notes, Box::new(wide), Box::new(narrow))),
             Err(K8sError::Forbidden(_)) => {
+                drop(client);
                 self.settle(cluster, &mut notes, Instant::now() + INSTEAD).await?;
-                return Ok(Duration::ZERO);
+                Ok(Begun::Over(Duration::ZERO))
             }
-            Err(K8sError::Refused(410, _)) => return Ok(AGAIN),
-            Err(error) => return Err(error.into()),
-        };
-        self.watch(cluster, &client, notes, wide, narrow).await
+            Err(K8sError::Refused(410, _)) => Ok(Begun::Over(AGAIN)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Compares all that stands with what is remembered. What is remembered is read first: so nothing counts as gone that was
@@ -143,32 +161,33 @@ impl Drifts {
     }
 
     /// Goes on where one has ended; not at once, for a server that ends each as soon as it is open.
-    async fn reopen(&self, client: &ClusterClient, kind: BindingKind, ended: &Watch) -> Result<Watch, K8sError> {
+    async fn reopen(&self, cluster: ClusterId, kind: BindingKind, ended: &mut Watch) -> Result<(), AccessError> {
         sleep(AGAIN).await;
-        self.open(client, kind, ended.version().to_owned()).await
+        let client = self.clients.client(cluster, BOUND).await?;
+        *ended = self.open(&client, kind, ended.version().to_owned()).await?;
+        Ok(())
     }
 
     async fn watch(
         &self,
         cluster: ClusterId,
-        client: &ClusterClient,
         mut notes: Notes,
-        mut wide: Watch,
-        mut narrow: Watch,
+        mut wide: Box<Watch>,
+        mut narrow: Box<Watch>,
     ) -> Result<Duration, AccessError> {
         let list_again = Instant::now() + LIST;
         while Instant::now() < list_again {
             let change = tokio::select! {
                 change = wide.next() => match change? {
                     None => {
-                        wide = self.reopen(client, BindingKind::Cluster, &wide).await?;
+                        Box::pin(self.reopen(cluster, BindingKind::Cluster, &mut wide)).await?;
                         continue;
                     }
                     some => some,
                 },
                 change = narrow.next() => match change? {
                     None => {
-                        narrow = self.reopen(client, BindingKind::Namespaced, &narrow).await?;
+                        Box::pin(self.reopen(cluster, BindingKind::Namespaced, &mut narrow)).await?;
                         continue;
                     }
                     some => some,
@@ -181,7 +200,7 @@ impl Drifts {
                 Some(Change::Nothing) => None,
                 Some(Change::Lost) => return Ok(AGAIN),
                 None => {
-                    self.look_at(cluster, &mut notes).await?;
+                    Box::pin(self.look_at(cluster, &mut notes)).await?;
                     None
                 }
             };

@@ -13,7 +13,7 @@ use crate::{
         federation::WideScope,
         grant::Grant,
         group::Group,
-        id::{ClusterId, GroupId, IdentityId, WorkspaceId},
+        id::{ClusterId, GroupId, IdentityId, PresetId, WorkspaceId},
         identity::Identity,
         project::Membership,
         share_link::ShareLink,
@@ -21,8 +21,9 @@ use crate::{
     },
     policy::{
         self, AcceptLink, AddCluster, AskAccess, Authorized, Forbidden, HoldKubeconfig, JoinWorkspace, MakeGroup,
-        ManageAccess, ManageCluster, ManageGroup, ManageMembers, ManageReach, ManageWorkspace, ManageWorkspaceAccess,
-        MoveCluster, Person, Policy, Reach, ViewCluster, ViewGroup, ViewReach, ViewWorkspace,
+        MakePreset, ManageAccess, ManageCluster, ManageGroup, ManageMembers, ManagePreset, ManageReach,
+        ManageWorkspace, ManageWorkspaceAccess, MoveCluster, Person, Policy, Reach, ViewCluster, ViewGroup, ViewReach,
+        ViewWorkspace,
     },
     store::{Store, StoreError},
 };
@@ -196,6 +197,23 @@ impl Gate {
     ) -> Result<Authorized<MakeGroup>, AccessError> {
         let (workspace, member) = self.home(person, workspace).await?;
         Ok(policy::make_group(person, workspace, member)?)
+    }
+
+    /// May they make presets of this workspace, or (`None`) of all?
+    pub async fn make_preset(
+        &self,
+        person: &Person,
+        workspace: Option<WorkspaceId>,
+    ) -> Result<Authorized<MakePreset>, AccessError> {
+        let (workspace, member) = self.home(person, workspace).await?;
+        Ok(policy::make_preset(person, workspace, member)?)
+    }
+
+    /// May they change this preset?
+    pub async fn manage_preset(&self, person: &Person, id: PresetId) -> Result<Authorized<ManagePreset>, AccessError> {
+        let preset = self.store.preset(id).await?;
+        let (_, member) = self.home(person, preset.workspace).await?;
+        Ok(policy::manage_preset(person, preset, member)?)
     }
 
     async fn group(

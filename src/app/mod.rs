@@ -17,8 +17,8 @@ use tokio::sync::watch;
 use crate::{
     access::{
         Applier, Clusters, Devices, Diagnoser, Drifts, Exchange, Exports, Federation, Gate, Grants, Groups, Insight,
-        Invitations, Kubeconfigs, Links, Observer, OwnClients, Probe, Projects, Relay, RelaySettings, Requests, Seats,
-        ServiceAccounts, SignIns, Upstreams, Workspaces,
+        Invitations, Kubeconfigs, Links, Observer, OwnClients, Presets, Probe, Projects, Relay, RelaySettings,
+        Requests, Rotation, Seats, ServiceAccounts, SignIns, Upstreams, Workspaces,
     },
     clock::Clock,
     config::{self, Settings},
@@ -141,10 +141,14 @@ async fn build(settings: &Settings) -> Result<Built, AppError> {
     let service_accounts = ServiceAccounts::new(store.clone(), clients.clone(), instance.clone(), clock.clone());
     let observer = Observer::new(clients.clone(), store.clone(), instance.clone());
     let drifts = Drifts::new(store.clone(), clients.clone(), &instance, clock.clone());
+    let rotation =
+        Rotation::new(store.clone(), keyring.clone(), clients.clone(), probe.clone(), instance.clone(), clock.clone());
     let insight = Insight::new(clients.clone(), observer.clone(), store.clone());
     let parts = web::Parts {
         gate,
         sign_ins: SignIns::new(store.clone(), keyring.clone(), upstreams.clone(), clock.clone()),
+        presets: Presets::new(store.clone(), providers.clone(), clock.clone()),
+        rotation: rotation.clone(),
         exchange: Exchange::new(store.clone(), keyring.clone(), clients.clone(), probe.clone(), clock.clone()),
         clusters: Clusters::new(store.clone(), keyring.clone(), applier.clone(), probe.clone(), clock.clone()),
         links: Links::new(store.clone(), keyring.clone(), applier.clone(), observer.clone(), clock.clone()),
@@ -187,8 +191,16 @@ async fn build(settings: &Settings) -> Result<Built, AppError> {
             uses_per_link: settings.limits.uses_per_link,
         })),
     };
-    let reconciler =
-        Reconciler { store, applier, accounts: service_accounts, probe, drifts, upstreams: upstreams.clone(), clock };
+    let reconciler = Reconciler {
+        store,
+        applier,
+        accounts: service_accounts,
+        probe,
+        rotation,
+        drifts,
+        upstreams: upstreams.clone(),
+        clock,
+    };
     Ok(Built { parts, reconciler, upstreams })
 }
 

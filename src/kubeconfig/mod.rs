@@ -8,6 +8,7 @@ mod fields;
 mod parse;
 mod powers;
 mod roles;
+mod rotation;
 mod shell;
 mod values;
 
@@ -17,3 +18,5 @@ pub use connect::{connect_script, least_power_manifest, least_power_objects};
 pub use parse::{MAX_BYTES, ParseError, Parsed, parse};
 pub use powers::{OWN_ACCOUNT, power_manifest};
 pub use roles::role_manifest;
+pub use rotation::rotation_manifest;
+pub use values::certificate_end;

@@ -163,6 +163,13 @@ pub(super) fn about_token(token: &str) -> Option<String> {
     }
 }
 
+/// When a client certificate (PEM, its own first) ends.
+pub fn certificate_end(pem: &str) -> Option<Timestamp> {
+    let first = CertificateDer::pem_slice_iter(pem.as_bytes()).next()?.ok()?;
+    let (_, leaf) = X509Certificate::from_der(&first).ok()?;
+    Some(Timestamp::from_secs(leaf.validity().not_after.timestamp()))
+}
+
 /// A word of warning about a client certificate.
 pub(super) fn about_certificate(chain: &[CertificateDer<'_>]) -> Option<String> {
     let (_, leaf) = X509Certificate::from_der(chain.first()?).ok()?;

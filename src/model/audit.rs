@@ -95,11 +95,17 @@ pub enum Action {
     SeatAdded,
     SeatChanged,
     SeatRemoved,
+    ClusterCredentialsRotated,
+    ClusterCredentialEnded,
+    ClusterCredentialFailed,
+    PresetAdded,
+    PresetChanged,
+    PresetRemoved,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 77] = [
+    pub const ALL: [Self; 83] = [
         Self::SignedIn,
         Self::SignedOut,
         Self::ClusterAdded,
@@ -177,6 +183,12 @@ impl Action {
         Self::SeatAdded,
         Self::SeatChanged,
         Self::SeatRemoved,
+        Self::ClusterCredentialsRotated,
+        Self::ClusterCredentialEnded,
+        Self::ClusterCredentialFailed,
+        Self::PresetAdded,
+        Self::PresetChanged,
+        Self::PresetRemoved,
     ];
 
     /// As stored: `noun.verb`.
@@ -259,6 +271,12 @@ impl Action {
             Self::SeatAdded => "member_group.added",
             Self::SeatChanged => "member_group.changed",
             Self::SeatRemoved => "member_group.removed",
+            Self::ClusterCredentialsRotated => "cluster.credentials_rotated",
+            Self::ClusterCredentialEnded => "cluster.credential_ended",
+            Self::ClusterCredentialFailed => "cluster.credential_not_renewed",
+            Self::PresetAdded => "preset.added",
+            Self::PresetChanged => "preset.changed",
+            Self::PresetRemoved => "preset.removed",
         }
     }
 

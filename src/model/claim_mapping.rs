@@ -74,6 +74,17 @@ pub enum Unmappable {
 }
 
 impl ClaimMapping {
+    /// In words, for an event or a page: “users “corp:email”, groups “corp:groups””.
+    pub fn in_words(&self) -> String {
+        format!(
+            "users “{}{}”, groups “{}{}”",
+            self.username_prefix,
+            self.username_claim.as_str(),
+            self.groups_prefix,
+            self.groups_claim
+        )
+    }
+
     /// The user name of somebody who has signed in.
     ///
     /// # Errors

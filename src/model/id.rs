@@ -59,6 +59,10 @@ id_types! {
     ServiceAccountId,
     /// Names a [`Lease`](super::service_account::Lease); the Secret that its token is bound to is named after it.
     LeaseId,
+    /// Names a [`Preset`](super::preset::Preset).
+    PresetId,
+    /// Names a token that Kubelend got for [itself](super::own_token); the Secret that it is bound to is named after it.
+    OwnTokenId,
     /// Names an [`AccessFile`](super::file::AccessFile).
     FileId,
     /// Names an [`AuditEvent`](super::audit::AuditEvent).

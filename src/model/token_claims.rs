@@ -52,6 +52,11 @@ impl TokenClaims {
         self.all.get(claim).and_then(Value::as_str)
     }
 
+    /// A claim, whatever it is.
+    pub fn value(&self, claim: &str) -> Option<&Value> {
+        self.all.get(claim)
+    }
+
     /// `aud`, which is one text or several.
     pub fn audiences(&self) -> Vec<String> {
         match self.list("aud") {

@@ -12,7 +12,7 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::watch;
 
 use crate::{
-    access::{AccessError, Applier, Drifts, Probe, ServiceAccounts, Upstreams},
+    access::{AccessError, Applier, Drifts, Probe, Rotation, ServiceAccounts, Upstreams},
     clock::Clock,
     model::{
         grant::{GRACE, GrantState},
@@ -57,6 +57,8 @@ pub struct Reconciler {
     pub accounts: ServiceAccounts,
     /// Checks connections.
     pub probe: Probe,
+    /// Renews credentials.
+    pub rotation: Rotation,
     /// Sees what others change there.
     pub drifts: Drifts,
     /// Kept sign-ins, to sweep.
@@ -73,6 +75,7 @@ impl Reconciler {
             every(TICK, stop.clone(), async || self.tick().await),
             every(TICK, stop.clone(), async || self.accounts.work(self.clock.now()).await),
             every(CHECKS, stop.clone(), async || self.checks().await),
+            every(CHECKS, stop.clone(), async || self.rotation.work().await),
             every(SWEEP, stop.clone(), async || self.sweep().await),
             watches::run(self.store.clone(), self.drifts.clone(), self.clock.clone(), stop),
         );
@@ -84,6 +87,7 @@ impl Reconciler {
         self.store.adopt_members().await?;
         self.store.sweep_invitations(now.minus(FORGOTTEN)).await?;
         self.store.sweep_leases(now.minus(FORGOTTEN)).await?;
+        self.rotation.sweep(now).await?;
         self.upstreams.sweep(now).await.map(drop)
     }
 

@@ -1,17 +1,30 @@
 //! Clusters and their sealed credentials: adding one and reading them. Changing and removing one
 //! is in `changes`.
 
+/// Changes the rows that a statement names and returns how many those were.
+macro_rules! changed {
+    ($tx:expr, $sql:expr, $($bound:expr),+) => {
+        on!($tx, |db| sqlx::query($sql)$(.bind($bound))+.execute(db).await.map(|done| done.rows_affected()))
+    };
+}
+
 mod changes;
 mod credential;
+mod ends;
+mod rotation;
 
-pub(super) use changes::mark_removal;
+pub(super) use changes::{mark_removal, put_trust};
 pub use credential::{HeldCredential, SealedCredential, StoredCredential};
+pub use ends::Described;
+pub use rotation::{NewOwnToken, Rotated};
 
 use super::{
     AuditDraft, NewGrant, Store, StoreError,
     audit::About,
     db::{CHUNK, Tx, clash, parsed},
-    federation, grants, record, workspaces,
+    federation, grants,
+    presets::{self, NewTakeover},
+    record, workspaces,
 };
 use crate::model::{
     claim_mapping::{ClaimMapping, UsernameClaim},
@@ -20,6 +33,7 @@ use crate::model::{
     id::{ClusterId, IdentityId, WorkspaceId},
     identity::Identity,
     name::ClusterName,
+    project::Labels,
     provider::ProviderId,
     time::Timestamp,
 };
@@ -43,6 +57,17 @@ pub struct NewCluster {
     pub trusts: Vec<(ProviderId, ClaimMapping)>,
     /// The owner's grant; `None` where no RBAC name can be made of the owner.
     pub owner_grant: Option<NewGrant>,
+}
+
+/// Where a new cluster comes to, and what it brings there.
+#[derive(Clone, Copy, Debug)]
+pub struct Home<'a> {
+    /// What the workspace is called, should it be made for it.
+    pub workspace_name: &'a str,
+    /// Its labels.
+    pub labels: &'a Labels,
+    /// From which presets its mappings are.
+    pub taken: &'a [NewTakeover],
 }
 
 /// A cluster joined with one of the providers that it trusts, if it trusts any.
@@ -225,13 +250,35 @@ impl Store {
         audit: AuditDraft,
         now: Timestamp,
     ) -> Result<Cluster, StoreError> {
+        let home = Home { workspace_name, labels: &Labels::default(), taken: &[] };
+        self.add_labelled_cluster(new, home, by, audit, now).await
+    }
+
+    /// The same with labels from the beginning, and with mappings that were taken over from presets.
+    ///
+    /// # Errors
+    /// As without.
+    pub async fn add_labelled_cluster(
+        &self,
+        new: &NewCluster,
+        home: Home<'_>,
+        by: IdentityId,
+        audit: AuditDraft,
+        now: Timestamp,
+    ) -> Result<Cluster, StoreError> {
+        const LABELS: &str = "UPDATE clusters SET labels = $2 WHERE id = $1";
+        let (id, labels) = (new.id.to_string(), home.labels.to_string());
         transact!(self, |tx| {
             federation::lock(tx).await?;
             let workspace = match new.workspace {
                 Some(id) => workspaces::lock_for_giving(tx, id).await?.id,
-                None => workspaces::own(tx, by, workspace_name, now).await?,
+                None => workspaces::own(tx, by, home.workspace_name, now).await?,
             };
             insert(tx, new, workspace, by, now).await?;
+            on!(tx, |db| sqlx::query(LABELS).bind(&id).bind(&labels).execute(db).await.map(drop))?;
+            for taken in home.taken {
+                presets::keep(tx, new.id, taken, now).await?;
+            }
             record::cluster_changed(tx, new.id, now).await?;
             if let Some(grant) = &new.owner_grant {
                 grants::insert(tx, grant, now).await?;

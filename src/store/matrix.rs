@@ -237,34 +237,52 @@ impl Store {
         as_of: AsOf,
         clusters: &[ClusterId],
     ) -> Result<Vec<CountedRow>, StoreError> {
+        // Two texts, so that a holder who is on a thousand clusters is looked up on those of the page alone.
         const THERE: &str = select_counted!(
             grants,
             "g.grantee_key IN ",
             id_list!(),
-            " AND ($36 = '' OR g.cluster_id IN ($36, $37, $38, $39, $40, $41, $42, $43)) AND ",
+            " AND g.cluster_id IN ($36, $37, $38, $39, $40, $41, $42, $43) AND ",
             counts!(grants, "$33", "$34", "$35"),
             " ORDER BY g.id LIMIT $44"
+        );
+        const ANYWHERE: &str = select_counted!(
+            grants,
+            "g.grantee_key IN ",
+            id_list!(),
+            " AND ",
+            counts!(grants, "$33", "$34", "$35"),
+            " ORDER BY g.id LIMIT $36"
         );
         const GONE: &str = select_counted!(
             past_grants,
             "g.grantee_key IN ",
             id_list!(),
-            " AND ($35 = '' OR g.cluster_id IN ($35, $36, $37, $38, $39, $40, $41, $42)) AND ",
+            " AND g.cluster_id IN ($35, $36, $37, $38, $39, $40, $41, $42) AND ",
             counts!(past_grants, "$33", "$34"),
             " ORDER BY g.id LIMIT $43"
         );
+        const GONE_ANYWHERE: &str = select_counted!(
+            past_grants,
+            "g.grantee_key IN ",
+            id_list!(),
+            " AND ",
+            counts!(past_grants, "$33", "$34"),
+            " ORDER BY g.id LIMIT $35"
+        );
         let (from, to) = (as_of.from().millis(), as_of.to().millis());
-        let clusters = padded(clusters);
+        let (there_sql, gone_sql) = if clusters.is_empty() { (ANYWHERE, GONE_ANYWHERE) } else { (THERE, GONE) };
+        let clusters = if clusters.is_empty() { Vec::new() } else { padded(clusters).to_vec() };
         let mut found = Vec::new();
         for chunk in keys.chunks(CHUNK) {
             let there: Vec<CountedRow> = read!(self, |db| {
-                let query = bind_ids!(sqlx::query_as(THERE), chunk).bind(from).bind(to).bind(overdue(as_of));
+                let query = bind_ids!(sqlx::query_as(there_sql), chunk).bind(from).bind(to).bind(overdue(as_of));
                 clusters.iter().fold(query, sqlx::query::QueryAs::bind).bind(MOST).fetch_all(db).await
             })?;
             found.extend(there);
             if !as_of.is_now() {
                 let gone: Vec<CountedRow> = read!(self, |db| {
-                    let query = bind_ids!(sqlx::query_as(GONE), chunk).bind(from).bind(to);
+                    let query = bind_ids!(sqlx::query_as(gone_sql), chunk).bind(from).bind(to);
                     clusters.iter().fold(query, sqlx::query::QueryAs::bind).bind(MOST).fetch_all(db).await
                 })?;
                 found.extend(gone);

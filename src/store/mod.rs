@@ -25,6 +25,7 @@ mod keys;
 mod links;
 mod matrix;
 mod open;
+mod presets;
 mod projects;
 mod record;
 mod renewals;
@@ -42,7 +43,9 @@ mod workspaces;
 pub use audit::AuditDraft;
 pub use bindings::Brought;
 pub use checks::StoredCheck;
-pub use clusters::{HeldCredential, NewCluster, SealedCredential, StoredCredential};
+pub use clusters::{
+    Described, HeldCredential, Home, NewCluster, NewOwnToken, Rotated, SealedCredential, StoredCredential,
+};
 pub use devices::{Devices, NewDevice};
 pub use federation::{FederatedPage, NewFederatedGrant, Placed, PlacementCounts};
 pub use files::MadeByFile;
@@ -53,6 +56,7 @@ pub use groups::{GroupCounts, GroupOnCluster, GroupsPage, NewGroup};
 pub use identities::SignInRecord;
 pub use links::{Acceptance, Accepted, NewLink};
 pub use matrix::{HolderCursor, MatrixPage, Reached};
+pub use presets::{NewPreset, NewTakeover};
 pub use projects::NewProject;
 pub use renewals::Renewal;
 pub use requests::{Answer, Closing, NewRequest, RequestPage};

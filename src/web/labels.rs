@@ -300,6 +300,12 @@ pub fn deed(action: Action) -> &'static str {
         Action::SeatAdded => "made a group a member:",
         Action::SeatChanged => "changed the role of a group as a member:",
         Action::SeatRemoved => "ended a group's membership:",
+        Action::ClusterCredentialsRotated => "rotated the credential of",
+        Action::ClusterCredentialEnded => "ended a former credential:",
+        Action::ClusterCredentialFailed => "could not renew the credential of",
+        Action::PresetAdded => "made the preset",
+        Action::PresetChanged => "changed the preset",
+        Action::PresetRemoved => "removed the preset",
     }
 }
 

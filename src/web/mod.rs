@@ -57,7 +57,8 @@ use url::Url;
 use crate::{
     access::{
         Clusters, Devices, Diagnoser, Exchange, Exports, Federation, Gate, Grants, Groups, Insight, Invitations,
-        Kubeconfigs, Links, Observer, Projects, Relay, Requests, Seats, ServiceAccounts, SignIns, Workspaces,
+        Kubeconfigs, Links, Observer, Presets, Projects, Relay, Requests, Rotation, Seats, ServiceAccounts, SignIns,
+        Workspaces,
     },
     clock::Clock,
     crypto::Keyring,
@@ -78,6 +79,10 @@ pub struct Parts {
     pub clusters: Clusters,
     /// Trading credentials for less.
     pub exchange: Exchange,
+    /// What new clusters take over.
+    pub presets: Presets,
+    /// Renewing credentials.
+    pub rotation: Rotation,
     /// Share links.
     pub links: Links,
     /// Grants.
@@ -156,6 +161,8 @@ parts! {
     sign_ins: SignIns,
     clusters: Clusters,
     exchange: Exchange,
+    presets: Presets,
+    rotation: Rotation,
     links: Links,
     grants: Grants,
     requests: Requests,
@@ -242,8 +249,9 @@ fn visitor_pages() -> Router<Parts> {
 fn workspace_pages() -> Router<Parts> {
     use pages::{
         create_workspace, delete_workspace, export, federated, global_access, group, group_settings, groups,
-        invitations, matrix, matrix_csv, matrix_holder, members, move_cluster, project, project_members, projects,
-        requests, trail, workspace_access, workspace_activity, workspace_overview, workspace_settings, workspaces,
+        invitations, matrix, matrix_csv, matrix_holder, members, move_cluster, preset, presets, project,
+        project_members, projects, requests, trail, workspace_access, workspace_activity, workspace_overview,
+        workspace_settings, workspaces,
     };
     use paths::pattern;
 
@@ -276,6 +284,10 @@ fn workspace_pages() -> Router<Parts> {
         .route(pattern::GROUP_ACTIVITY, get(group::activity))
         .route(pattern::GROUP_SETTINGS, get(group_settings::get).post(group_settings::post))
         .route(pattern::DELETE_GROUP, post(group_settings::delete))
+        .route(paths::PRESETS, get(presets::everywhere).post(presets::make_everywhere))
+        .route(pattern::WORKSPACE_PRESETS, get(presets::of_workspace).post(presets::make_in_workspace))
+        .route(pattern::PRESET, get(preset::get).post(preset::post))
+        .route(pattern::DELETE_PRESET, post(preset::delete))
         .route(pattern::PROJECTS, get(projects::get).post(projects::post))
         .route(pattern::PROJECT, get(project::get).post(project::post))
         .route(pattern::CHANGE_PROJECT, post(project::change))
@@ -329,9 +341,11 @@ fn owner_pages() -> Router<Parts> {
         .route(pattern::REVOKE_LINK, get(link::ask_revoke).post(link::revoke))
         .route(pattern::CREDENTIALS, get(credentials::get).post(credentials::post))
         .route(pattern::EXCHANGE_CREDENTIALS, post(credentials::exchange))
+        .route(pattern::ROTATE_CREDENTIALS, get(credentials::get).post(credentials::rotate))
         .route(pattern::DEVICES, get(devices::get))
         .route(pattern::REVOKE_DEVICES, get(devices::ask).post(devices::revoke_many))
         .route(pattern::REVOKE_DEVICE, post(devices::revoke))
         .route(pattern::ACTIVITY, get(activity::get))
         .route(pattern::SETTINGS, get(settings::get).post(settings::post))
+        .route(pattern::TAKE_OVER, post(settings::take_over))
 }

@@ -6,8 +6,8 @@ use crate::{
     model::{
         device::Format,
         id::{
-            AccessRequestId, ClusterId, DeviceId, FederatedGrantId, GrantId, GroupId, ProjectId, ServiceAccountId,
-            ShareLinkId, WorkspaceId,
+            AccessRequestId, ClusterId, DeviceId, FederatedGrantId, GrantId, GroupId, PresetId, ProjectId,
+            ServiceAccountId, ShareLinkId, WorkspaceId,
         },
         provider::ProviderId,
     },
@@ -48,6 +48,8 @@ pub const GLOBAL_ACCESS: &str = "/access";
 pub const GLOBAL_EXPORT: &str = "/access.yaml";
 /// Groups of all workspaces; POST makes one.
 pub const GROUPS: &str = "/groups";
+/// What new clusters of all workspaces take over; POST makes a preset.
+pub const PRESETS: &str = "/presets";
 /// Who can reach which cluster, of all.
 pub const MATRIX: &str = "/matrix";
 /// The same as a file.
@@ -125,6 +127,16 @@ pub mod pattern {
     pub const CREDENTIALS: &str = "/clusters/{cluster}/credentials";
     /// Trades what it signs in with for less.
     pub const EXCHANGE_CREDENTIALS: &str = "/clusters/{cluster}/credentials/exchange";
+    /// Puts the next token in place of what it signs in with (POST).
+    pub const ROTATE_CREDENTIALS: &str = "/clusters/{cluster}/credentials/rotate";
+    /// Takes over what a preset says (POST).
+    pub const TAKE_OVER: &str = "/clusters/{cluster}/settings/preset";
+    /// What new clusters of a workspace take over; POST makes a preset.
+    pub const WORKSPACE_PRESETS: &str = "/workspaces/{workspace}/presets";
+    /// A preset; POST changes it.
+    pub const PRESET: &str = "/presets/{preset}";
+    /// Removes it (POST).
+    pub const DELETE_PRESET: &str = "/presets/{preset}/delete";
     /// The kubeconfigs that people hold for it.
     pub const DEVICES: &str = "/clusters/{cluster}/devices";
     /// Takes all of them back, or all of one person (POST; GET asks first).
@@ -491,6 +503,21 @@ of_workspace! {
     delete_workspace => DELETE_WORKSPACE,
 }
 
+/// What new clusters of a workspace take over.
+pub fn workspace_presets(workspace: WorkspaceId) -> String {
+    fill(pattern::WORKSPACE_PRESETS, &[("workspace", workspace.to_string())])
+}
+
+/// A preset.
+pub fn preset(id: PresetId) -> String {
+    fill(pattern::PRESET, &[("preset", id.to_string())])
+}
+
+/// Removes it.
+pub fn delete_preset(id: PresetId) -> String {
+    fill(pattern::DELETE_PRESET, &[("preset", id.to_string())])
+}
+
 macro_rules! of_cluster {
     ($($(#[$doc:meta])* $name:ident => $pattern:ident),+ $(,)?) => {$(
         $(#[$doc])*
@@ -513,6 +540,8 @@ of_cluster! {
     credentials => CREDENTIALS,
     /// Trades what it signs in with for less.
     exchange_credentials => EXCHANGE_CREDENTIALS,
+    /// Puts the next token in place of what it signs in with.
+    rotate_credentials => ROTATE_CREDENTIALS,
     /// The kubeconfigs that people hold for it.
     devices => DEVICES,
     /// Takes all of them back, or all of one person.
@@ -521,6 +550,8 @@ of_cluster! {
     activity => ACTIVITY,
     /// Its name, what it trusts, its removal.
     settings => SETTINGS,
+    /// Takes over what a preset says.
+    take_over => TAKE_OVER,
     /// Puts it into another workspace.
     move_cluster => MOVE_CLUSTER,
     /// Asks for access there.

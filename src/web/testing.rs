@@ -19,8 +19,8 @@ use super::{
 use crate::{
     access::{
         Applier, Clusters, Devices, Diagnoser, Exchange, Exports, Federation, Gate, Grants, Groups, Insight,
-        Invitations, Kubeconfigs, Links, Observer, OwnClients, Probe, Projects, Relay, RelaySettings, Requests, Seats,
-        ServiceAccounts, SignIns, Upstreams, Workspaces,
+        Invitations, Kubeconfigs, Links, Observer, OwnClients, Presets, Probe, Projects, Relay, RelaySettings,
+        Requests, Rotation, Seats, ServiceAccounts, SignIns, Upstreams, Workspaces,
     },
     clock::Clock,
     crypto::{self, Keyring},
@@ -228,6 +228,15 @@ fn parts(store: Store, clock: Clock, ids: &[&str]) -> Parts {
         devices: Devices::new(store.clone(), clock.clone()),
         relay: relay.clone(),
         sign_ins: SignIns::new(store.clone(), keyring.clone(), upstreams.clone(), clock.clone()),
+        presets: Presets::new(store.clone(), providers.clone(), clock.clone()),
+        rotation: Rotation::new(
+            store.clone(),
+            keyring.clone(),
+            clients.clone(),
+            probe.clone(),
+            "0badcafe".into(),
+            clock.clone(),
+        ),
         exchange: Exchange::new(store.clone(), keyring.clone(), clients.clone(), probe.clone(), clock.clone()),
         clusters: Clusters::new(store.clone(), keyring.clone(), applier.clone(), probe, clock.clone()),
         links: Links::new(store.clone(), keyring.clone(), applier.clone(), observer.clone(), clock.clone()),

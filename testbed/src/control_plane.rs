@@ -26,7 +26,6 @@ use crate::{
     kubectl::Kubectl,
     ports::Port,
     process::{Child, Command},
-    programs::Programs,
     run,
 };
 
@@ -86,11 +85,8 @@ impl Builder {
             kubeconfig::text(&self.name, &server_url, ca.pem(), User::Certificate(&admin.cert_pem, &admin.key_pem));
         let files = flags::Files::write(&folder, &ca, &self.issuers)?;
         fs::write(&files.admin_kubeconfig, &text)?;
-        let api = Command::new(Programs::get()?.path("kube-apiserver"))
-            .args(files.api_server(&port, etcd, &self.name))
-            .args(&self.extra);
-        let controllers =
-            Command::new(Programs::get()?.path("kube-controller-manager")).args(files.controller_manager());
+        let api = Command::built("kube-apiserver")?.args(files.api_server(&port, etcd, &self.name)).args(&self.extra);
+        let controllers = Command::built("kube-controller-manager")?.args(files.controller_manager());
         let control_plane = ControlPlane {
             name: self.name,
             server_url,

@@ -25,7 +25,6 @@ use crate::{
     login::{self, Credentials},
     ports::Port,
     process::{Child, Command},
-    programs::Programs,
 };
 
 /// The client that Kubelend signs people in with.
@@ -145,7 +144,7 @@ impl Dex {
 
     async fn set_clients(&self, redirect_uris: &BTreeSet<String>) -> Result<()> {
         for id in &self.clients {
-            let child = Command::new(Programs::get()?.path("directory"))
+            let child = Command::built("directory")?
                 .args(["client", "-dex", &self.grpc.address().to_string(), "-id", id, "-name", "Kubelend"])
                 .args(redirect_uris)
                 .spawn("dex-client")?;

@@ -13,7 +13,6 @@ use tokio::net::TcpStream;
 use crate::{
     ports::Port,
     process::{Child, Command},
-    programs::Programs,
     run,
 };
 
@@ -77,9 +76,8 @@ impl Directory {
         let (port, people) = (Port::free()?, everybody());
         let file = run::folder("directory")?.join("people.json");
         write(&file, &people)?;
-        let command = Command::new(Programs::get()?.path("directory"))
-            .args(["serve", "-listen", &port.address().to_string(), "-people"])
-            .arg(&file);
+        let command =
+            Command::built("directory")?.args(["serve", "-listen", &port.address().to_string(), "-people"]).arg(&file);
         let directory = Self { command, child: Mutex::default(), port, file, people: Mutex::new(people) };
         directory.start_again().await?;
         Ok(directory)

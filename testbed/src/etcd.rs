@@ -11,7 +11,6 @@ use crate::{
     http,
     ports::Port,
     process::{Child, Command},
-    programs::Programs,
     run,
 };
 
@@ -29,7 +28,7 @@ impl Etcd {
         let (port, peers) = (Port::free()?, Port::free()?);
         let clients = format!("http://{}", port.address());
         let peer = format!("http://{}", peers.address());
-        let child = Command::new(Programs::get()?.path("etcd"))
+        let child = Command::built("etcd")?
             .arg(format!("--data-dir={}", run::folder("etcd")?.display()))
             .arg(format!("--listen-client-urls={clients}"))
             .arg(format!("--advertise-client-urls={clients}"))

@@ -69,7 +69,7 @@ impl Kubectl {
 
     /// Starts kubectl with arguments, to do something else before it ends.
     pub fn start<S: AsRef<str>>(&self, args: &[S]) -> Result<Running> {
-        let command = Command::new(Programs::get()?.path("kubectl")).args(args.iter().map(AsRef::as_ref));
+        let command = Command::built("kubectl")?.args(args.iter().map(AsRef::as_ref));
         Running::start(self.prepared(command)?, "kubectl", "")
     }
 
@@ -80,7 +80,7 @@ impl Kubectl {
 
     /// Runs kubectl and gives it something to read (`apply -f -`).
     pub async fn run_with_input<S: AsRef<str>>(&self, args: &[S], input: &str) -> Result<Output> {
-        let command = Command::new(Programs::get()?.path("kubectl")).args(args.iter().map(AsRef::as_ref));
+        let command = Command::built("kubectl")?.args(args.iter().map(AsRef::as_ref));
         self.finish(command, input).await
     }
 
@@ -91,14 +91,14 @@ impl Kubectl {
 
     /// Runs kubelogin, the plugin `kubectl oidc-login`, by itself.
     pub async fn kubelogin<S: AsRef<str>>(&self, args: &[S]) -> Result<Output> {
-        let command = Command::new(Programs::get()?.path("kubelogin")).args(args.iter().map(AsRef::as_ref));
+        let command = Command::built("kubelogin")?.args(args.iter().map(AsRef::as_ref));
         self.finish(command, "").await
     }
 
     /// Starts `kubectl proxy`: one process that reads its kubeconfig once and then lives on what it has in memory, as k9s, an
     /// editor or a long `port-forward` do.
     pub async fn proxy(&self) -> Result<Proxy> {
-        let command = Command::new(Programs::get()?.path("kubectl")).args(["proxy", "--port=0"]);
+        let command = Command::built("kubectl")?.args(["proxy", "--port=0"]);
         let process = Running::start(self.prepared(command)?, "kubectl-proxy", "")?;
         let address = process.says("Starting to serve on ").await?;
         Ok(Proxy { process, url: format!("http://{address}"), http: http::plain()? })

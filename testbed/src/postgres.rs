@@ -131,8 +131,9 @@ impl Postgres {
         for url in spent {
             arguments.push(format!("--command=DROP DATABASE IF EXISTS {} WITH (FORCE)", name_of(&url)?));
         }
+        // Copied as files, the new one also has what the server keeps to start a connection quickly.
         let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        arguments.push(format!("--command=CREATE DATABASE {name} TEMPLATE {template}"));
+        arguments.push(format!("--command=CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"));
         let arguments: Vec<&OsStr> = arguments.iter().map(AsRef::as_ref).collect();
         self.psql(&self.url("postgres"), &arguments).await?;
         Ok(self.url(&name))

@@ -5,8 +5,10 @@ use std::{future::Future, time::Duration};
 use anyhow::{Context, Result};
 use tokio::time::{Instant, sleep, timeout_at};
 
-/// How long to wait between two questions.
-const PAUSE: Duration = Duration::from_millis(50);
+/// How long to wait after the first question, and at most between two. What is about to be there is seen at once; what takes its
+/// time is asked for seldom, since a question may be a program of its own or a page's whole tree, and takes the machine away from
+/// what it waits for.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
 
 /// Asks until the answer is `Ok`, and after `within` fails with the last answer's reason.
 pub async fn eventually<T, F, Fut>(what: &str, within: Duration, mut ask: F) -> Result<T>
@@ -16,6 +18,7 @@ where
 {
     let deadline = Instant::now() + within;
     let mut last = None;
+    let mut pause = PAUSES.0;
     loop {
         match timeout_at(deadline, ask()).await {
             Ok(Ok(value)) => return Ok(value),
@@ -25,10 +28,11 @@ where
                 return Err(error).with_context(|| format!("waited {within:?} for {what}"));
             }
         }
-        if Instant::now() + PAUSE >= deadline {
+        if Instant::now() + pause >= deadline {
             let error = last.unwrap_or_else(|| anyhow::anyhow!("no answer at all"));
             return Err(error).with_context(|| format!("waited {within:?} for {what}"));
         }
-        sleep(PAUSE).await;
+        sleep(pause).await;
+        pause = (pause * 3 / 2).min(PAUSES.1);
     }
 }

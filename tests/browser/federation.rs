@@ -69,6 +69,32 @@ impl Walk {
         self.studio.look(&self.alice, "federated-remove").await
     }
 
+    /// What new clusters take over, and one that says otherwise.
+    async fn presets(&mut self) -> Result<()> {
+        self.alice.click("link", "Workspaces").await?;
+        self.alice.follow("link", "Presets").await?;
+        self.studio.look(&self.alice, "presets-empty").await?;
+        self.alice.fill("Name", "Production").await?;
+        self.alice.fill("Labels of the clusters", "env=prod").await?;
+        self.alice.fill("Weight", "much").await?;
+        self.alice.fill("User name prefix", "system:").await?;
+        self.alice.fill("Groups prefix", "acme:").await?;
+        self.alice.click("button", "Make preset").await?;
+        self.alice.see("Kubernetes keeps names").await?;
+        self.studio.look(&self.alice, "presets-errors").await?;
+        self.alice.fill("Weight", "10").await?;
+        self.alice.fill("User name prefix", "acme:").await?;
+        self.alice.click("button", "Make preset").await?;
+        self.alice.see("1 cluster, of which 1 say otherwise").await?;
+        self.studio.look(&self.alice, "preset").await?;
+        self.alice.follow("link", LONG_NAME).await?;
+        self.alice.see("which counts for this cluster, says otherwise").await?;
+        self.studio.look(&self.alice, "settings-preset").await?;
+        self.alice.click("link", "Workspaces").await?;
+        self.alice.follow("link", "Presets").await?;
+        self.studio.look(&self.alice, "presets").await
+    }
+
     async fn workspace(&mut self) -> Result<()> {
         self.alice.click("link", "Workspaces").await?;
         self.alice.click("link", "Clusters of alice@acme.example").await?;
@@ -196,6 +222,7 @@ async fn every_page_of_wide_access_is_accessible_small_and_narrow() -> Result<()
     let mut walk = Walk::begin().await?;
     walk.clusters().await.context("clusters")?;
     walk.everywhere().await.context("everywhere")?;
+    walk.presets().await.context("presets")?;
     walk.workspace().await.context("workspace")?;
     walk.groups().await.context("groups")?;
     walk.matrix().await.context("matrix")?;

@@ -382,6 +382,7 @@ async fn every_page_is_accessible_small_and_narrow() -> Result<()> {
     walk.guest().await.context("guest")?;
     walk.managing().await.context("managing")?;
     walk.accounts().await.context("ServiceAccounts")?;
+    walk.rotated().await.context("rotated")?;
     walk.provider_down().await.context("a provider that is down")?;
     walk.too_many().await.context("too many")?;
     walk.studio.verdict()

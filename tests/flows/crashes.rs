@@ -68,6 +68,7 @@ impl Scene {
                 return Ok(());
             }
             ensure!(tokio::time::Instant::now() < deadline, "{n} expected, {uses} acceptances, rows: {rows:?}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
 

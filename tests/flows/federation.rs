@@ -1,5 +1,5 @@
-//! Access that reaches further than one cluster: everywhere, in a workspace, in a project; clusters that join, are down, are labelled
-//! otherwise or leave; each binding tried with real kubectl as the person.
+//! Access that reaches further than one cluster: everywhere, in a workspace, in a project; clusters that join, are labelled otherwise
+//! or leave (what is down is in [`super::five_clusters`]); each binding tried with real kubectl as the person.
 
 use std::time::Duration;
 
@@ -9,18 +9,16 @@ use kubelend::{
     store::{GrantFilter, Store},
 };
 use reqwest::StatusCode;
-use testbed::{
-    ControlPlane, Credentials, FaultProxy, Kubectl, Person, Testbed, dex::DIRECT_CLIENT, eventually, fault::Fault,
-};
+use testbed::{ControlPlane, Credentials, Kubectl, Person, Testbed, dex::DIRECT_CLIENT, eventually};
 
 use super::{
-    house::{Database, House, connect},
+    house::{Database, House},
     refusals::has_a_next_step,
     visitor::Visitor,
 };
 
 /// A cluster that joins has what is given everywhere within this.
-const SOON: Duration = Duration::from_secs(30);
+pub(super) const SOON: Duration = Duration::from_secs(30);
 
 /// A cluster of the test's own: others bind on the shared ones.
 pub(super) async fn new_cluster(name: &str) -> Result<ControlPlane> {
@@ -50,7 +48,7 @@ pub(super) async fn may(kubectl: &Kubectl, allowed: bool, question: &[&str]) -> 
 
 const PODS: &[&str] = &["list", "pods", "--all-namespaces"];
 
-async fn give(owner: &mut Visitor, page: &str, kind: &str, name: &str, role: &str) -> Result<String> {
+pub(super) async fn give(owner: &mut Visitor, page: &str, kind: &str, name: &str, role: &str) -> Result<String> {
     owner.open(page).await?;
     owner.press("Grant", &[("Kind", kind), ("Name", name), ("Role", role), ("Reason", "on call")]).await?;
     owner.page.link(name).with_context(|| owner.page.text())
@@ -128,50 +126,6 @@ async fn what_is_given_everywhere_comes_with_each_cluster_and_goes_from_all() ->
 #[tokio::test]
 async fn what_is_given_everywhere_comes_with_each_cluster_and_goes_from_all_on_postgres() -> Result<()> {
     everywhere(Database::Postgres).await
-}
-
-#[tokio::test]
-async fn a_cluster_that_is_down_keeps_no_other_waiting_and_catches_up() -> Result<()> {
-    let house = House::open(Database::Sqlite).await?;
-    let carol = house.bed.hire("carol", &[]).await?;
-    let (up, down) = tokio::try_join!(new_cluster("up"), new_cluster("down"))?;
-    let proxy = FaultProxy::start(url::Url::parse(down.server_url())?.socket_addrs(|| None)?[0])?;
-    let mut alice = house.owner().await?;
-    let path = house.add_cluster(&mut alice, &up, "up").await?;
-    let kubeconfig = connect(&down).await?.replace(down.server_url(), &format!("https://127.0.0.1:{}", proxy.port()));
-    house.add_kubeconfig(&mut alice, "down", &kubeconfig).await?;
-    // The owner's own grant there shows that it was reached.
-    eventually("the owner to be bound", SOON, async || {
-        let bindings = down.kubectl()?.run(&["get", "clusterrolebindings", "-o", "yaml"]).await?.ok()?;
-        ensure!(bindings.contains(&house.alice.email), "not yet");
-        Ok(())
-    })
-    .await?;
-    proxy.set(Fault::BlackHole);
-
-    // The workspace's page, since both clusters are in alice's one.
-    let workspace = workspace_of(&mut alice, &path).await?;
-    let grant = give(&mut alice, &format!("{workspace}/access"), "User", &carol.email, "edit").await?;
-    let on_up = kubectl_as(&carol, &up).await?;
-    may(&on_up, true, &["create", "deployments.apps"]).await?;
-    says(&mut alice, &grant, "on 1 of 2 clusters").await?;
-    says(&mut alice, &grant, "Waiting for the cluster").await?;
-
-    proxy.set(Fault::Pass);
-    let on_down = kubectl_as(&carol, &down).await?;
-    may(&on_down, true, &["create", "deployments.apps"]).await?;
-    says(&mut alice, &grant, "on 2 clusters").await?;
-
-    // Taken back while it is away again: gone here at once, and there when it is back.
-    proxy.set(Fault::Refuse);
-    alice.open(&grant).await?;
-    alice.follow("Remove").await?;
-    alice.press("Remove", &[]).await?;
-    may(&on_up, false, &["create", "deployments.apps"]).await?;
-    says(&mut alice, &grant, "being taken back, 1 to go").await?;
-    proxy.set(Fault::Pass);
-    may(&on_down, false, &["create", "deployments.apps"]).await?;
-    says(&mut alice, &grant, "taken back everywhere").await
 }
 
 /// The path of the workspace that a cluster is in, as its settings link it.

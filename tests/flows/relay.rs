@@ -114,6 +114,7 @@ async fn killed(moment: Moment) -> Result<()> {
     let asking = async {
         loop {
             device.ask().await?;
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
     tokio::select! {
@@ -146,6 +147,7 @@ async fn immune_25_killed_before_the_answer_is_kept_no_device_is_lost() -> Resul
     let asking = async {
         loop {
             device.ask().await?;
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
     tokio::select! {

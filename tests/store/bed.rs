@@ -1,6 +1,6 @@
 //! A database for one test, with what tests begin from: people, a cluster, drafts of events.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, time::Duration};
 
 use kubelend::{
     crypto::{self, HashedToken},
@@ -44,7 +44,7 @@ pub(crate) struct Bed {
 impl Drop for Bed {
     fn drop(&mut self) {
         if let Some(folder) = &self.folder {
-            drop(std::fs::remove_dir_all(folder));
+            drop(fs::remove_dir_all(folder));
         }
     }
 }
@@ -53,11 +53,14 @@ async fn server() -> &'static Postgres {
     Testbed::shared().await.unwrap().postgres().await.unwrap()
 }
 
+/// How a SQLite database's file is called.
+const FILE: &str = "kubelend.db";
+
 /// A folder that is not there yet, and the URL of a SQLite database in it.
 fn sqlite_url() -> (PathBuf, String) {
     let name = u64::from_be_bytes(crypto::random());
     let folder = std::env::temp_dir().join(format!("kubelend-store-{name:016x}"));
-    let url = format!("sqlite://{}", folder.join("kubelend.db").display());
+    let url = format!("sqlite://{}", folder.join(FILE).display());
     (folder, url)
 }
 
@@ -82,6 +85,19 @@ async fn opened() -> &'static str {
     OPENED.get_or_init(make).await
 }
 
+/// The same on SQLite: what its file holds.
+async fn opened_file() -> &'static [u8] {
+    static OPENED: OnceCell<Vec<u8>> = OnceCell::const_new();
+    let make = async || {
+        let (folder, url) = sqlite_url();
+        Store::open(&url).await.unwrap().close().await;
+        let content = fs::read(folder.join(FILE)).unwrap();
+        fs::remove_dir_all(folder).unwrap();
+        content
+    };
+    OPENED.get_or_init(make).await
+}
+
 impl Bed {
     /// On SQLite, in a folder that goes with the test.
     pub(crate) async fn sqlite() -> Self {
@@ -97,7 +113,10 @@ impl Bed {
         let (url, folder) = if postgres {
             (server().await.copy_database(opened().await).await.unwrap(), None)
         } else {
-            unopened(false).await
+            let (folder, url) = sqlite_url();
+            fs::create_dir(&folder).unwrap();
+            fs::write(folder.join(FILE), opened_file().await).unwrap();
+            (url, Some(folder))
         };
         let in_use = if postgres { Some(server().await.in_use(&url)) } else { None };
         Self { store: Store::open(&url).await.unwrap(), url, folder, _in_use: in_use }

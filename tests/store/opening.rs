@@ -142,15 +142,19 @@ async fn a_credential_of_an_older_database_is_dated_by_its_trail(bed: Bed) {
 #[tokio::test]
 async fn a_sqlite_file_is_made_for_its_owner_alone() {
     use std::os::unix::fs::PermissionsExt;
-    let bed = Bed::sqlite().await;
-    bed.cluster().await;
-    let path = std::path::PathBuf::from(bed.url.strip_prefix("sqlite://").unwrap());
+    let (url, folder) = unopened(false).await;
+    let folder = folder.unwrap();
+    let store = Store::open(&url).await.unwrap();
+    store.instance_id().await.unwrap();
     let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode(path.parent().unwrap()), 0o700);
-    for file in std::fs::read_dir(path.parent().unwrap()).unwrap() {
-        let file = file.unwrap().path();
+    assert_eq!(mode(&folder), 0o700);
+    let files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()).collect();
+    assert!(files.len() > 1, "the file and its log: {files:?}");
+    for file in files {
         assert_eq!(mode(&file), 0o600, "{}", file.display());
     }
+    store.close().await;
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[tokio::test]

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{NAME_TAKEN, SealedCredential, StoredCredential, credential, lock, lock_for_giving, removal_text};
+use super::{
+    NAME_TAKEN, SealedCredential, StoredCredential, credential, lock, lock_for_giving, removal_text, rotation,
+};
 use crate::{
     model::{
         audit::Action,
@@ -23,7 +25,7 @@ use crate::{
     },
 };
 
-pub(super) async fn put_trust(
+pub(in crate::store) async fn put_trust(
     tx: &mut Tx,
     cluster: ClusterId,
     provider: &ProviderId,
@@ -149,6 +151,9 @@ impl Store {
         const PLACE: &str = "UPDATE clusters SET server = $2, ca_pem = $3, tls_server_name = $4 WHERE id = $1";
         transact!(self, |tx| {
             lock(tx, id).await?;
+            if credential::stored(tx, id).await?.endpoint.server != endpoint.server {
+                rotation::forget(tx, id).await?;
+            }
             on!(tx, |db| sqlx::query(PLACE)
                 .bind(id.to_string())
                 .bind(endpoint.server.as_str())

@@ -61,7 +61,8 @@ pub(super) async fn replace(
     credential: &SealedCredential,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    const SQL: &str = "UPDATE cluster_credentials SET sealed = $2, kind = $3, held_since = $4 WHERE cluster_id = $1";
+    const SQL: &str = "UPDATE cluster_credentials SET sealed = $2, kind = $3, held_since = $4, described_since = NULL, \
+         renew_at = NULL WHERE cluster_id = $1";
     write(tx, SQL, cluster, credential, now).await
 }
 

@@ -10,7 +10,7 @@ use axum::{
 use crate::{
     access::{AccessError, Clusters, Gate, NewClusterRequest},
     kubeconfig::{self, Parsed},
-    model::{claim_mapping::ClaimMapping, name::ClusterName, provider::ProviderId, role::Role},
+    model::{claim_mapping::ClaimMapping, name::ClusterName, project::Labels, provider::ProviderId, role::Role},
     oidc::{Provider, Providers},
     policy::{self, Person},
     store::Store,
@@ -31,6 +31,7 @@ struct AddClusterPage {
     script: String,
     manifest: String,
     name: String,
+    labels: String,
     kubeconfig: String,
     providers: Vec<ProviderBox>,
     workspaces: Vec<Choice>,
@@ -93,7 +94,11 @@ pub async fn post(
             Err(other) => return Err(other.into()),
         }
     }
-    let typed = Typed { name: form.get("name").to_owned(), kubeconfig: pasted(&form).to_owned() };
+    let typed = Typed {
+        name: form.get("name").to_owned(),
+        labels: form.get("labels").to_owned(),
+        kubeconfig: pasted(&form).to_owned(),
+    };
     let boxes = provider_boxes(&providers, |p| chosen(&form, &providers, &p.settings().id));
     let workspaces = workspaces(&who.person, &store, chosen_workspace).await?;
     Ok(page(&who, StatusCode::UNPROCESSABLE_ENTITY, typed, boxes, workspaces, errors))
@@ -119,6 +124,7 @@ async fn workspaces(person: &Person, store: &Store, chosen: &str) -> Result<Vec<
 #[derive(Default)]
 struct Typed {
     name: String,
+    labels: String,
     kubeconfig: String,
 }
 
@@ -137,6 +143,7 @@ fn page(
         script: kubeconfig::connect_script(&roles),
         manifest: kubeconfig::least_power_manifest(&roles),
         name: typed.name,
+        labels: typed.labels,
         kubeconfig: typed.kubeconfig,
         providers,
         workspaces,
@@ -147,6 +154,7 @@ fn page(
 
 fn read(form: &ProtectedMultipart, providers: &Providers, errors: &mut FieldErrors) -> Option<NewClusterRequest> {
     let name = errors.keep("name", form.get("name").parse::<ClusterName>());
+    let labels = errors.keep("labels", form.get("labels").parse::<Labels>());
     let kubeconfig = read_kubeconfig(form, errors);
     let trusts: Vec<(ProviderId, ClaimMapping)> = providers
         .iter()
@@ -158,7 +166,7 @@ fn read(form: &ProtectedMultipart, providers: &Providers, errors: &mut FieldErro
         errors.add("trust", "Choose at least one provider: nobody could sign in to this cluster otherwise.");
         return None;
     }
-    Some(NewClusterRequest { name: name?, kubeconfig: kubeconfig?, trusts })
+    Some(NewClusterRequest { name: name?, kubeconfig: kubeconfig?, trusts, labels: labels? })
 }
 
 /// Reads the pasted kubeconfig, or the file in its place; all that stands against it is said at the field it came from.
@@ -227,6 +235,7 @@ pub(super) mod tests {
         errors.add("kubeconfig", HOSTILE);
         errors.add("kubeconfig", "users[0].user.exec: it would run a command here. Only inline credentials are taken.");
         errors.add("trust", "Choose at least one provider.");
+        errors.add("labels", HOSTILE);
         let boxes = |n: usize| {
             (0..n)
                 .map(|n| ProviderBox {
@@ -244,6 +253,7 @@ pub(super) mod tests {
                 script: "kubectl apply -f - <<'EOF'\n…\nEOF\n".repeat(30),
                 manifest: "apiVersion: v1\nkind: Namespace\n".repeat(30),
                 name: name.into(),
+                labels: name.into(),
                 kubeconfig: kubeconfig.into(),
                 workspaces: [("a", "Clusters of alice@example.com"), ("b", HOSTILE)]
                     .into_iter()
@@ -268,6 +278,7 @@ pub(super) mod tests {
             script: "kubectl apply".into(),
             manifest: String::new(),
             name: name.into(),
+            labels: String::new(),
             kubeconfig: kubeconfig.into(),
             providers: vec![],
             workspaces: vec![],

@@ -16,7 +16,7 @@ use super::{
     workspace::a_role,
 };
 use crate::{
-    access::{AccessError, Gate, Workspaces},
+    access::{AccessError, Gate, Presets, Workspaces},
     model::{
         group::SeatedGroup,
         id::WorkspaceId,
@@ -125,11 +125,15 @@ pub async fn post(
     at: AtCluster,
     State(gate): State<Gate>,
     State(workspaces): State<Workspaces>,
+    State(presets): State<Presets>,
     ProtectedForm(to): ProtectedForm<To>,
 ) -> Result<Response, PageError> {
     let permit = gate.move_cluster(&at.who.person, at.id(), to.to).await?;
     match workspaces.move_cluster(&permit).await {
-        Ok(()) => Ok(Redirect::to(&paths::settings(at.id())).into_response()),
+        Ok(()) => {
+            presets.follow(&gate.manage_cluster(&at.who.person, at.id()).await?).await?;
+            Ok(Redirect::to(&paths::settings(at.id())).into_response())
+        }
         Err(error @ AccessError::Invalid { .. }) => {
             let back = NextStep::new("Back to the cluster’s settings", paths::settings(at.id()));
             Err(PageError::from(error).with_next(back))

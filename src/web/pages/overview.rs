@@ -24,6 +24,7 @@ use crate::{
         grant::Grant,
         identity::Identity,
         name::Namespace,
+        own_token::CredentialEnd,
         role::Role,
         scope::Scope,
         time::Timestamp,
@@ -63,7 +64,15 @@ struct OverviewPage {
     events: Vec<Line>,
     activity: String,
     overdue: Option<overdue::Banner>,
+    ending: Option<Ending>,
     setup: ApiServerSetup,
+}
+
+/// A credential of Kubelend's that ends, or cannot be renewed, as somebody has to hear who looks after the cluster.
+struct Ending {
+    words: String,
+    /// Where it is put right, for whoever may.
+    there: Option<String>,
 }
 
 struct Step {
@@ -101,7 +110,9 @@ pub async fn get(
     let grants = store.grants_of_cluster(at.id(), &filter, None, GRANTS).await?.rows;
     let events = store.audit_of_cluster(at.id(), None, EVENTS).await?;
     let overdue = overdue::banner(&store, at.cluster(), at.now).await?;
-    Ok(render(&OverviewPage { trust, overdue, ..view(&at, (&groups, &grants), events, &providers) }))
+    let there = at.manage().ok().map(|_| paths::credentials(at.id()));
+    let ending = ending(&store.credential_end(at.id()).await?, at.now).map(|words| Ending { words, there });
+    Ok(render(&OverviewPage { trust, overdue, ending, ..view(&at, (&groups, &grants), events, &providers) }))
 }
 
 fn view(
@@ -133,8 +144,29 @@ fn view(
         events: events.into_iter().map(|e| Line::relative(e, at.now)).collect(),
         activity: paths::activity(at.id()),
         overdue: None,
+        ending: None,
         setup: ApiServerSetup::of(at.cluster(), providers, check.and_then(|c| c.version.as_deref())),
     }
+}
+
+/// What is to be said of the credential's end, if something is.
+fn ending(end: &CredentialEnd, now: Timestamp) -> Option<String> {
+    let words = match end.ends_at.filter(|_| end.is_worrying(now)) {
+        None if end.is_worrying(now) => "Kubelend could not renew its credential for this cluster.".into(),
+        None => return None,
+        Some(at) if at <= now => {
+            "Kubelend’s credential for this cluster has ended, and with it all that Kubelend does there.".into()
+        }
+        Some(at) => {
+            let ends = format!("Kubelend’s credential for this cluster ends {}", When::new(at, now).relative);
+            if end.trouble.is_some() {
+                format!("{ends}, and could not be renewed.")
+            } else {
+                format!("{ends}, and nobody renews it.")
+            }
+        }
+    };
+    Some(words)
 }
 
 /// “Test again”.
@@ -236,6 +268,20 @@ pub(super) mod tests {
         },
     };
 
+    #[test]
+    fn a_credential_that_ends_soon_is_told_before_it_does() {
+        let said = |hours: Option<u64>, trouble: Option<&str>| {
+            let ends_at = hours.map(|hours| NOW.plus(std::time::Duration::from_hours(hours)));
+            let renew_at = trouble.map(|_| NOW);
+            ending(&CredentialEnd { ends_at, renew_at, trouble: trouble.map(Into::into) }, NOW).unwrap_or_default()
+        };
+        assert_eq!(said(None, None), "");
+        assert_eq!(said(Some(24 * 30), None), "");
+        assert!(said(Some(72), None).ends_with("ends in 3 days, and nobody renews it."));
+        assert!(said(Some(72), Some("no")).ends_with("ends in 3 days, and could not be renewed."));
+        assert!(said(Some(0), None).contains("has ended"));
+    }
+
     /// Some events, one of them with a hostile target.
     pub(in crate::web) fn events() -> Vec<AuditEvent> {
         let event = |n: i64, action, target: &str| AuditEvent {
@@ -294,6 +340,7 @@ pub(super) mod tests {
                     .collect(),
                 activity: paths::activity(staging.id),
                 overdue: None,
+                ending: Some(Ending { words: HOSTILE.into(), there: Some("/c".into()) }),
                 setup: ApiServerSetup {
                     configuration: "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthenticationConfiguration\n".into(),
                     flags: Some("--oidc-issuer-url=https://dex.example/dex".into()),

@@ -137,6 +137,8 @@ fn all() -> Vec<(&'static str, String)> {
     pages.extend(super::matrix::tests::samples());
     pages.extend(super::matrix_holder::tests::samples());
     pages.extend(super::federated::tests::samples());
+    pages.extend(super::presets::tests::samples());
+    pages.extend(super::preset::tests::samples());
     pages.extend(super::projects::tests::samples());
     pages.extend(super::project::tests::samples());
     pages.extend(super::project_members::tests::samples());

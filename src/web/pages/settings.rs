@@ -11,14 +11,16 @@ use super::{
     add_cluster::names_people,
     cluster::{AtCluster, Head, Tab},
     move_cluster::{Place, place},
+    preset_note::{Note, Notes},
     settings_form::SettingsForm,
     settings_formats::{Offered, offered},
 };
 use crate::{
-    access::{AccessError, Clusters, Federation},
+    access::{AccessError, Clusters, Federation, Presets},
     model::{
         claim_mapping::{ClaimMapping, UsernameClaim},
         cluster::{Cluster, Removal},
+        id::PresetId,
         name::ClusterName,
         project::Labels,
         provider::ProviderId,
@@ -61,6 +63,8 @@ struct ProviderForm {
     claims: Vec<Choice>,
     example: String,
     trusted: bool,
+    /// From which preset it is, and what another one would make of it.
+    note: Note,
     may_drop: bool,
     errors: FieldErrors,
 }
@@ -86,6 +90,7 @@ pub async fn post(
     at: AtCluster,
     State(clusters): State<Clusters>,
     State(federation): State<Federation>,
+    State(presets): State<Presets>,
     State(store): State<Store>,
     State(providers): State<Providers>,
     ProtectedForm(form): ProtectedForm<SettingsForm>,
@@ -94,7 +99,7 @@ pub async fn post(
     let mut errors = FieldErrors::default();
     let done = match form.change.as_str() {
         "name" => rename(&clusters, &permit, &form, &mut errors).await,
-        "labels" => label(&federation, &permit, &form, &mut errors).await,
+        "labels" => label((&federation, &presets), &permit, &form, &mut errors).await,
         "trust" => trust(&clusters, &permit, &providers, &form, &mut errors).await,
         "formats" => clusters.set_formats(&permit, &form.formats()).await.map(|()| Some(paths::settings(at.id()))),
         "remove" => remove(&clusters, &permit, &form, &mut errors).await,
@@ -109,17 +114,43 @@ pub async fn post(
     page(&at, &store, &providers, &form, errors).await
 }
 
+/// What a preset says takes the place of what a provider's mapping says.
+#[derive(Debug, serde::Deserialize)]
+pub struct TakeOver {
+    provider: ProviderId,
+    preset: PresetId,
+}
+
+/// Takes it over.
+pub async fn take_over(
+    at: AtCluster,
+    State(presets): State<Presets>,
+    State(store): State<Store>,
+    State(providers): State<Providers>,
+    ProtectedForm(wanted): ProtectedForm<TakeOver>,
+) -> Result<Response, PageError> {
+    let permit = at.manage()?;
+    let mut errors = FieldErrors::default();
+    match presets.take_over(&permit, &wanted.provider, wanted.preset).await {
+        Ok(()) => return Ok(Redirect::to(&paths::settings(at.id())).into_response()),
+        Err(AccessError::Invalid { field, message }) => errors.add(field, message),
+        Err(other) => return Err(other.into()),
+    }
+    page(&at, &store, &providers, &SettingsForm::default(), errors).await
+}
+
 /// Where to go afterwards; nothing where the form is wrong.
 type Done = Result<Option<String>, AccessError>;
 
 async fn label(
-    federation: &Federation,
+    (federation, presets): (&Federation, &Presets),
     permit: &Authorized<ManageCluster>,
     form: &SettingsForm,
     errors: &mut FieldErrors,
 ) -> Done {
     let Some(labels) = errors.keep("labels", form.labels.parse::<Labels>()) else { return Ok(None) };
     federation.label(permit, &labels).await?;
+    presets.follow(permit).await?;
     Ok(Some(paths::settings(permit.cluster().id)))
 }
 
@@ -190,7 +221,7 @@ async fn page(
         name: if form.change == "name" { form.name.clone() } else { at.cluster().name.to_string() },
         labels: if form.change == "labels" { form.labels.clone() } else { at.cluster().labels.to_string() },
         errors: page_errors,
-        providers: provider_forms(at.cluster(), providers, form, &trust_errors),
+        providers: provider_forms(at.cluster(), providers, form, &trust_errors, &Notes::read(store, at).await?),
         formats: offered(at.cluster(), providers, form, &store.client_trials(at.id()).await?, at.now),
         losers: losers(people, groups),
         purge_means: purge_means(people, groups),
@@ -205,6 +236,7 @@ fn provider_forms(
     providers: &Providers,
     form: &SettingsForm,
     errors: &FieldErrors,
+    notes: &Notes,
 ) -> Vec<ProviderForm> {
     providers
         .iter()
@@ -220,6 +252,7 @@ fn provider_forms(
                 claims: claims(mapping.username_claim),
                 example: names_people(&mapping),
                 trusted: stored.is_some(),
+                note: notes.about(cluster, &s.id),
                 may_drop: stored.is_some() && cluster.trusts.len() > 1,
                 errors: if typed { errors.clone() } else { FieldErrors::default() },
                 mapping,
@@ -302,6 +335,7 @@ pub(super) mod tests {
                         claims: claims(mapping.username_claim),
                         example: names_people(&mapping),
                         trusted: n == 0,
+                        note: Note::hostile(n == 0),
                         may_drop: n == 0 && count > 1,
                         errors: errors.clone(),
                         mapping: mapping.clone(),

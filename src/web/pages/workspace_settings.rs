@@ -27,6 +27,7 @@ struct WorkspaceSettingsPage {
     here: String,
     name: String,
     errors: FieldErrors,
+    presets: String,
     /// Where it is deleted, as long as that can still be asked for.
     delete: Option<String>,
     given_up: bool,
@@ -69,6 +70,7 @@ fn page(at: &AtWorkspace, status: StatusCode, name: String, errors: FieldErrors)
         frame: at.frame(),
         head: at.head(Tab::Settings),
         here: paths::workspace_settings(at.id()),
+        presets: paths::workspace_presets(at.id()),
         delete: (removing != Some(Removal::Leave)).then(|| paths::delete_workspace(at.id())),
         given_up: removing.is_some(),
         name,
@@ -93,6 +95,7 @@ pub(super) mod tests {
                 frame: frame(),
                 head: head(&workspace, Tab::Settings),
                 here: "/s".into(),
+                presets: "/p".into(),
                 name: name.into(),
                 errors,
                 delete: Some("/d".into()),

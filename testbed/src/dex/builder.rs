@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use super::{CLIENT, DIRECT_CLIENT, Dex, LOOPBACK_REDIRECT};
-use crate::{ca::Ca, directory::Directory, etcd::Etcd, ports::Port, process::Command, programs::Programs, run};
+use crate::{ca::Ca, directory::Directory, etcd::Etcd, ports::Port, process::Command, run};
 
 /// What to start.
 #[derive(Debug)]
@@ -113,7 +113,7 @@ impl Builder {
             issuer,
             ca_pem: ca.pem().to_owned(),
             ca_file: ca.path(),
-            command: Command::new(Programs::get()?.path("dex")).arg("serve").arg(file),
+            command: Command::built("dex")?.arg("serve").arg(file),
             clients,
             redirect_uris: Mutex::new(redirect_uris),
             child: StdMutex::default(),

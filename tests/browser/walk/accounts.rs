@@ -1,7 +1,13 @@
 //! ServiceAccounts and what somebody can do: pages of a cluster for which its credential has a power more.
 
-use anyhow::{Context, Result};
-use kubelend::{kubeconfig::power_manifest, model::power::Power};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use kubelend::{
+    kubeconfig::{power_manifest, rotation_manifest},
+    model::power::Power,
+};
+use testbed::eventually;
 
 use super::Walk;
 use crate::browser::checked;
@@ -59,6 +65,36 @@ impl Walk {
         self.alice.follow("link", "shop/deployer").await?;
         self.alice.follow("button", "Delete this ServiceAccount").await?;
         self.studio.look(&self.alice, "service-account-delete").await
+    }
+
+    /// Kubelend's own credential, which it may not rotate at first.
+    pub(super) async fn rotated(&mut self) -> Result<()> {
+        let role = ["delete", "clusterrolebinding", "kubelend-service-accounts"];
+        self.staging.kubectl()?.run(&role).await?.ok()?;
+        self.may_delete_secrets("no").await?;
+        self.alice.follow("link", "Credentials").await?;
+        self.alice.follow("button", "Rotate it").await?;
+        self.alice.see("Kubelend may not create").await?;
+        self.studio.look(&self.alice, "credentials-rotate-refused").await?;
+        let manifest = rotation_manifest(&"kubelend/kubelend".parse()?);
+        self.staging.kubectl()?.run_with_input(&["apply", "-f", "-"], &manifest).await?.ok()?;
+        self.may_delete_secrets("yes").await?;
+        self.alice.follow("button", "Rotate it").await?;
+        self.alice.see("Kubelend renews it at half of its life").await?;
+        self.studio.look(&self.alice, "credentials-rotated").await
+    }
+
+    /// A right counts, or no longer counts, a moment after it was given or taken.
+    async fn may_delete_secrets(&self, wanted: &str) -> Result<()> {
+        let kubectl = self.staging.kubectl()?;
+        let it = format!("--as={KUBELEND}");
+        let question = ["auth", "can-i", "delete", "secrets", "-n", "kubelend", &it];
+        eventually("the right", Duration::from_secs(20), async || {
+            let said = kubectl.run(&question).await?.stdout;
+            ensure!(said.trim() == wanted, "{said}");
+            Ok(())
+        })
+        .await
     }
 
     async fn every_account(&self) -> Result<()> {
