@@ -9,7 +9,9 @@ mod files;
 mod groups;
 mod platform;
 mod presets;
+mod projects;
 mod roles;
+mod seats;
 mod workspaces;
 
 pub use federation::{ManageReach, Reach, ViewReach, manage_reach, view_reach};
@@ -19,7 +21,12 @@ pub use groups::{
 };
 pub use platform::{ViewTrail, view_trail};
 pub use presets::{MakePreset, ManagePreset, make_preset, manage_preset};
+pub use projects::{
+    ManageProject, ManageProjectMembers, ManageTakes, ViewProject, manage_project, manage_project_members,
+    manage_takes, set_project_member, view_project,
+};
 pub use roles::{give, give_further, give_widely, hand_on};
+pub use seats::{SeatGroups, join_seated, seat_group, seat_in_project, seat_in_workspace};
 pub use workspaces::{
     CreateWorkspace, JoinWorkspace, ManageMembers, ManageWorkspace, ManageWorkspaceAccess, MoveCluster, ViewWorkspace,
     create_workspace, join_workspace, manage_members, manage_workspace, manage_workspace_access, move_cluster,
@@ -195,6 +202,9 @@ pub enum Forbidden {
     /// Not a member of the workspace, or not of enough weight.
     #[error("only people who manage this workspace may do that")]
     NotYourWorkspace,
+    /// No member of the project, or not of enough weight.
+    #[error("only people of this project may do that")]
+    NotYourProject,
     /// Making workspaces is kept to platform admins and listed people.
     #[error("only platform admins, and people they list, make workspaces")]
     MakesNoWorkspaces,
@@ -215,6 +225,11 @@ pub enum Forbidden {
         "editors may change who is in this group: let only owners do so, on the group's page, before it gets cluster-admin"
     )]
     GroupNotKept,
+    /// Editors could put themselves into the Group that is to be a member.
+    #[error(
+        "editors may change who is in this group: let only owners do so, on the group's page, before it becomes a member"
+    )]
+    GroupOfEditors,
     /// The role is for owners to give, and whoever made the link is none (any more).
     #[error("only owners of the workspace give that role, and its maker is none any more")]
     MakerNoOwner,

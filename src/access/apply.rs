@@ -3,6 +3,7 @@
 //! The grant's row says what is wanted. This reads it, makes the cluster agree, and writes down how that went, but only if the
 //! wish is still the same: somebody may have revoked the grant in between, and then that wish has its own attempt coming.
 
+mod namespace;
 mod went;
 
 use std::{sync::Arc, time::Duration};
@@ -16,7 +17,7 @@ use super::{
     roles::{self, Standing},
 };
 use crate::{
-    bindings::{self, Repair, Work},
+    bindings::{self, ApplyError, Ensured, Repair, Work},
     clock::Clock,
     k8s::{BindingObject, ClusterClient, K8sError},
     model::{
@@ -162,7 +163,7 @@ impl Applier {
     ) -> Result<(Went, Option<Marked>), AccessError> {
         match self.wanted(grant, person, cluster).await? {
             Ok(objects) => match self.not_given(client, grant).await? {
-                None => self.ensure(client, grant, &objects).await,
+                None => self.ensure_in_its_place(client, grant, &objects, cluster).await,
                 Some(refused) => self.withdraw(client, grant, refused).await,
             },
             // Nobody can be named: then nobody must be bound, above all not whoever bears the name now.
@@ -196,13 +197,37 @@ impl Applier {
         Ok((why, None))
     }
 
+    /// Makes these stand, in a project's namespace that is made first where it is missing and that is wished.
+    async fn ensure_in_its_place(
+        &self,
+        client: &ClusterClient,
+        grant: &Grant,
+        objects: &[BindingObject],
+        cluster: &Cluster,
+    ) -> Result<(Went, Option<Marked>), AccessError> {
+        let wish = self.namespace_wish(client, grant, cluster.id).await?;
+        let (mark, mut ensured) = self.ensure(client, grant, objects).await?;
+        let went = match (ensured.failed.take(), &wish) {
+            (Some(ApplyError::NoNamespace(_)), Some(wish)) => {
+                if let Some(not) = self.make_namespace(client, wish, cluster.id).await? {
+                    not
+                } else {
+                    let (mark, mut ensured) = self.ensure(client, grant, objects).await?;
+                    return Ok((ensured.failed.take().map_or(Went::Done, Went::from), Some((mark, ensured))));
+                }
+            }
+            (failed, _) => failed.map_or(Went::Done, Went::from),
+        };
+        Ok((went, Some((mark, ensured))))
+    }
+
     /// Makes these stand. What is gone is forgotten before anything is made in its place.
     async fn ensure(
         &self,
         client: &ClusterClient,
         grant: &Grant,
         objects: &[BindingObject],
-    ) -> Result<(Went, Option<Marked>), AccessError> {
+    ) -> Result<(Option<String>, Ensured), AccessError> {
         let memory = self.store.memory(grant.id).await?;
         let mark = memory.mark.clone();
         let work = Work::begin(client, memory, objects, &self.instance).await?;
@@ -210,9 +235,7 @@ impl Applier {
         if !gone.is_empty() {
             self.store.forget_made(grant.id, &gone).await?;
         }
-        let mut ensured = work.finish().await;
-        let went = ensured.failed.take().map_or(Went::Done, Went::from);
-        Ok((went, Some((mark, ensured))))
+        Ok((mark, work.finish().await))
     }
 
     /// What should stand there, or why nothing can.

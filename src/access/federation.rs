@@ -15,12 +15,12 @@ use crate::{
         id::{FederatedGrantId, ProjectId},
         identity::Identity,
         name::Namespace,
-        project::{Labels, Placement, Project, ProjectName},
+        project::{Labels, Placement, ProjectName},
         reason::Reason,
         role::Role,
         time::Timestamp,
     },
-    policy::{self, Authorized, Forbidden, ManageCluster, ManageReach, ManageWorkspaceAccess, Reach},
+    policy::{self, Authorized, Forbidden, ManageCluster, ManageProject, ManageReach, ManageWorkspaceAccess, Reach},
     store::{NewFederatedGrant, NewProject, Store, StoreError},
 };
 
@@ -67,6 +67,10 @@ impl Federation {
                 let (grantee, person) = self.known(grantee).await?;
                 let who = audit::grantee(&grantee, person.as_ref());
                 (Holder::One(grantee), who, None)
+            }
+            // The Groups of a workspace, and who is in one, are for those who may look at it.
+            Recipient::Group(_) if !permit.sees_workspace() && workspace.is_some() => {
+                return Err(own_groups::unknown());
             }
             Recipient::Group(typed) => {
                 let group = own_groups::named(&self.store, workspace, &typed).await?;
@@ -203,31 +207,42 @@ impl Federation {
     /// Gives a project another name, and puts it on other clusters.
     pub async fn change_project(
         &self,
-        permit: &Authorized<ManageWorkspaceAccess>,
-        id: ProjectId,
+        permit: &Authorized<ManageProject>,
         name: &ProjectName,
         placement: &Placement,
     ) -> Result<(), AccessError> {
         check(placement)?;
-        let project = self.of(permit, id).await?;
+        let project = permit.project();
         if project.name == *name && project.placement == *placement {
             return Ok(());
         }
         let renamed = if project.name == *name { String::new() } else { format!(", was {}", project.name) };
         let target = format!("{name}{renamed}: {}", on_words(placement));
         let event = audit::by(permit.person(), Action::ProjectChanged, target);
-        self.store.change_project(id, name, placement, event, self.clock.now()).await.map_err(refused)
+        self.store.change_project(project.id, name, placement, event, self.clock.now()).await.map_err(refused)
+    }
+
+    /// Says whether Kubelend makes its namespace where that is missing. Repeating it is fine. A name of Kubernetes' own is `Invalid`
+    /// (`make`).
+    pub async fn make_namespaces(&self, permit: &Authorized<ManageProject>, makes: bool) -> Result<(), AccessError> {
+        let project = permit.project();
+        if makes && project.namespace.as_str().starts_with("kube-") {
+            return Err(invalid(
+                "make",
+                "Names that begin with “kube-” are Kubernetes' own, and Kubelend makes none of them.",
+            ));
+        }
+        let how = if makes { "made where it is missing" } else { "not made by Kubelend" };
+        let target = format!("{}: {} is {how}", project.name, project.namespace);
+        let event = audit::by(permit.person(), Action::ProjectNamespaceAsked, target);
+        Ok(self.store.set_makes_namespace(project.id, makes, event, self.clock.now()).await?)
     }
 
     /// Removes a project and the access that was given in it; its namespaces stay. Repeating it is fine.
-    pub async fn remove_project(
-        &self,
-        permit: &Authorized<ManageWorkspaceAccess>,
-        id: ProjectId,
-    ) -> Result<(), AccessError> {
-        let project = self.of(permit, id).await?;
+    pub async fn remove_project(&self, permit: &Authorized<ManageProject>) -> Result<(), AccessError> {
+        let project = permit.project();
         let event = audit::by(permit.person(), Action::ProjectRemoved, project.name.as_str());
-        Ok(self.store.remove_project(id, event, self.clock.now()).await?)
+        Ok(self.store.remove_project(project.id, event, self.clock.now()).await?)
     }
 
     /// Labels a cluster. Projects that select by labels follow at once.
@@ -239,11 +254,6 @@ impl Federation {
         let said = if labels.is_empty() { "no labels".to_owned() } else { labels.to_string() };
         let event = audit::by(permit.person(), Action::ClusterLabelled, said);
         Ok(self.store.set_labels(cluster.id, labels, event, self.clock.now()).await?)
-    }
-
-    async fn of(&self, permit: &Authorized<ManageWorkspaceAccess>, id: ProjectId) -> Result<Project, AccessError> {
-        let project = self.store.project(id).await?;
-        if project.workspace == permit.workspace().id { Ok(project) } else { Err(AccessError::NotFound) }
     }
 
     /// Whoever has signed in with this email already is granted to as the person.

@@ -1,5 +1,7 @@
 //! The gate: gathers the facts that `policy` decides on, and hands out its permits.
 
+mod projects;
+
 use std::sync::Arc;
 
 use super::AccessError;
@@ -13,6 +15,7 @@ use crate::{
         group::Group,
         id::{ClusterId, GroupId, IdentityId, PresetId, WorkspaceId},
         identity::Identity,
+        project::Membership,
         share_link::ShareLink,
         workspace::{MemberRole, Workspace},
     },
@@ -140,8 +143,8 @@ impl Gate {
 
     /// May they look at access that reaches so far?
     pub async fn view_reach(&self, person: &Person, scope: WideScope) -> Result<Authorized<ViewReach>, AccessError> {
-        let (reach, member) = self.reach(person, scope).await?;
-        Ok(policy::view_reach(person, reach, member)?)
+        let (reach, is) = self.reach(person, scope).await?;
+        Ok(policy::view_reach(person, reach, is)?)
     }
 
     /// May they give and take access that reaches so far?
@@ -150,26 +153,25 @@ impl Gate {
         person: &Person,
         scope: WideScope,
     ) -> Result<Authorized<ManageReach>, AccessError> {
-        let (reach, member) = self.reach(person, scope).await?;
-        Ok(policy::manage_reach(person, reach, member)?)
+        let (reach, is) = self.reach(person, scope).await?;
+        Ok(policy::manage_reach(person, reach, is)?)
     }
 
-    async fn reach(&self, person: &Person, scope: WideScope) -> Result<(Reach, Option<MemberRole>), AccessError> {
+    async fn reach(&self, person: &Person, scope: WideScope) -> Result<(Reach, Membership), AccessError> {
         Ok(match scope {
-            WideScope::Global => (Reach::Global, None),
+            WideScope::Global => (Reach::Global, Membership::default()),
             WideScope::Workspace(id) => {
                 let (workspace, member) = self.workspace(person, id).await?;
-                (Reach::Workspace(workspace), member)
+                (Reach::Workspace(workspace), member.into())
             }
             WideScope::Cluster(id) => {
                 let cluster = self.store.cluster(id).await?;
                 let (workspace, member) = self.workspace(person, cluster.workspace).await?;
-                (Reach::Cluster(workspace, Box::new(cluster)), member)
+                (Reach::Cluster(workspace, Box::new(cluster)), member.into())
             }
             WideScope::Project(id) => {
-                let project = self.store.project(id).await?;
-                let (workspace, member) = self.workspace(person, project.workspace).await?;
-                (Reach::Project(workspace, project), member)
+                let (workspace, project, is) = self.project(person, id).await?;
+                (Reach::Project(workspace, project), is)
             }
         })
     }

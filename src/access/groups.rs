@@ -1,7 +1,10 @@
 //! What a provider's group may be called, wherever something is given to one.
 
 use super::AccessError;
-use crate::model::name;
+use crate::{
+    model::{grant::Grantee, identity::Identity, name},
+    store::Store,
+};
 
 /// # Errors
 /// `Invalid` at the field `name`.
@@ -29,6 +32,26 @@ pub(super) fn check_wide(group: &str) -> Result<(), AccessError> {
         });
     }
     Ok(())
+}
+
+/// Whom somebody is added as: whoever has signed in with this email already is added as the person.
+///
+/// # Errors
+/// `Invalid` at the field `name`.
+pub(super) async fn known(store: &Store, who: Grantee) -> Result<(Grantee, Option<Identity>), AccessError> {
+    let person = match &who {
+        Grantee::Email(provider, email) => store.identity_by_email(provider, email).await?,
+        Grantee::Person(id) => Some(store.identity(*id).await?),
+        Grantee::Group(_, group) => {
+            check(group)?;
+            None
+        }
+        Grantee::ServiceAccount(_) => return Err(no_account()),
+    };
+    Ok(match person {
+        Some(person) => (Grantee::Person(person.id), Some(person)),
+        None => (who, None),
+    })
 }
 
 /// A ServiceAccount is one cluster's: it is no member of anything, and nothing wider is given to it.

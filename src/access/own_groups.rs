@@ -11,7 +11,7 @@ use crate::{
         id::{GroupId, WorkspaceId},
         identity::Identity,
     },
-    policy::{Authorized, Forbidden, MakeGroup, ManageGroup},
+    policy::{self, Authorized, Forbidden, MakeGroup, ManageGroup},
     store::{NewGroup, Store, StoreError},
 };
 
@@ -102,6 +102,7 @@ impl Groups {
     pub async fn add(&self, permit: &Authorized<ManageGroup>, who: Grantee) -> Result<(), AccessError> {
         let group = permit.group();
         let (who, person) = self.known(who).await?;
+        policy::join_seated(permit.person(), &who, !self.store.seats_of(group.id).await?.is_empty())?;
         let target = format!("{} to {}", audit::grantee(&who, person.as_ref()), group.name);
         let event = audit::by(permit.person(), Action::GroupMemberAdded, target);
         let now = self.clock.now();
@@ -145,12 +146,15 @@ impl Groups {
 /// `Invalid` at the field `name`, the same for one of another workspace as for one that never was.
 pub(super) async fn named(store: &Store, workspace: Option<WorkspaceId>, typed: &str) -> Result<Group, AccessError> {
     let groups = store.groups_usable_in(workspace).await?;
-    group::meant(typed, &groups).cloned().ok_or_else(|| {
-        invalid(
-            "name",
-            "There is no such group here. Groups are made on the workspace’s Groups page, and named as they are there.",
-        )
-    })
+    group::meant(typed, &groups).cloned().ok_or_else(unknown)
+}
+
+/// Nothing here is called so, or whoever typed it is not to know.
+pub(super) fn unknown() -> AccessError {
+    invalid(
+        "name",
+        "There is no such group here. Groups are made on the workspace’s Groups page, and named as they are there.",
+    )
 }
 
 /// Why something was not given to a Group.
@@ -186,7 +190,7 @@ fn refused(error: StoreError, in_workspace: bool) -> AccessError {
         StoreError::TooMuch(grants) => too_much(grants),
         StoreError::Held => invalid(
             "keep",
-            "It holds a role that only owners give, or a ClusterRole of a cluster’s own. Take that back first, then editors can change who is in it.",
+            "It holds a role that only owners give, or a ClusterRole of a cluster’s own, or is a member of a workspace or project. Take that back first, then editors can change who is in it.",
         ),
         StoreError::Stale if in_workspace => Forbidden::GroupChanged.into(),
         other => other.into(),

@@ -304,6 +304,7 @@ fn wanted_for(power: Power) -> Vec<ResourceQuestion> {
     let ask = |verb, resource, name| ResourceQuestion { verb, group: RBAC, resource, namespace: None, name };
     let core = |verb, resource| ResourceQuestion { verb, group: "", resource, namespace: None, name: None };
     match power {
+        Power::Namespaces => vec![core("create", "namespaces")],
         Power::ServiceAccounts => vec![
             core("create", "serviceaccounts"),
             core("delete", "serviceaccounts"),

@@ -1,6 +1,6 @@
 //! Workspaces: making, renaming and deleting one, who its members are, and moving clusters between two.
 
-use super::{AccessError, audit};
+use super::{AccessError, audit, groups};
 use crate::{
     clock::Clock,
     model::{
@@ -81,7 +81,7 @@ impl Workspaces {
         who: Grantee,
         role: MemberRole,
     ) -> Result<(), AccessError> {
-        let (who, person) = self.known(who).await?;
+        let (who, person) = groups::known(&self.store, who).await?;
         policy::set_member(permit, &who, None, role)?;
         let event = by(permit, Action::MemberAdded, &who, person.as_ref(), role.as_str());
         let member = self.member(permit, who, role);
@@ -145,23 +145,6 @@ impl Workspaces {
 
     fn member(&self, permit: &Authorized<ManageMembers>, who: Grantee, role: MemberRole) -> Member {
         Member { who, role, since: self.clock.now(), by: permit.person().identity().id }
-    }
-
-    /// Whoever has signed in with this email already is made a member as the person.
-    async fn known(&self, who: Grantee) -> Result<(Grantee, Option<Identity>), AccessError> {
-        let person = match &who {
-            Grantee::Email(provider, email) => self.store.identity_by_email(provider, email).await?,
-            Grantee::Person(id) => Some(self.store.identity(*id).await?),
-            Grantee::Group(_, group) => {
-                super::groups::check(group)?;
-                None
-            }
-            Grantee::ServiceAccount(_) => return Err(super::groups::no_account()),
-        };
-        Ok(match person {
-            Some(person) => (Grantee::Person(person.id), Some(person)),
-            None => (who, None),
-        })
     }
 }
 

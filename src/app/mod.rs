@@ -17,8 +17,8 @@ use tokio::sync::watch;
 use crate::{
     access::{
         Applier, Clusters, Devices, Diagnoser, Drifts, Exchange, Exports, Federation, Gate, Grants, Groups, Insight,
-        Invitations, Kubeconfigs, Links, Observer, OwnClients, Presets, Probe, Relay, RelaySettings, Requests,
-        Rotation, ServiceAccounts, SignIns, Upstreams, Workspaces,
+        Invitations, Kubeconfigs, Links, Observer, OwnClients, Presets, Probe, Projects, Relay, RelaySettings,
+        Requests, Rotation, Seats, ServiceAccounts, SignIns, Upstreams, Workspaces,
     },
     clock::Clock,
     config::{self, Settings},
@@ -168,6 +168,8 @@ async fn build(settings: &Settings) -> Result<Built, AppError> {
         groups: Groups::new(store.clone(), clock.clone()),
         invitations: Invitations::new(store.clone(), keyring.clone(), clock.clone()),
         workspaces: Workspaces::new(store.clone(), clock.clone()),
+        projects: Projects::new(store.clone(), clock.clone()),
+        seats: Seats::new(store.clone(), clock.clone()),
         devices: Devices::new(store.clone(), clock.clone()),
         relay,
         observer,

@@ -22,6 +22,9 @@ pub enum ApplyError {
     /// Something that is not ours bears the name.
     #[error("{0}")]
     Conflict(NotOurs),
+    /// There is no such namespace.
+    #[error("the API server answered 404: there is no namespace {0}")]
+    NoNamespace(String),
     /// The API server.
     #[error(transparent)]
     Cluster(#[from] K8sError),
@@ -141,9 +144,7 @@ impl<'a> Work<'a> {
             }
         }
         Err(match (last, &wanted.namespace) {
-            (Some(K8sError::NotFound) | None, Some(namespace)) => {
-                K8sError::Refused(404, format!("there is no namespace {namespace}")).into()
-            }
+            (Some(K8sError::NotFound) | None, Some(namespace)) => ApplyError::NoNamespace(namespace.clone()),
             (Some(error), _) => error.into(),
             (None, None) => K8sError::NotFound.into(),
         })

@@ -12,5 +12,6 @@ pub use apply::{ApplyError, Ensured, NotOurs, Repair, Work, ensure_absent, is_ou
 pub use effective::{Rbac, Way, one_name};
 pub use looks::looks_of;
 pub use wanted::{
-    GRANT_LABEL, MANAGED_BY, MANAGED_BY_LABEL, OWNER_LABEL, binding_name, grant_named, owner_selector, wanted,
+    GRANT_LABEL, MANAGED_BY, MANAGED_BY_LABEL, MARK_LABEL, OWNER_LABEL, binding_name, grant_named, owner_selector,
+    wanted,
 };

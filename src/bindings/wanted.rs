@@ -22,7 +22,7 @@ pub const OWNER_LABEL: &str = "kubelend.io/instance";
 /// Which grant.
 pub const GRANT_LABEL: &str = "kubelend.io/grant";
 /// Drawn anew for what is made: see [`Memory::mark`](crate::model::binding::Memory::mark). No part of what is wanted afterwards.
-pub(super) const MARK_LABEL: &str = "kubelend.io/mark";
+pub const MARK_LABEL: &str = "kubelend.io/mark";
 /// For people who meet a binding on the cluster: what it is.
 pub(super) const ABOUT_ANNOTATION: &str = "kubelend.io/about";
 /// The value of [`MANAGED_BY_LABEL`].

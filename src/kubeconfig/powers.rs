@@ -26,6 +26,8 @@ pub fn power_manifest(power: Power, username: &str) -> String {
 
 fn rules(power: Power) -> Value {
     match power {
+        // Neither changing nor deleting one: what is in it would go along.
+        Power::Namespaces => json!([{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["create"]}]),
         // Secrets are made for tokens to be bound to, and deleted to end them: none is read.
         Power::ServiceAccounts => json!([
             {"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["get", "list", "create", "delete"]},
@@ -53,6 +55,7 @@ mod tests {
     #[test]
     fn the_manifests_in_deploy_are_those_that_are_printed() {
         for (power, text) in [
+            (Power::Namespaces, include_str!("../../deploy/rbac/power-namespaces.yaml")),
             (Power::ServiceAccounts, include_str!("../../deploy/rbac/power-service-accounts.yaml")),
             (Power::ClusterAdmin, include_str!("../../deploy/rbac/power-cluster-admin.yaml")),
         ] {

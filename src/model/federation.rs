@@ -127,6 +127,8 @@ mod tests {
         assert_eq!(of_home.placement(&there, None), None);
 
         let shop = Project {
+            takes: crate::model::project::Takes::default(),
+            makes_namespace: false,
             id: ProjectId::new(),
             workspace: home,
             name: "Shop".parse().unwrap(),

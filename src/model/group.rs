@@ -10,6 +10,7 @@ use super::{
     id::{GroupId, IdentityId, WorkspaceId},
     name::BadName,
     time::Timestamp,
+    workspace::MemberRole,
 };
 
 /// The longest name of a Group, in characters.
@@ -72,6 +73,21 @@ pub struct GroupMember {
     pub since: Timestamp,
     /// Who added them.
     pub by: IdentityId,
+}
+
+/// A Group that is a member of a workspace or of a project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeatedGroup {
+    /// It.
+    pub group: Group,
+    /// What those in it may do there.
+    pub role: MemberRole,
+    /// Since when.
+    pub since: Timestamp,
+    /// Who made it one.
+    pub by: IdentityId,
+    /// How many are in it; a provider's group counts as one.
+    pub members: u32,
 }
 
 /// Whom a grant that may reach several clusters is for.

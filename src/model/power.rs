@@ -6,6 +6,8 @@ use super::role::Role;
 /// A power beyond the least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Power {
+    /// To make namespaces.
+    Namespaces,
     /// To make and delete ServiceAccounts, and to hand out tokens of theirs.
     ServiceAccounts,
     /// To bind the ClusterRole `cluster-admin`.
@@ -14,11 +16,12 @@ pub enum Power {
 
 impl Power {
     /// All of them, the lesser first.
-    pub const ALL: [Self; 2] = [Self::ServiceAccounts, Self::ClusterAdmin];
+    pub const ALL: [Self; 3] = [Self::Namespaces, Self::ServiceAccounts, Self::ClusterAdmin];
 
     /// As the objects on the cluster that give it are called, after `kubelend-`.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Namespaces => "namespaces",
             Self::ServiceAccounts => "service-accounts",
             Self::ClusterAdmin => "cluster-admin",
         }
@@ -27,6 +30,7 @@ impl Power {
     /// What it is to do, after “May”.
     pub fn title(self) -> &'static str {
         match self {
+            Self::Namespaces => "make namespaces",
             Self::ServiceAccounts => "look after ServiceAccounts",
             Self::ClusterAdmin => "give cluster-admin",
         }
@@ -35,6 +39,10 @@ impl Power {
     /// What it amounts to, in a sentence.
     pub fn amounts_to(self) -> &'static str {
         match self {
+            Self::Namespaces => {
+                "With it Kubelend can make namespaces of any name on this cluster, without the quotas and policies that others may have \
+                 there. It can neither change nor delete one."
+            }
             Self::ServiceAccounts => {
                 "With it Kubelend can get a token of any ServiceAccount of this cluster, those of Kubernetes itself among them, and \
                  delete Secrets, though not read them: whoever takes over Kubelend can own the cluster by it."

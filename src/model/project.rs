@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 use super::{
     cluster::Cluster,
     id::{ClusterId, IdentityId, ProjectId, WorkspaceId},
-    name::{BadName, Namespace},
+    name::{BadName, ClusterName, Namespace},
     time::Timestamp,
+    workspace::MemberRole,
 };
 
 /// The longest name of a project, in characters.
@@ -27,6 +28,10 @@ pub struct Project {
     pub namespace: Namespace,
     /// On which of the workspace's clusters.
     pub placement: Placement,
+    /// Whom of its workspace it takes over.
+    pub takes: Takes,
+    /// Whether Kubelend makes the namespace where it is missing.
+    pub makes_namespace: bool,
     /// Who made it.
     pub created_by: IdentityId,
     /// When.
@@ -42,6 +47,88 @@ pub enum Placement {
     Listed(Vec<ClusterId>),
     /// On those that bear all of these labels, those that join later or are labelled later among them.
     Labelled(Labels),
+}
+
+/// Which members of its workspace are members of a project by that. Owners always are: they say who is what in the workspace and may
+/// delete all of it, so shutting them out would only look like it, and a project would be left to nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Takes {
+    /// Whether its editors are the project's.
+    pub editors: bool,
+    /// Whether its viewers are.
+    pub viewers: bool,
+}
+
+impl Default for Takes {
+    fn default() -> Self {
+        Self { editors: true, viewers: true }
+    }
+}
+
+impl Takes {
+    /// What somebody is in the project by what they are in its workspace.
+    pub fn of(self, member: MemberRole) -> Option<MemberRole> {
+        match member {
+            MemberRole::Owner => Some(MemberRole::Owner),
+            MemberRole::Editor if self.editors => Some(MemberRole::Editor),
+            // Whoever edits a workspace looks at it, too.
+            MemberRole::Editor | MemberRole::Viewer if self.viewers => Some(MemberRole::Viewer),
+            MemberRole::Editor | MemberRole::Viewer => None,
+        }
+    }
+}
+
+/// What is wished of a project's namespace on a cluster, and how far that has got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceWish {
+    /// The project.
+    pub project: ProjectId,
+    /// What it is called.
+    pub called: ProjectName,
+    /// The namespace.
+    pub namespace: Namespace,
+    /// Whether Kubelend makes it where it is missing.
+    pub makes: bool,
+    /// The mark of one that is being made: it may be there already.
+    pub begun: Option<String>,
+    /// The UID of the one that Kubelend made.
+    pub uid: Option<String>,
+}
+
+/// A namespace that Kubelend made for a project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MadeNamespace {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// What that is called.
+    pub on: ClusterName,
+    /// Its UID.
+    pub uid: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What somebody is where a project is, by themselves or by a group: the strongest of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Membership {
+    /// In its workspace.
+    pub workspace: Option<MemberRole>,
+    /// In the project, as one of its own members.
+    pub project: Option<MemberRole>,
+}
+
+impl From<Option<MemberRole>> for Membership {
+    /// Of somebody who is asked about in a workspace alone.
+    fn from(workspace: Option<MemberRole>) -> Self {
+        Self { workspace, project: None }
+    }
+}
+
+impl Membership {
+    /// What that makes them in the project.
+    pub fn within(self, project: &Project) -> Option<MemberRole> {
+        self.project.max(self.workspace.and_then(|role| project.takes.of(role)))
+    }
 }
 
 impl Placement {
@@ -196,6 +283,20 @@ mod tests {
         assert!(Placement::All.selects(one, &Labels::default()));
         assert!(Placement::Listed(vec![one]).selects(one, &Labels::default()));
         assert!(!Placement::Listed(vec![one]).selects(other, &Labels::default()));
+    }
+
+    #[test]
+    fn immune_28_a_project_takes_over_whom_it_says_and_owners_always() {
+        use MemberRole::{Editor, Owner, Viewer};
+        for (editors, viewers, editor, viewer) in [
+            (true, true, Some(Editor), Some(Viewer)),
+            (true, false, Some(Editor), None),
+            (false, true, Some(Viewer), Some(Viewer)),
+            (false, false, None, None),
+        ] {
+            let takes = Takes { editors, viewers };
+            assert_eq!((takes.of(Owner), takes.of(Editor), takes.of(Viewer)), (Some(Owner), editor, viewer));
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use super::{
     cluster::Removal,
     grant::Grantee,
-    id::{IdentityId, WorkspaceId},
+    id::{IdentityId, ProjectId, WorkspaceId},
     time::Timestamp,
 };
 
@@ -54,6 +54,15 @@ impl MemberRole {
     pub fn parse(s: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|r| r.as_str() == s)
     }
+}
+
+/// What has members: where a Group can be one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seats {
+    /// A workspace.
+    Workspace(WorkspaceId),
+    /// A project.
+    Project(ProjectId),
 }
 
 /// A member of a workspace.

@@ -1,11 +1,16 @@
 //! Who may look at and manage access that reaches further than one cluster. It is no more than the sum of what they may do on the
-//! clusters in scope: a platform admin everywhere, an owner or editor of a workspace on all of its clusters and projects.
+//! clusters in scope: a platform admin everywhere, an owner or editor of a workspace on all of its clusters, and in those of its projects
+//! that take them over; a project's own owners and editors in that project, and nowhere else.
 
-use super::{Authorized, Forbidden, Person, authorized, workspaces::in_workspace};
+use super::{
+    Authorized, Forbidden, Person, authorized,
+    projects::{in_project, sees_workspace},
+    workspaces::in_workspace,
+};
 use crate::model::{
     cluster::Cluster,
     federation::WideScope,
-    project::Project,
+    project::{Membership, Project},
     workspace::{MemberRole, Workspace},
 };
 
@@ -54,15 +59,20 @@ impl Reach {
 
 /// May look at access that reaches so far.
 #[derive(Clone, Debug)]
-pub struct ViewReach(Reach);
-/// May give and take access that reaches so far; as an owner of it, or not.
+pub struct ViewReach(Reach, bool);
+/// May give and take access that reaches so far; as an owner of its workspace, or not; as somebody who may look at that, or not.
 #[derive(Clone, Debug)]
-pub struct ManageReach(pub(super) Reach, pub(super) bool);
+pub struct ManageReach(pub(super) Reach, pub(super) bool, bool);
 
 impl Authorized<ViewReach> {
     /// How far.
     pub fn reach(&self) -> &Reach {
         &self.permit.0
+    }
+
+    /// Whether they may look at the workspace around it, too: whoever is a member of a project alone may not.
+    pub fn sees_workspace(&self) -> bool {
+        self.permit.1
     }
 }
 
@@ -71,40 +81,51 @@ impl Authorized<ManageReach> {
     pub fn reach(&self) -> &Reach {
         &self.permit.0
     }
+
+    /// Whether they may look at the workspace around it, too: whoever is a member of a project alone may not.
+    pub fn sees_workspace(&self) -> bool {
+        self.permit.2
+    }
 }
 
-/// May they look at access that reaches so far? `member` is what they are in its workspace.
+/// May they look at access that reaches so far? `is` is what they are in its workspace, and in the project where it is one.
 ///
 /// # Errors
-/// [`Forbidden::NoPlatformAdmin`], [`Forbidden::NotYourWorkspace`].
+/// [`Forbidden::NoPlatformAdmin`], [`Forbidden::NotYourWorkspace`], [`Forbidden::NotYourProject`].
 pub fn view_reach(
     person: &Person,
     reach: Reach,
-    member: Option<MemberRole>,
+    is: impl Into<Membership>,
 ) -> Result<Authorized<ViewReach>, Forbidden> {
-    may(person, &reach, member, MemberRole::Viewer)?;
-    Ok(authorized(person, ViewReach(reach)))
+    let is = is.into();
+    may(person, &reach, is, MemberRole::Viewer)?;
+    let sees = sees_workspace(person, is);
+    Ok(authorized(person, ViewReach(reach, sees)))
 }
 
 /// May they give and take access that reaches so far?
 ///
 /// # Errors
-/// [`Forbidden::NoPlatformAdmin`], [`Forbidden::NotYourWorkspace`].
+/// [`Forbidden::NoPlatformAdmin`], [`Forbidden::NotYourWorkspace`], [`Forbidden::NotYourProject`].
 pub fn manage_reach(
     person: &Person,
     reach: Reach,
-    member: Option<MemberRole>,
+    is: impl Into<Membership>,
 ) -> Result<Authorized<ManageReach>, Forbidden> {
-    may(person, &reach, member, MemberRole::Editor)?;
-    let owner = may(person, &reach, member, MemberRole::Owner).is_ok();
-    Ok(authorized(person, ManageReach(reach, owner)))
+    let is = is.into();
+    may(person, &reach, is, MemberRole::Editor)?;
+    // What only owners give is given by those of the workspace: owning a project in it is less.
+    let owner = person.platform_admin || is.workspace == Some(MemberRole::Owner);
+    let sees = sees_workspace(person, is);
+    Ok(authorized(person, ManageReach(reach, owner, sees)))
 }
 
-fn may(person: &Person, reach: &Reach, member: Option<MemberRole>, wanted: MemberRole) -> Result<(), Forbidden> {
+fn may(person: &Person, reach: &Reach, is: Membership, wanted: MemberRole) -> Result<(), Forbidden> {
     match reach {
         Reach::Global if person.platform_admin => Ok(()),
         Reach::Global => Err(Forbidden::NoPlatformAdmin),
-        Reach::Workspace(_) | Reach::Project(..) | Reach::Cluster(..) => in_workspace(person, member, wanted),
+        Reach::Project(_, project) => in_project(person, project, is, wanted),
+        Reach::Workspace(_) | Reach::Cluster(..) => in_workspace(person, is.workspace, wanted),
     }
 }
 
@@ -114,7 +135,7 @@ mod tests {
     use crate::{
         model::{
             id::{IdentityId, ProjectId, WorkspaceId},
-            project::Placement,
+            project::{Placement, Takes},
             time::Timestamp,
         },
         policy::{PersonRule, Policy, tests::identity},
@@ -141,6 +162,8 @@ mod tests {
             name: "Shop".parse().unwrap(),
             namespace: "shop".parse().unwrap(),
             placement: Placement::All,
+            takes: Takes::default(),
+            makes_namespace: false,
             created_by: IdentityId::new(),
             created_at: Timestamp::from_secs(0),
         };

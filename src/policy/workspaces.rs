@@ -210,7 +210,16 @@ pub fn set_member(
     held: Option<MemberRole>,
     to: MemberRole,
 ) -> Result<(), Forbidden> {
-    let person = permit.person();
+    raises_nobody(permit.person(), who, held, to)
+}
+
+/// Whether this is somebody else, or no more than they held.
+pub(super) fn raises_nobody(
+    person: &Person,
+    who: &Grantee,
+    held: Option<MemberRole>,
+    to: MemberRole,
+) -> Result<(), Forbidden> {
     let themselves = *who == Grantee::Person(person.identity.id);
     if themselves && !person.platform_admin && held < Some(to) { Err(Forbidden::RaisesThemselves) } else { Ok(()) }
 }

@@ -6,6 +6,7 @@
 
 mod members;
 mod pages;
+mod seats;
 
 pub(super) use members::{doubt, give_to_person, lock_if_named, of as members};
 pub use pages::{GroupOnCluster, GroupsPage};
@@ -183,7 +184,7 @@ impl Store {
     /// Gives a Group another name, and says who changes it. What it holds is called by its new name from then on.
     ///
     /// # Errors
-    /// `Duplicate` as for making; `Held` where editors would change it and it holds what only owners give; `NotFound`, `Stale`.
+    /// `Duplicate` as for making; `Held` where editors would change it and it holds what only owners give, or is a member somewhere; `NotFound`, `Stale`.
     pub async fn change_group(
         &self,
         saw: &Group,
@@ -197,7 +198,8 @@ impl Store {
         transact!(self, |tx| {
             federation::lock(tx).await?;
             let group = ready(tx, saw).await?;
-            if group.owners_only && !owners_only && holds_owners_roles(tx, group.id).await? {
+            let opens = group.owners_only && !owners_only;
+            if opens && (holds_owners_roles(tx, group.id).await? || seats::is_seated(tx, group.id).await?) {
                 return Err(StoreError::Held);
             }
             on!(tx, |db| sqlx::query(SQL)

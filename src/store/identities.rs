@@ -8,7 +8,7 @@ use super::{
     AuditDraft, Store, StoreError,
     audit::About,
     db::{CHUNK, Tx, parsed, shown},
-    federation, grants, groups, record, workspaces,
+    federation, grants, groups, projects, record, workspaces,
 };
 use crate::model::{
     audit::Actor,
@@ -233,11 +233,13 @@ async fn learn(
             federation::give_to_person(tx, &identity.provider, &email, identity.id).await?;
             grants_touched += grants::give_to_person(tx, &identity.provider, &email, identity.id, now).await?;
             workspaces::give_to_person(tx, &identity.provider, &email, identity.id, now).await?;
+            projects::give_to_person(tx, &identity.provider, &email, identity.id, now).await?;
             groups::give_to_person(tx, &identity.provider, &email, identity.id, now).await?;
         }
         // Verified or not: API servers accept tokens that do not say.
         grants_touched += grants::doubt_email(tx, &identity.provider, &email, newcomer, now).await?;
         workspaces::doubt(tx, &identity.provider, &email, newcomer, now).await?;
+        projects::doubt(tx, &identity.provider, &email, newcomer, now).await?;
         groups::doubt(tx, &identity.provider, &email, newcomer, now).await?;
     }
     Ok(SignInRecord { identity, grants_touched })
@@ -254,7 +256,7 @@ impl Store {
     /// * live grants to this email at this provider become grants to the person, if the email is verified — but only if no
     ///   *other* identity ever held this email at this provider. Then they become `Pending` instead, each with an event, and
     ///   their bindings must go: the API server compares the email alone, and would let whoever has it now in;
-    /// * memberships of this email in workspaces and Groups become the person's on the same conditions, and are told of where it has others;
+    /// * memberships of this email in workspaces, projects and Groups become the person's on the same conditions, and are told of where it has others;
     /// * if this identity's email changed or came back, its live grants become `Pending`, so that bindings are rewritten.
     pub async fn record_sign_in(
         &self,

@@ -30,6 +30,7 @@ mod projects;
 mod record;
 mod renewals;
 mod requests;
+mod rosters;
 mod service_accounts;
 mod sessions;
 mod tokens;

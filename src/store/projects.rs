@@ -1,5 +1,22 @@
 //! Projects, and the labels that clusters are selected by. Whatever changes where a project is writes out in the same
-//! transaction what its federated grants reach then.
+//! transaction what its federated grants reach then. Who is what in one is in `members`.
+
+macro_rules! select_projects {
+    ($($which:expr),+) => {
+        concat!(
+            "SELECT id, workspace_id, name, namespace, placement, selector, takes_editors, takes_viewers, makes_namespace, \
+             created_by, created_at \
+             FROM projects WHERE ",
+            $($which),+,
+            " ORDER BY name_key, id"
+        )
+    };
+}
+
+mod members;
+mod namespaces;
+
+pub(super) use members::{doubt, give_to_person};
 
 use super::{
     AuditDraft, Store, StoreError,
@@ -11,7 +28,7 @@ use super::{
 use crate::model::{
     id::{ClusterId, IdentityId, ProjectId, WorkspaceId},
     name::Namespace,
-    project::{Labels, Placement, Project, ProjectName},
+    project::{Labels, Placement, Project, ProjectName, Takes},
     time::Timestamp,
 };
 
@@ -44,18 +61,11 @@ pub(super) struct ProjectRow {
     namespace: String,
     placement: String,
     selector: String,
+    takes_editors: bool,
+    takes_viewers: bool,
+    makes_namespace: bool,
     created_by: String,
     created_at: i64,
-}
-
-macro_rules! select_projects {
-    ($which:literal) => {
-        concat!(
-            "SELECT id, workspace_id, name, namespace, placement, selector, created_by, created_at FROM projects WHERE ",
-            $which,
-            " ORDER BY name_key, id"
-        )
-    };
 }
 
 impl ProjectRow {
@@ -73,6 +83,8 @@ impl ProjectRow {
             name: parsed(&self.name, "name of a project")?,
             namespace: parsed(&self.namespace, "namespace of a project")?,
             placement,
+            takes: Takes { editors: self.takes_editors, viewers: self.takes_viewers },
+            makes_namespace: self.makes_namespace,
             created_by: parsed(&self.created_by, "maker of a project")?,
             created_at: Timestamp::from_millis(self.created_at),
         })

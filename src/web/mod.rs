@@ -57,7 +57,8 @@ use url::Url;
 use crate::{
     access::{
         Clusters, Devices, Diagnoser, Exchange, Exports, Federation, Gate, Grants, Groups, Insight, Invitations,
-        Kubeconfigs, Links, Observer, Presets, Relay, Requests, Rotation, ServiceAccounts, SignIns, Workspaces,
+        Kubeconfigs, Links, Observer, Presets, Projects, Relay, Requests, Rotation, Seats, ServiceAccounts, SignIns,
+        Workspaces,
     },
     clock::Clock,
     crypto::Keyring,
@@ -100,6 +101,10 @@ pub struct Parts {
     pub invitations: Invitations,
     /// Workspaces.
     pub workspaces: Workspaces,
+    /// The people of projects.
+    pub projects: Projects,
+    /// Groups as members.
+    pub seats: Seats,
     /// The connection test.
     pub diagnoser: Diagnoser,
     /// The kubeconfigs that people hold.
@@ -169,6 +174,8 @@ parts! {
     groups: Groups,
     invitations: Invitations,
     workspaces: Workspaces,
+    projects: Projects,
+    seats: Seats,
     relay: Relay,
     store: Store,
     providers: Providers,
@@ -242,8 +249,9 @@ fn visitor_pages() -> Router<Parts> {
 fn workspace_pages() -> Router<Parts> {
     use pages::{
         create_workspace, delete_workspace, export, federated, global_access, group, group_settings, groups,
-        invitations, matrix, matrix_csv, matrix_holder, members, move_cluster, preset, presets, project, projects,
-        requests, trail, workspace_access, workspace_activity, workspace_overview, workspace_settings, workspaces,
+        invitations, matrix, matrix_csv, matrix_holder, members, move_cluster, preset, presets, project,
+        project_members, projects, requests, trail, workspace_access, workspace_activity, workspace_overview,
+        workspace_settings, workspaces,
     };
     use paths::pattern;
 
@@ -284,6 +292,9 @@ fn workspace_pages() -> Router<Parts> {
         .route(pattern::PROJECT, get(project::get).post(project::post))
         .route(pattern::CHANGE_PROJECT, post(project::change))
         .route(pattern::REMOVE_PROJECT, post(project::remove))
+        .route(pattern::PROJECT_NAMESPACE, post(project::namespace))
+        .route(pattern::PROJECT_MEMBERS, get(project_members::get).post(project_members::post))
+        .route(pattern::PROJECT_TAKES, post(project_members::switch))
         .route(pattern::FEDERATED, get(federated::get).post(federated::remove))
         .route(pattern::EXTEND_FEDERATED, get(federated::get).post(federated::extend))
 }

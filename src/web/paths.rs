@@ -197,6 +197,12 @@ pub mod pattern {
     pub const CHANGE_PROJECT: &str = "/workspaces/{workspace}/projects/{project}/change";
     /// Removes it (POST).
     pub const REMOVE_PROJECT: &str = "/workspaces/{workspace}/projects/{project}/remove";
+    /// Says whether its namespace is made where it is missing (POST).
+    pub const PROJECT_NAMESPACE: &str = "/workspaces/{workspace}/projects/{project}/namespace";
+    /// Who is what in it; POST changes that.
+    pub const PROJECT_MEMBERS: &str = "/workspaces/{workspace}/projects/{project}/members";
+    /// Says whom of its workspace it takes over (POST).
+    pub const PROJECT_TAKES: &str = "/workspaces/{workspace}/projects/{project}/members/takes";
     /// A workspace's overview.
     pub const WORKSPACE: &str = "/workspaces/{workspace}";
     /// Who is a member; POST adds, changes and removes.
@@ -458,6 +464,16 @@ pub fn delete_group(group: GroupId) -> String {
 /// One project.
 pub fn project(workspace: WorkspaceId, project: ProjectId) -> String {
     fill(pattern::PROJECT, &[("workspace", workspace.to_string()), ("project", project.to_string())])
+}
+
+/// Who is what in it.
+pub fn project_members(workspace: WorkspaceId, project: ProjectId) -> String {
+    fill(pattern::PROJECT_MEMBERS, &[("workspace", workspace.to_string()), ("project", project.to_string())])
+}
+
+/// Says whom of its workspace it takes over.
+pub fn project_takes(workspace: WorkspaceId, project: ProjectId) -> String {
+    fill(pattern::PROJECT_TAKES, &[("workspace", workspace.to_string()), ("project", project.to_string())])
 }
 
 of_workspace! {

@@ -19,8 +19,8 @@ use super::{
 use crate::{
     access::{
         Applier, Clusters, Devices, Diagnoser, Exchange, Exports, Federation, Gate, Grants, Groups, Insight,
-        Invitations, Kubeconfigs, Links, Observer, OwnClients, Presets, Probe, Relay, RelaySettings, Requests,
-        Rotation, ServiceAccounts, SignIns, Upstreams, Workspaces,
+        Invitations, Kubeconfigs, Links, Observer, OwnClients, Presets, Probe, Projects, Relay, RelaySettings,
+        Requests, Rotation, Seats, ServiceAccounts, SignIns, Upstreams, Workspaces,
     },
     clock::Clock,
     crypto::{self, Keyring},
@@ -223,6 +223,8 @@ fn parts(store: Store, clock: Clock, ids: &[&str]) -> Parts {
         groups: Groups::new(store.clone(), clock.clone()),
         invitations: Invitations::new(store.clone(), keyring.clone(), clock.clone()),
         workspaces: Workspaces::new(store.clone(), clock.clone()),
+        projects: Projects::new(store.clone(), clock.clone()),
+        seats: Seats::new(store.clone(), clock.clone()),
         devices: Devices::new(store.clone(), clock.clone()),
         relay: relay.clone(),
         sign_ins: SignIns::new(store.clone(), keyring.clone(), upstreams.clone(), clock.clone()),

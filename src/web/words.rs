@@ -64,6 +64,12 @@ pub fn forbidden(why: Forbidden) -> Words {
             "Only the people who manage this workspace can do that",
             "An owner of the workspace or a platform admin can do it for you, or make you a member who may.".to_owned(),
         ),
+        Forbidden::NotYourProject => (
+            "Only people of this project can do that",
+            "An owner of the project can make you a member: look under its Members if you see it, or ask whoever told you of it. \
+             Owners of its workspace and platform admins can, too."
+                .to_owned(),
+        ),
         Forbidden::MakesNoWorkspaces => (
             "Making workspaces is kept to a few people",
             "Platform admins make workspaces, and the people they list. Whoever runs this Kubelend can put you on that list \
@@ -94,6 +100,11 @@ pub fn forbidden(why: Forbidden) -> Words {
             "Editors may change who is in this group",
             "They could put themselves into it, and cluster-admin is for owners to give. Let only owners change who is in it, on \
              the group's page, and give it then."
+                .to_owned(),
+        ),
+        Forbidden::GroupOfEditors => (
+            "Editors may change who is in this group",
+            "They would say who is a member by it. Let only owners change who is in it, on the group's page, and add it then."
                 .to_owned(),
         ),
         Forbidden::GroupChanged => (

@@ -119,6 +119,13 @@ impl Walk {
         self.alice.see("Now on").await?;
         self.give("Group", "shop-team", "edit", "").await?;
         self.studio.look(&self.alice, "project").await?;
+        self.alice.click("link", "shop-team").await?;
+        self.alice.see("Namespace shop missing").await?;
+        self.studio.look(&self.alice, "federated-namespace-missing").await?;
+        self.alice.click("link", "All access there").await?;
+        self.alice.find("checkbox", "Make shop where it is missing").await?.click().await?;
+        self.alice.click("button", "Save").await?;
+        self.alice.see("Where the namespace is missing, Kubelend makes it").await?;
         self.alice.click("link", "Remove project").await?;
         self.alice.see("Online shop goes").await?;
         self.studio.look(&self.alice, "project-remove").await?;

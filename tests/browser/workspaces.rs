@@ -72,6 +72,50 @@ impl Walk {
         self.studio.look(&self.alice, "clusters-workspaces").await
     }
 
+    async fn project(&mut self) -> Result<()> {
+        self.alice.click("link", "Payments").await?;
+        self.alice.click("link", "Projects").await?;
+        self.alice.fill("Name", "Online shop").await?;
+        self.alice.fill("Namespace", "shop").await?;
+        self.alice.click("button", "Make project").await?;
+        self.alice.see("Now on").await?;
+        let project = self.alice.url().await?;
+        let members = format!("{project}/members");
+        self.alice.goto(&members).await?;
+        self.studio.look(&self.alice, "project-members-empty").await?;
+        self.alice.fill("Name", "bob@acme@example").await?;
+        self.alice.click("button", "Add member").await?;
+        self.alice.see("is no email address").await?;
+        self.studio.look(&self.alice, "project-members-errors").await?;
+        for (kind, name, role) in
+            [("Person", "bob@acme.example", "editor"), ("Person", LONG_EMAIL, "owner"), ("Group", "sre", "viewer")]
+        {
+            self.alice.select("Kind", kind).await?;
+            self.alice.fill("Name", name).await?;
+            self.alice.select("Role", role).await?;
+            self.alice.click("button", "Add member").await?;
+            row(&self.alice, name).await?;
+        }
+        self.studio.look(&self.alice, "project-members").await?;
+        row(&self.alice, "bob@acme.example").await?.find("button", "Remove").await?.click().await?;
+        self.alice.see("from the next page on").await?;
+        self.studio.look(&self.alice, "project-members-remove").await?;
+        // Whoever is a member of the project alone, and of nothing else.
+        self.bob.follow("link", "Shared with me").await?;
+        self.studio.look(&self.bob, "shared-project").await?;
+        self.bob.follow("link", "Workspaces").await?;
+        self.studio.look(&self.bob, "workspaces-project").await?;
+        self.bob.click("link", "Online shop").await?;
+        self.bob.see("Give access in Online shop").await?;
+        self.studio.look(&self.bob, "project-member").await?;
+        self.bob.goto(&members).await?;
+        self.studio.look(&self.bob, "project-members-seen").await?;
+        let (workspace, _) = project.split_once("/projects/").context("the workspace of the project")?;
+        self.bob.goto(workspace).await?;
+        self.studio.look(&self.bob, "workspace-forbidden").await?;
+        self.alice.follow("link", "Workspaces").await.map(drop)
+    }
+
     async fn members(&mut self) -> Result<()> {
         self.alice.click("link", "Payments").await?;
         self.alice.click("link", "Members").await?;
@@ -151,6 +195,7 @@ async fn every_page_of_workspaces_is_accessible_small_and_narrow() -> Result<()>
     let mut walk = Walk::begin().await?;
     walk.making().await.context("making")?;
     walk.clusters().await.context("clusters")?;
+    walk.project().await.context("project")?;
     walk.members().await.context("members")?;
     walk.inviting().await.context("inviting")?;
     walk.managing().await.context("managing")?;

@@ -22,6 +22,7 @@ mod matrix;
 mod outages;
 mod own_roles;
 mod presets;
+mod projects;
 mod random;
 mod refusals;
 mod relay;

@@ -29,13 +29,26 @@ pub(super) enum Went {
     Further(String, Vec<String>),
     ChangedHands,
     Conflict(String),
+    /// The namespace of a project is missing, and whose turn it is.
+    NoNamespace(String, Missing),
     Cluster(K8sError),
+}
+
+/// Why a missing namespace of a project was not made.
+pub(super) enum Missing {
+    /// The project, which this is its name, does not say so.
+    NotAsked(String),
+    /// Kubelend may not, there.
+    MayNot,
 }
 
 impl From<ApplyError> for Went {
     fn from(error: ApplyError) -> Self {
         match error {
             ApplyError::Conflict(what) => Self::Conflict(what.to_string()),
+            ApplyError::NoNamespace(name) => {
+                Self::Cluster(K8sError::Refused(404, format!("there is no namespace {name}")))
+            }
             ApplyError::Cluster(e) => Self::Cluster(e),
         }
     }
@@ -108,6 +121,7 @@ pub(super) fn outcome(went: &Went, wanted: bool, attempts: i64, now: Timestamp) 
         Went::Conflict(what) => {
             settle(GrantState::Conflict, Some(format!("Not bound: {what}, then press “Try again”.")), again)
         }
+        Went::NoNamespace(name, why) => settle(trying, Some(missing(name, why)), again),
         Went::Cluster(e) => match e {
             K8sError::Unreachable(_) | K8sError::TimedOut | K8sError::Tls(_) | K8sError::Nonsense(_) => {
                 settle(trying, Some(format!("Waiting for the cluster: {e}.")), again)
@@ -120,6 +134,21 @@ pub(super) fn outcome(went: &Went, wanted: bool, attempts: i64, now: Timestamp) 
             _ => settle(failed, Some(format!("The cluster refused: {e}. It is tried again.")), again),
         },
     }
+}
+
+/// That a namespace is missing, and whose turn it is.
+fn missing(name: &str, why: &Missing) -> String {
+    let turn = match why {
+        Missing::NotAsked(project) => format!(
+            "Somebody who may make namespaces on this cluster makes it; or the project {project} is set to let Kubelend make it."
+        ),
+        Missing::MayNot => {
+            "Kubelend may not make it on this cluster: an admin of the cluster makes it, or gives Kubelend that \
+            power (its Overview has what to apply: “May make namespaces”)."
+                .to_owned()
+        }
+    };
+    format!("Namespace {name} missing. {turn} It is tried again until it is there.")
 }
 
 /// One second, doubling up to half a minute, a quarter of it left to chance so that many do not return at once.
@@ -161,6 +190,19 @@ mod tests {
             let out = outcome(&Went::Cluster(error), false, 0, now);
             assert_eq!(out.state, GrantState::Removing);
             assert!(out.retry_at.is_some());
+        }
+    }
+
+    #[test]
+    fn a_missing_namespace_says_whose_turn_it_is_and_is_looked_for_again() {
+        for (why, words) in [
+            (Missing::NotAsked("Shop".into()), "or the project Shop is set to let Kubelend make it"),
+            (Missing::MayNot, "gives Kubelend that power (its Overview has what to apply: “May make namespaces”)"),
+        ] {
+            let out = outcome(&Went::NoNamespace("shop".into(), why), true, 0, Timestamp::from_secs(0));
+            let detail = out.detail.unwrap();
+            assert!(detail.starts_with("Namespace shop missing. ") && detail.contains(words), "{detail}");
+            assert!(out.state == GrantState::Pending && out.retry_at.is_some());
         }
     }
 

@@ -79,13 +79,13 @@ impl Declared {
                 made.projects[home][n] = Some(id);
                 Ok(())
             }
-            Step::ChangeProject(workspace, id, name, placement) => {
-                let permit = self.gate.manage_workspace_access(person, workspace).await?;
-                self.federation.change_project(&permit, id, &name, &placement).await
+            Step::ChangeProject(id, name, placement) => {
+                let permit = self.gate.manage_project(person, id).await?;
+                self.federation.change_project(&permit, &name, &placement).await
             }
-            Step::RemoveProject(workspace, id) => {
-                let permit = self.gate.manage_workspace_access(person, workspace).await?;
-                self.federation.remove_project(&permit, id).await
+            Step::RemoveProject(id) => {
+                let permit = self.gate.manage_project(person, id).await?;
+                self.federation.remove_project(&permit).await
             }
             other => self.grant_step(person, made, other).await,
         }

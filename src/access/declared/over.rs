@@ -6,7 +6,10 @@ use super::{
     members::words,
 };
 use crate::{
-    model::{federation::WideScope, grant::Grantee, group::Holder, identity::Identity, project::Project, role::Role},
+    model::{
+        federation::WideScope, grant::Grantee, group::Holder, id::ProjectId, identity::Identity, project::Project,
+        role::Role, workspace::Seats,
+    },
     store::StoreError,
 };
 
@@ -84,12 +87,23 @@ impl Planner<'_> {
                 let words = format!("{words}: stays, since somebody else has given access in it");
                 self.claimed.projects.insert(project.id);
                 self.remark("project", words, None);
+            } else if self.has_other_members(project.id).await? {
+                let words = format!("{words}: stays, since somebody else has made people members of it");
+                self.claimed.projects.insert(project.id);
+                self.remark("project", words, None);
             } else {
-                let step = Step::RemoveProject(project.workspace, project.id);
+                let step = Step::RemoveProject(project.id);
                 self.step(Kind::Remove, "project", words, None, step);
             }
         }
         Ok(())
+    }
+
+    /// Whether somebody else has said who looks after a project.
+    async fn has_other_members(&self, project: ProjectId) -> Result<bool, StoreError> {
+        let members = self.parts.store.project_members(project).await?;
+        let seats = self.parts.store.seated_groups(Seats::Project(project)).await?;
+        Ok(!seats.is_empty() || members.iter().any(|(member, _)| member.by != self.file.identity.id))
     }
 
     /// Whether something is given so far that is not this file's.

@@ -59,7 +59,7 @@ impl Planner<'_> {
                 } else {
                     format!("{is}: on {now}, was on {before}")
                 };
-                let step = Step::ChangeProject(there.workspace, there.id, entry.name.clone(), wanted);
+                let step = Step::ChangeProject(there.id, entry.name.clone(), wanted);
                 self.step(Kind::Change, "project", words, Some(entry.at), step);
             }
             (false, same) => {

@@ -14,85 +14,21 @@ use crate::{
     },
     store::{
         AuditDraft, Store, StoreError,
-        db::{Tx, parsed},
-        federation,
-        grants::{self, GranteeColumns},
+        db::Tx,
+        federation, grants,
+        rosters::{Entry, OF_GROUPS},
     },
 };
 
-/// How many members a Group has at most; a provider's group is one of them.
-const MOST: i64 = 500;
-
-#[derive(sqlx::FromRow)]
-struct MemberRow {
-    member_key: String,
-    identity_id: Option<String>,
-    provider: Option<String>,
-    member_name: Option<String>,
-    since: i64,
-    added_by: String,
-}
-
-const OF_GROUP: &str = "SELECT member_key, identity_id, provider, member_name, since, added_by FROM own_group_members \
-     WHERE group_id = $1 ORDER BY since, member_key";
-
-impl MemberRow {
-    fn member(self) -> Result<GroupMember, StoreError> {
-        let who = GranteeColumns {
-            to_group: self.member_key.starts_with("group:"),
-            identity_id: self.identity_id,
-            provider: self.provider,
-            name: self.member_name,
-        };
-        Ok(GroupMember {
-            who: who.grantee()?,
-            since: Timestamp::from_millis(self.since),
-            by: parsed(&self.added_by, "who added a member")?,
-        })
+impl From<Entry> for GroupMember {
+    fn from(entry: Entry) -> Self {
+        Self { who: entry.who, since: entry.since, by: entry.by }
     }
 }
 
 /// A Group's members inside a transaction.
 pub(in crate::store) async fn of(tx: &mut Tx, id: GroupId) -> Result<Vec<GroupMember>, StoreError> {
-    let rows: Vec<MemberRow> = on!(tx, |db| sqlx::query_as(OF_GROUP).bind(id.to_string()).fetch_all(db).await)?;
-    rows.into_iter().map(MemberRow::member).collect()
-}
-
-/// Makes somebody a member; whoever is one stays what they are. Returns whether they were none.
-async fn put(tx: &mut Tx, id: GroupId, member: &GroupMember) -> Result<bool, StoreError> {
-    const SQL: &str = "INSERT INTO own_group_members \
-         (group_id, member_key, identity_id, provider, member_name, since, added_by) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (group_id, member_key) DO NOTHING";
-    let who = GranteeColumns::from(&member.who);
-    let put = on!(tx, |db| sqlx::query(SQL)
-        .bind(id.to_string())
-        .bind(grants::key(&member.who))
-        .bind(&who.identity_id)
-        .bind(&who.provider)
-        .bind(&who.name)
-        .bind(member.since.millis())
-        .bind(member.by.to_string())
-        .execute(db)
-        .await
-        .map(|done| done.rows_affected()))?;
-    Ok(put > 0)
-}
-
-async fn delete(tx: &mut Tx, id: GroupId, key: String) -> Result<bool, StoreError> {
-    const SQL: &str = "DELETE FROM own_group_members WHERE group_id = $1 AND member_key = $2";
-    let gone = on!(tx, |db| sqlx::query(SQL)
-        .bind(id.to_string())
-        .bind(key)
-        .execute(db)
-        .await
-        .map(|done| done.rows_affected()))?;
-    Ok(gone > 0)
-}
-
-async fn room(tx: &mut Tx, id: GroupId) -> Result<(), StoreError> {
-    const COUNT: &str = "SELECT COUNT(*) FROM own_group_members WHERE group_id = $1";
-    let (count,): (i64,) = on!(tx, |db| sqlx::query_as(COUNT).bind(id.to_string()).fetch_one(db).await)?;
-    if count > MOST { Err(StoreError::Full("500 members of one group")) } else { Ok(()) }
+    Ok(OF_GROUPS.all(tx, id).await?.into_iter().map(GroupMember::from).collect())
 }
 
 /// Takes [`federation::lock`] where what is about to be learnt of somebody makes them a member by their address.
@@ -113,22 +49,11 @@ pub(in crate::store) async fn give_to_person(
     person: IdentityId,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    const TAKE: &str = "DELETE FROM own_group_members WHERE member_key = $1 AND NOT EXISTS \
-         (SELECT 1 FROM email_holders h WHERE h.provider = $2 AND h.email_key = $3 AND h.identity_id <> $4) \
-         RETURNING group_id, since, added_by";
-    let taken: Vec<(String, i64, String)> = on!(tx, |db| sqlx::query_as(TAKE)
-        .bind(grants::email_key(provider, email))
-        .bind(provider.as_str())
-        .bind(email)
-        .bind(person.to_string())
-        .fetch_all(db)
-        .await)?;
-    for (group, since, by) in taken {
-        let group = parsed(&group, "group of a member")?;
-        let by = parsed(&by, "who added a member")?;
-        let since = Timestamp::from_millis(since);
-        put(tx, group, &GroupMember { who: Grantee::Person(person), since, by }).await?;
-        federation::place_group(tx, group, now).await?;
+    for promised in OF_GROUPS.take::<GroupId>(tx, provider, email, person).await? {
+        let who = Grantee::Person(person);
+        let entry = Entry { who, role: None, since: promised.since, by: promised.by };
+        OF_GROUPS.put(tx, promised.set, &entry).await?;
+        federation::place_group(tx, promised.set, now).await?;
     }
     Ok(())
 }
@@ -142,19 +67,11 @@ pub(in crate::store) async fn doubt(
     newcomer: bool,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    const SQL: &str = "SELECT group_id FROM own_group_members WHERE member_key = $1 \
-         AND (SELECT COUNT(*) FROM email_holders h WHERE h.provider = $2 AND h.email_key = $3) > 1";
     if !newcomer {
         return Ok(());
     }
-    let doubted: Vec<(String,)> = on!(tx, |db| sqlx::query_as(SQL)
-        .bind(grants::email_key(provider, email))
-        .bind(provider.as_str())
-        .bind(email)
-        .fetch_all(db)
-        .await)?;
-    for (id,) in doubted {
-        let Some(group) = one(tx, parsed(&id, "group of a member")?).await? else { continue };
+    for (id, _) in OF_GROUPS.doubted(tx, provider, email).await? {
+        let Some(group) = one(tx, id).await? else { continue };
         let event = AuditDraft::by_kubelend(Action::GroupMemberDoubted, format!("{email} in {}", group.name));
         event.append_of(tx, about(&group), Some(group.id), now).await?;
     }
@@ -179,13 +96,12 @@ impl Store {
         transact!(self, |tx| {
             federation::lock(tx).await?;
             let group = ready(tx, seen).await?;
-            if !put(tx, group.id, member).await? {
+            let entry = Entry { who: member.who.clone(), role: None, since: member.since, by: member.by };
+            if !OF_GROUPS.put(tx, group.id, &entry).await? {
                 return Err(StoreError::Duplicate("They are in it already."));
             }
-            if let Some(address) = grants::address_of(tx, &member.who).await? {
-                delete(tx, group.id, address).await?;
-            }
-            room(tx, group.id).await?;
+            OF_GROUPS.end_for_address(tx, group.id, &member.who).await?;
+            OF_GROUPS.bounded(tx, group.id, 0).await?;
             federation::bounded(federation::place_group(tx, group.id, now).await?)?;
             audit.append_of(tx, about(&group), Some(group.id), now).await
         })
@@ -205,7 +121,7 @@ impl Store {
         transact!(self, |tx| {
             federation::lock(tx).await?;
             let group = ready(tx, seen).await?;
-            if !delete(tx, group.id, grants::key(who)).await? {
+            if !OF_GROUPS.delete(tx, group.id, grants::key(who)).await? {
                 return Ok(());
             }
             federation::place_group(tx, group.id, now).await?;
@@ -215,12 +131,7 @@ impl Store {
 
     /// A Group's members with the identity of a person, the oldest first.
     pub async fn group_members(&self, id: GroupId) -> Result<Vec<(GroupMember, Option<Identity>)>, StoreError> {
-        let rows: Vec<MemberRow> = read!(self, |db| sqlx::query_as(OF_GROUP).bind(id.to_string()).fetch_all(db).await)?;
-        let members = rows.into_iter().map(MemberRow::member).collect::<Result<Vec<_>, _>>()?;
-        let person = |member: &GroupMember| if let Grantee::Person(id) = member.who { Some(id) } else { None };
-        let ids: Vec<IdentityId> = members.iter().filter_map(person).collect();
-        let people = self.identities(&ids).await?;
-        let of = |member: &GroupMember| people.iter().find(|p| person(member) == Some(p.id)).cloned();
-        Ok(members.into_iter().map(|member| (of(&member), member)).map(|(p, m)| (m, p)).collect())
+        let people = OF_GROUPS.people(self, id).await?;
+        Ok(people.into_iter().map(|(entry, person)| (entry.into(), person)).collect())
     }
 }

@@ -83,6 +83,7 @@ impl Store {
             "SELECT w.id, (SELECT COUNT(*) FROM clusters c WHERE c.workspace_id = w.id), \
              (SELECT COUNT(*) FROM members m WHERE m.workspace_id = w.id AND m.member_key NOT LIKE 'group:%'), \
              (SELECT COUNT(*) FROM members g WHERE g.workspace_id = w.id AND g.member_key LIKE 'group:%') \
+             + (SELECT COUNT(*) FROM workspace_groups o WHERE o.workspace_id = w.id) \
              FROM workspaces w WHERE w.id IN ",
             id_list!()
         );

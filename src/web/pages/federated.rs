@@ -103,7 +103,8 @@ enum Remove {
 struct Row {
     who: String,
     cluster: String,
-    href: String,
+    /// Its access page, for those who look at the workspace.
+    href: Option<String>,
     place: String,
     class: &'static str,
     state: String,
@@ -235,7 +236,7 @@ impl Desk {
             class,
             state,
             done: (counts.applied, counts.wanted()),
-            rows: placed.iter().map(|placed| row(placed, now)).collect(),
+            rows: placed.iter().map(|placed| row(placed, seen.sees_workspace(), now)).collect(),
             more: counts.wanted() + counts.removing - listed,
             remove: if live { remove } else { Remove::Not },
             live: counts.pending + counts.removing > 0,
@@ -253,12 +254,12 @@ fn place(reach: &Reach, grant: &FederatedGrant) -> String {
     }
 }
 
-fn row(placed: &Placed, now: Timestamp) -> Row {
+fn row(placed: &Placed, linked: bool, now: Timestamp) -> Row {
     let (outcome, state) = grant_state(&placed.grant, now);
     Row {
         who: grantee_name(&placed.grant.grantee, placed.person.as_ref()),
         cluster: placed.cluster.to_string(),
-        href: paths::access(placed.grant.scope.cluster()),
+        href: linked.then(|| paths::access(placed.grant.scope.cluster())),
         place: placed.grant.scope.in_words(),
         class: outcome_class(outcome),
         state,
@@ -279,7 +280,7 @@ pub(super) mod tests {
         let long = cluster(LONG_NAME);
         let rows = |n: usize| {
             let placed = |n| Placed { cluster: long.name.clone(), grant: grant(&long, n), person: None };
-            (0..n).map(|n| row(&placed(n), NOW)).collect::<Vec<_>>()
+            (0..n).map(|n| row(&placed(n), true, NOW)).collect::<Vec<_>>()
         };
         let draw = |n: usize, remove, ended: bool, to_group: bool| {
             let page = FederatedPage {

@@ -109,6 +109,7 @@ async fn page(
     let held = store.grants_to_group(at.id()).await?;
     let mut losses: Vec<String> =
         held_in_words(store, &held, at.home.now()).await?.iter().map(super::group::Held::in_words).collect();
+    losses.extend(store.seats_of(at.id()).await?.into_iter().map(|seat| format!("what they are as members: {seat}")));
     let more = losses.len().saturating_sub(NAMED);
     losses.truncate(NAMED);
     let members = store.group_members(at.id()).await?.len();

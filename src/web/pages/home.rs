@@ -11,7 +11,7 @@ use crate::{
     web::{errors::PageError, paths, session::MaybeSignedIn},
 };
 
-/// To the clusters, for those who have or may add some; to their workspaces, for those whose workspaces have none; to what is shared
+/// To the clusters, for those who have or may add some; to their workspaces and projects, for those whose workspaces have none; to what is shared
 /// with them, for others; to signing in, for strangers.
 pub async fn get(State(store): State<Store>, MaybeSignedIn(who): MaybeSignedIn) -> Result<Response, PageError> {
     let Some(who) = who else {
@@ -22,7 +22,9 @@ pub async fn get(State(store): State<Store>, MaybeSignedIn(who): MaybeSignedIn) 
         || !store.clusters_of(person.identity(), person.is_platform_admin()).await?.is_empty();
     let there = if manages {
         paths::CLUSTERS
-    } else if store.memberships_of(person.identity()).await?.is_empty() {
+    } else if store.memberships_of(person.identity()).await?.is_empty()
+        && store.projects_of_member(person.identity()).await?.is_empty()
+    {
         paths::SHARED
     } else {
         paths::WORKSPACES

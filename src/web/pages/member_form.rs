@@ -3,6 +3,7 @@
 use crate::{
     model::{
         grant::Grantee,
+        id::GroupId,
         name::{Email, group_name},
         provider::ProviderId,
         workspace::MemberRole,
@@ -11,13 +12,23 @@ use crate::{
     web::forms::{Choice, FieldErrors},
 };
 
+/// The kind of a Group of our own.
+const OWN: &str = "own";
+/// What the name of one begins with that is a member.
+const OWN_KEY: &str = "own:";
+
+/// What a Group of our own is called in a form.
+pub(super) fn own_key(group: GroupId) -> String {
+    format!("{OWN_KEY}{group}")
+}
+
 /// The forms, as they are typed; `change` says which.
 #[derive(Debug, serde::Deserialize)]
 #[serde(default)]
 pub struct MemberForm {
     /// `add`, `role`, `remove` or `leave`.
     pub change: String,
-    /// `user` or `group`.
+    /// `user` or `group`; `own` where Groups of our own can be members.
     pub kind: String,
     /// Email or group.
     pub name: String,
@@ -65,10 +76,26 @@ pub(super) fn provider_choices(providers: &Providers, chosen: &str) -> Vec<Choic
 
 impl MemberForm {
     pub(super) fn kinds(&self) -> Vec<Choice> {
-        [("user", "Person"), ("group", "Group")]
+        self.kinds_with(false)
+    }
+
+    /// The same, Groups of our own among them where those can be named.
+    pub(super) fn kinds_with(&self, own_groups: bool) -> Vec<Choice> {
+        [("user", "Person"), ("group", "Group"), (OWN, "Kubelend group")]
             .into_iter()
+            .filter(|(value, _)| own_groups || *value != OWN)
             .map(|(value, label)| Choice::new(value, label, &self.kind))
             .collect()
+    }
+
+    /// Whether a Group of our own is to be added.
+    pub(super) fn adds_own_group(&self) -> bool {
+        self.change == "add" && self.kind == OWN
+    }
+
+    /// The Group of our own that it is about, where it is about one that is a member.
+    pub(super) fn own_group(&self) -> Option<GroupId> {
+        self.member.strip_prefix(OWN_KEY)?.parse().ok()
     }
 
     pub(super) fn roles(&self) -> Vec<Choice> {

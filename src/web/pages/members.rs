@@ -1,8 +1,6 @@
 //! `/workspaces/{workspace}/members`: who is what in it; adding, changing and removing them. Removing asks first, and says who
 //! loses what.
 
-use std::collections::HashMap;
-
 use askama::Template;
 use axum::{
     extract::{FromRef, Query, State},
@@ -11,105 +9,67 @@ use axum::{
 };
 
 use super::{
-    access::grantee_name,
-    member_form::{MemberForm, key, provider_choices, roles},
+    member_form::{MemberForm, key},
+    member_groups,
+    member_list::{self, Asked, Asking, Listed, MemberList, Wanted, Words, changes, named, still},
     workspace::{AtWorkspace, Head, Tab, a_role, role_means},
 };
 use crate::{
-    access::{AccessError, Workspaces},
+    access::{AccessError, Seats, Workspaces},
     model::{
         cluster::Cluster,
-        grant::Grantee,
-        id::IdentityId,
+        group::SeatedGroup,
+        id::WorkspaceId,
         identity::Identity,
-        time::Timestamp,
-        workspace::{Member, MemberRole},
+        workspace::{Member, Seats as Place},
     },
     oidc::Providers,
-    policy::Forbidden,
+    policy::{self, Forbidden},
     store::Store,
     web::{
         Parts,
         errors::{NextStep, PageError},
-        forms::{Choice, FieldErrors, ProtectedForm},
+        forms::{FieldErrors, ProtectedForm},
         frame::{Frame, render_with},
         paths,
-        when::When,
     },
 };
-
-/// How many members a page lists.
-const A_PAGE: usize = 40;
 
 #[derive(Template)]
 #[template(path = "pages/members.html")]
 struct MembersPage {
     frame: Frame,
     head: Head,
-    here: String,
-    may_change: bool,
-    asking: Option<Asking>,
-    form: MemberForm,
-    errors: FieldErrors,
-    providers: Vec<Choice>,
-    rows: Vec<Row>,
-    next: Option<String>,
-    newest: bool,
+    list: MemberList,
 }
 
-struct Row {
-    key: String,
-    name: String,
-    notes: Vec<String>,
-    since: When,
-    by: Option<String>,
-    role: &'static str,
-    /// Whether it is whoever looks, themselves.
-    own: bool,
-}
-
-/// Something about one member that is asked before it is done.
-struct Asking {
-    title: String,
-    text: Vec<String>,
-    /// What the form sends as `change`; nothing where it cannot be done.
-    change: Option<&'static str>,
-    button: &'static str,
-    key: String,
-    /// What the role is to be.
-    roles: Vec<Choice>,
+/// What is said of a workspace's members.
+fn words(removing: bool) -> Words {
+    Words {
+        roles: "Viewers look, editors give and take access, owners manage the clusters, the members and the workspace.",
+        looking: (!removing).then_some("An owner can change who is what here."),
+        nobody: "Nobody is a member by themselves.",
+    }
 }
 
 /// What the page is made with.
 #[derive(Clone, Debug)]
 pub struct Desk {
     workspaces: Workspaces,
+    seats: Seats,
     store: Store,
     providers: Providers,
 }
 
 impl FromRef<Parts> for Desk {
     fn from_ref(parts: &Parts) -> Self {
-        Self { workspaces: parts.workspaces.clone(), store: parts.store.clone(), providers: parts.providers.clone() }
+        Self {
+            workspaces: parts.workspaces.clone(),
+            seats: parts.seats.clone(),
+            store: parts.store.clone(),
+            providers: parts.providers.clone(),
+        }
     }
-}
-
-/// Which page of it, and which member is asked about.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default)]
-pub struct Asked {
-    change: String,
-    remove: String,
-    leave: String,
-    page: usize,
-}
-
-type Listed = Vec<(Member, Option<Identity>)>;
-
-/// A member as people call them: an email or a name, or a group.
-pub(super) fn named(who: &Grantee, person: Option<&Identity>) -> String {
-    let name = grantee_name(who, person);
-    if matches!(who, Grantee::Group(..)) { format!("group {name}") } else { name }
 }
 
 /// The page.
@@ -147,6 +107,10 @@ impl Desk {
             return self.workspaces.leave(&at.seen).await;
         }
         let permit = at.manage_members()?;
+        let groups = policy::seat_in_workspace(&permit);
+        if let Some(done) = member_groups::change_group(&self.seats, &groups, form, errors).await {
+            return done;
+        }
         if form.change == "add" {
             let Some((who, role)) = form.read(&self.providers, errors) else { return Ok(()) };
             return self.workspaces.add(&permit, who, role).await;
@@ -173,92 +137,56 @@ impl Desk {
         errors: FieldErrors,
     ) -> Result<Response, PageError> {
         let members = self.store.members(at.id()).await?;
-        let here = paths::members(at.id());
-        let (from, to) = (asked.page.saturating_mul(A_PAGE), asked.page.saturating_add(1));
+        let seats = self.store.seated_groups(Place::Workspace(at.id())).await?;
+        let frame = at.frame();
+        let removing = at.workspace().removing.is_some();
         let status = if errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-        let page = MembersPage {
-            frame: at.frame(),
-            head: at.head(Tab::Members),
-            may_change: at.manage_members().is_ok() && at.workspace().removing.is_none(),
-            asking: self.asking(at, &asked, &members).await?,
-            providers: provider_choices(&self.providers, &form.provider),
-            rows: self.rows(at, members.get(from..).unwrap_or_default()).await?,
-            next: (members.len() > to.saturating_mul(A_PAGE)).then(|| format!("{here}?page={to}")),
-            newest: asked.page == 0,
-            here,
+        let wanted = Wanted {
+            here: paths::members(at.id()),
+            csrf: &frame.csrf,
+            me: at.who.person.identity().id,
+            members: &members,
+            seats: &seats,
+            groups_of: groups_of(at),
+            page: asked.page,
+            words: words(removing),
+            may_change: at.manage_members().is_ok() && !removing,
+            asking: self.asking(at, &asked, &members, &seats).await?,
             form,
             errors,
         };
-        Ok(render_with(status, &page))
+        let list = member_list::list(&self.store, &self.providers, wanted, at.now).await?;
+        Ok(render_with(status, &MembersPage { head: at.head(Tab::Members), frame, list }))
     }
 
-    async fn rows(&self, at: &AtWorkspace, members: &[(Member, Option<Identity>)]) -> Result<Vec<Row>, PageError> {
-        let members = members.get(..A_PAGE).unwrap_or(members);
-        let givers: Vec<IdentityId> = members.iter().map(|(m, _)| m.by).collect();
-        let givers: HashMap<_, _> =
-            self.store.identities(&givers).await?.into_iter().map(|p| (p.id, p.display().to_owned())).collect();
-        let mut rows = Vec::with_capacity(members.len());
-        for (member, person) in members {
-            let own = member.who == Grantee::Person(at.who.person.identity().id);
-            let by = givers.get(&member.by).filter(|_| member.who != Grantee::Person(member.by)).cloned();
-            rows.push(row(member, person.as_ref(), own, by, self.notes(&member.who).await?, at.now));
+    async fn asking(
+        &self,
+        at: &AtWorkspace,
+        asked: &Asked,
+        members: &Listed,
+        seats: &[SeatedGroup],
+    ) -> Result<Option<Asking>, PageError> {
+        if let Some(seat) = asked.about_group(seats) {
+            return Ok(at.manage_members().is_ok().then(|| member_groups::asks_of_group(asked, seat)));
         }
-        Ok(rows)
-    }
-
-    /// What is to be said of a member beside the name.
-    async fn notes(&self, who: &Grantee) -> Result<Vec<String>, PageError> {
-        let at = |id| self.providers.get(id).map_or_else(|| id.to_string(), |p| p.settings().name.clone());
-        Ok(match who {
-            Grantee::Person(_) | Grantee::ServiceAccount(_) => Vec::new(),
-            Grantee::Group(provider, _) => vec![format!("group at {}", at(provider))],
-            Grantee::Email(provider, email) if self.store.email_changed_hands(provider, email).await? => vec![
-                "This address has had several holders, so it gives nothing. Add it again once you know who has it now."
-                    .into(),
-            ],
-            Grantee::Email(provider, _) => vec![format!("has not signed in yet at {}", at(provider))],
-        })
-    }
-
-    async fn asking(&self, at: &AtWorkspace, asked: &Asked, members: &Listed) -> Result<Option<Asking>, PageError> {
-        let own = key(&Grantee::Person(at.who.person.identity().id));
-        let (wanted, leaves) = match (asked.change.as_str(), asked.remove.as_str(), asked.leave.as_str()) {
-            ("", "", "") => return Ok(None),
-            ("", "", _) => (own.as_str(), true),
-            (change, remove, _) => (if change.is_empty() { remove } else { change }, false),
-        };
-        let Some((member, person)) = members.iter().find(|(m, _)| key(&m.who) == wanted) else { return Ok(None) };
-        if !leaves && at.manage_members().is_err() {
+        let about = asked.about(members, at.who.person.identity().id);
+        let Some((member, person, leaves)) = about.filter(|(.., leaves)| *leaves || at.manage_members().is_ok()) else {
             return Ok(None);
-        }
+        };
         if last_owner(member, members) {
-            return Ok(Some(keeps(member, person.as_ref())));
+            return Ok(Some(keeps(member, person)));
         }
         if !asked.change.is_empty() {
-            return Ok(Some(changes(member, person.as_ref())));
+            return Ok(Some(changes(member, person)));
         }
         let clusters = self.store.clusters_in(&[at.id()]).await?;
-        Ok(Some(removes(member, person.as_ref(), members, &clusters, leaves)))
+        Ok(Some(removes(member, person, members, &clusters, leaves)))
     }
 }
 
-fn row(
-    member: &Member,
-    person: Option<&Identity>,
-    own: bool,
-    by: Option<String>,
-    notes: Vec<String>,
-    now: Timestamp,
-) -> Row {
-    Row {
-        key: key(&member.who),
-        name: grantee_name(&member.who, person),
-        notes,
-        since: When::new(member.since, now),
-        by,
-        role: member.role.as_str(),
-        own,
-    }
+/// Whose Groups can be made members, by whoever may.
+fn groups_of(at: &AtWorkspace) -> Option<WorkspaceId> {
+    at.manage_members().ok().map(|_| at.id())
 }
 
 fn last_owner(member: &Member, members: &Listed) -> bool {
@@ -277,17 +205,6 @@ fn keeps(member: &Member, person: Option<&Identity>) -> Asking {
         button: "",
         key: String::new(),
         roles: Vec::new(),
-    }
-}
-
-fn changes(member: &Member, person: Option<&Identity>) -> Asking {
-    Asking {
-        title: format!("What may {} do?", named(&member.who, person)),
-        text: Vec::new(),
-        change: Some("role"),
-        button: "Save role",
-        key: key(&member.who),
-        roles: roles(member.role.as_str()),
     }
 }
 
@@ -315,16 +232,6 @@ fn removes(member: &Member, person: Option<&Identity>, members: &Listed, cluster
     }
 }
 
-/// What somebody stays by a group, when their own membership has gone.
-fn still(person: Option<&Identity>, members: &Listed) -> Option<MemberRole> {
-    let person = person?;
-    let reaches = |who: &Grantee| match who {
-        Grantee::Group(provider, group) => *provider == person.provider && person.groups.contains(group),
-        Grantee::Person(_) | Grantee::Email(..) | Grantee::ServiceAccount(_) => false,
-    };
-    members.iter().filter(|(m, _)| reaches(&m.who)).map(|(m, _)| m.role).max()
-}
-
 /// “staging, production and 3 more”.
 pub(super) fn listed(clusters: &[Cluster]) -> String {
     const SHOWN: usize = 5;
@@ -340,10 +247,17 @@ pub(super) fn listed(clusters: &[Cluster]) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::web::pages::{
-        cluster::tests::cluster,
-        samples::{HOSTILE, LONG_EMAIL, NOW, frame},
-        workspace::tests::{head, workspace},
+    use crate::{
+        model::{grant::Grantee, id::IdentityId, workspace::MemberRole},
+        web::{
+            forms::Choice,
+            pages::{
+                cluster::tests::cluster,
+                member_list::{A_PAGE, row},
+                samples::{HOSTILE, LONG_EMAIL, NOW, frame},
+                workspace::tests::{head, workspace},
+            },
+        },
     };
     use MemberRole::{Editor, Owner, Viewer};
 
@@ -381,27 +295,39 @@ pub(super) mod tests {
         ]
     }
 
+    /// A list to draw, of so many.
+    pub(in crate::web) fn sample_list(
+        words: Words,
+        may_change: bool,
+        asking: Option<Asking>,
+        times: usize,
+    ) -> MemberList {
+        let members = sample_members();
+        let rows = members.iter().cycle().take(times).enumerate();
+        let rows =
+            rows.map(|(n, (m, p))| row(m, p.as_ref(), n == 0, Some(LONG_EMAIL.into()), vec![HOSTILE.into()], NOW));
+        MemberList {
+            here: "/m".into(),
+            csrf: frame().csrf,
+            words,
+            may_change,
+            asking,
+            errors: FieldErrors::default(),
+            providers: vec![Choice::new("dex", "Dex", ""), Choice::new("corp", HOSTILE, "")],
+            rows: rows.collect(),
+            names_groups: may_change,
+            groups: HOSTILE.into(),
+            next: (times >= A_PAGE).then(|| "/m?page=1".into()),
+            newest: true,
+            form: MemberForm::default(),
+        }
+    }
+
     pub(in crate::web) fn samples() -> Vec<(&'static str, String)> {
         let members = sample_members();
         let draw = |may_change, asking, form: MemberForm, errors, times: usize| {
-            let rows = members.iter().cycle().take(times).enumerate();
-            MembersPage {
-                frame: frame(),
-                head: head(&workspace("Payments"), Tab::Members),
-                here: "/m".into(),
-                may_change,
-                asking,
-                errors,
-                providers: vec![Choice::new("dex", "Dex", ""), Choice::new("corp", HOSTILE, "")],
-                rows: rows
-                    .map(|(n, (m, p))| row(m, p.as_ref(), n == 0, Some(LONG_EMAIL.into()), vec![HOSTILE.into()], NOW))
-                    .collect(),
-                next: (times >= A_PAGE).then(|| "/m?page=1".into()),
-                newest: true,
-                form,
-            }
-            .render()
-            .unwrap()
+            let list = MemberList { form, errors, ..sample_list(words(false), may_change, asking, times) };
+            MembersPage { frame: frame(), head: head(&workspace("Payments"), Tab::Members), list }.render().unwrap()
         };
         let (gone, there) = &members[0];
         let asks = removes(gone, there.as_ref(), &members, &[cluster("staging"), cluster("lab")], false);

@@ -11,16 +11,17 @@ use axum::{
 use super::{
     cluster::{AtCluster, Head, Tab},
     member_form::key,
-    members::named,
+    member_list::named,
     wide_access::reaching,
     workspace::a_role,
 };
 use crate::{
     access::{AccessError, Gate, Presets, Workspaces},
     model::{
+        group::SeatedGroup,
         id::WorkspaceId,
         identity::Identity,
-        workspace::{Member, MemberRole},
+        workspace::{Member, MemberRole, Seats},
     },
     policy::Forbidden,
     store::Store,
@@ -97,6 +98,13 @@ pub async fn get(
     let holders = store.count_grantees(&[at.id()], at.now).await?;
     let held = holders.first().map_or((0, 0), |(_, people, groups)| (*people, *groups));
     let mut changes = changes(&before, &after);
+    // A Group of all workspaces may be a member of both.
+    let (was, is) = (
+        store.seated_groups(Seats::Workspace(permit.from().id)).await?,
+        store.seated_groups(Seats::Workspace(permit.to().id)).await?,
+    );
+    changes.lose.extend(seats_beyond(&was, &is));
+    changes.gain.extend(seats_beyond(&is, &was));
     changes.lose.extend(reaching(&store, permit.from(), at.cluster()).await?);
     changes.gain.extend(reaching(&store, permit.to(), at.cluster()).await?);
     Ok(render(&MoveClusterPage {
@@ -132,6 +140,14 @@ pub async fn post(
         }
         Err(other) => Err(other.into()),
     }
+}
+
+/// What Groups of our own are in the one and are not, or less, in the other.
+fn seats_beyond(here: &[SeatedGroup], there: &[SeatedGroup]) -> Vec<String> {
+    let elsewhere =
+        |seat: &SeatedGroup| there.iter().find(|other| other.group.id == seat.group.id).map(|other| other.role);
+    let more = here.iter().filter(|seat| elsewhere(seat) < Some(seat.role));
+    more.map(|seat| format!("Kubelend group {}: {}", seat.group.spelt(), a_role(seat.role))).collect()
 }
 
 type Listed = [(Member, Option<Identity>)];

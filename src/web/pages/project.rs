@@ -8,11 +8,12 @@ use axum::{
 };
 
 use super::{
+    at_project::{AtProject, ProjectHead, ProjectTab},
     project_form::{ProjectForm, on_words},
     projects::clusters_in,
     wide_access::{Desk, Wanted, Wide},
     wide_form::WideForm,
-    workspace::{AtWorkspace, Head, Tab},
+    workspace::{AtWorkspace, Head},
 };
 use crate::{
     access::{AccessError, Gate},
@@ -20,14 +21,16 @@ use crate::{
         cluster::Cluster,
         federation::WideScope,
         id::{FederatedGrantId, ProjectId},
-        project::Project,
+        project::{MadeNamespace, Project},
+        time::Timestamp,
     },
-    policy::Reach,
+    store::StoreError,
     web::{
         errors::PageError,
         forms::{FieldErrors, ProtectedForm},
         frame::{Frame, render_with},
         paths,
+        when::When,
     },
 };
 
@@ -36,6 +39,7 @@ use crate::{
 struct ProjectPage {
     frame: Frame,
     head: Head,
+    own: ProjectHead,
     here: String,
     name: String,
     namespace: String,
@@ -46,12 +50,36 @@ struct ProjectPage {
     form: ProjectForm,
     clusters: Vec<Cluster>,
     errors: FieldErrors,
+    /// Whether Kubelend makes the namespace where it is missing.
+    makes: bool,
+    made: Vec<Made>,
+    /// How many it has made besides.
+    more_made: usize,
     wide: Wide,
 }
 
 struct OnCluster {
     name: String,
-    href: String,
+    /// Its access page, for those who look at the workspace.
+    href: Option<String>,
+}
+
+/// A namespace that Kubelend made, and how somebody deletes it: exactly that one.
+struct Made {
+    id: String,
+    on: String,
+    at: When,
+    delete: String,
+}
+
+/// How many of them a page shows.
+const MADE: usize = 20;
+
+/// Whether its namespace is made where it is missing: a box.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub struct NamespaceForm {
+    make: String,
 }
 
 /// The project of an address.
@@ -80,48 +108,63 @@ struct Shown {
 }
 
 /// The page.
-pub async fn get(
-    at: AtWorkspace,
-    Path(ProjectPath { project }): Path<ProjectPath>,
-    Query(asked): Query<Asked>,
-    State(desk): State<Desk>,
-) -> Result<Response, PageError> {
-    page(&desk, &at, project, Shown { asked, ..Shown::default() }).await
+pub async fn get(at: AtProject, Query(asked): Query<Asked>, State(desk): State<Desk>) -> Result<Response, PageError> {
+    page(&desk, &at, Shown { asked, ..Shown::default() }).await
 }
 
 /// Gives access in it.
 pub async fn post(
-    at: AtWorkspace,
-    Path(ProjectPath { project }): Path<ProjectPath>,
+    at: AtProject,
     State(desk): State<Desk>,
     State(gate): State<Gate>,
     ProtectedForm(form): ProtectedForm<WideForm>,
 ) -> Result<Response, PageError> {
+    let project = at.project().id;
     let permit = gate.manage_reach(&at.who.person, WideScope::Project(project)).await?;
     let mut errors = FieldErrors::default();
     if desk.give(&permit, &form, &mut errors).await?.is_some() {
-        return Ok(Redirect::to(&paths::project(at.id(), project)).into_response());
+        return Ok(Redirect::to(&paths::project(at.workspace().id, project)).into_response());
     }
-    page(&desk, &at, project, Shown { give: form, give_errors: errors, ..Shown::default() }).await
+    page(&desk, &at, Shown { give: form, give_errors: errors, ..Shown::default() }).await
 }
 
 /// Changes its name and where it is.
 pub async fn change(
-    at: AtWorkspace,
-    Path(ProjectPath { project }): Path<ProjectPath>,
+    at: AtProject,
     State(desk): State<Desk>,
+    State(gate): State<Gate>,
     ProtectedForm(form): ProtectedForm<ProjectForm>,
 ) -> Result<Response, PageError> {
-    let permit = at.manage_access()?;
+    let project = at.project().id;
+    let permit = gate.manage_project(&at.who.person, project).await?;
     let mut errors = FieldErrors::default();
     if let Some((name, placement)) = form.change(&mut errors) {
-        match desk.federation.change_project(&permit, project, &name, &placement).await {
-            Ok(()) => return Ok(Redirect::to(&paths::project(at.id(), project)).into_response()),
+        match desk.federation.change_project(&permit, &name, &placement).await {
+            Ok(()) => return Ok(Redirect::to(&paths::project(at.workspace().id, project)).into_response()),
             Err(AccessError::Invalid { field, message }) => errors.add(field, message),
             Err(other) => return Err(other.into()),
         }
     }
-    page(&desk, &at, project, Shown { change: Some(form), change_errors: errors, ..Shown::default() }).await
+    page(&desk, &at, Shown { change: Some(form), change_errors: errors, ..Shown::default() }).await
+}
+
+/// Says whether its namespace is made where it is missing.
+pub async fn namespace(
+    at: AtProject,
+    State(desk): State<Desk>,
+    State(gate): State<Gate>,
+    ProtectedForm(form): ProtectedForm<NamespaceForm>,
+) -> Result<Response, PageError> {
+    let permit = gate.manage_project(&at.who.person, at.project().id).await?;
+    match desk.federation.make_namespaces(&permit, !form.make.is_empty()).await {
+        Ok(()) => Ok(Redirect::to(&paths::project(at.workspace().id, at.project().id)).into_response()),
+        Err(AccessError::Invalid { field, message }) => {
+            let mut change_errors = FieldErrors::default();
+            change_errors.add(field, message);
+            page(&desk, &at, Shown { change_errors, ..Shown::default() }).await
+        }
+        Err(other) => Err(other.into()),
+    }
 }
 
 /// Removes it.
@@ -129,71 +172,133 @@ pub async fn remove(
     at: AtWorkspace,
     Path(ProjectPath { project }): Path<ProjectPath>,
     State(desk): State<Desk>,
+    State(gate): State<Gate>,
     _: ProtectedForm<serde::de::IgnoredAny>,
 ) -> Result<Response, PageError> {
-    let permit = at.manage_access()?;
-    match desk.federation.remove_project(&permit, project).await {
+    let done = match gate.manage_project(&at.who.person, project).await {
+        Ok(permit) if permit.workspace().id == at.id() => desk.federation.remove_project(&permit).await,
+        Ok(_) => Err(AccessError::NotFound),
+        Err(why) => Err(why),
+    };
+    match done {
         // Removed already: the same as now.
-        Ok(()) | Err(AccessError::NotFound) => Ok(Redirect::to(&paths::projects(at.id())).into_response()),
+        Ok(()) | Err(AccessError::NotFound | AccessError::Store(StoreError::NotFound)) => {
+            Ok(Redirect::to(&paths::projects(at.id())).into_response())
+        }
         Err(other) => Err(other.into()),
     }
 }
 
-async fn page(desk: &Desk, at: &AtWorkspace, id: ProjectId, shown: Shown) -> Result<Response, PageError> {
-    let project = desk.store.project(id).await?;
-    if project.workspace != at.id() {
-        return Err(PageError::not_found());
-    }
+async fn page(desk: &Desk, at: &AtProject, shown: Shown) -> Result<Response, PageError> {
+    let (project, workspace) = (at.project(), at.workspace().id);
     let frame = at.frame();
-    let may_change = at.manage_access().is_ok() && at.workspace().removing.is_none();
+    let may_change = at.manage().is_some();
     let good = shown.change_errors.is_empty() && shown.give_errors.is_empty();
     let status = if good { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let wanted = Wanted {
-        scope: WideScope::Project(id),
-        here: paths::project(at.id(), id),
+        scope: WideScope::Project(project.id),
+        here: paths::project(workspace, project.id),
         place: format!("in {}", project.name),
         csrf: &frame.csrf,
-        gives: at.manage_reach(Reach::Project(at.workspace().clone(), project.clone())),
+        gives: at.manage_reach(),
         before: shown.asked.before,
         form: shown.give,
         errors: shown.give_errors,
     };
-    let clusters = clusters_in(&desk.store, at.id()).await?;
+    let clusters = clusters_in(&desk.store, workspace).await?;
+    let made = desk.store.made_namespaces(project.id).await?;
     let page = ProjectPage {
         wide: desk.wide(wanted, at.now).await?,
         frame,
-        head: at.head(Tab::Projects),
-        here: paths::project(at.id(), id),
+        head: at.head(),
+        own: at.own_head(ProjectTab::Access),
+        here: paths::project(workspace, project.id),
         name: project.name.to_string(),
         namespace: project.namespace.to_string(),
         on: on_words(&project.placement),
-        on_now: on_now(&project, &clusters),
+        on_now: on_now(project, &clusters, at.seen.sees_workspace()),
         may_change,
         asking: may_change && !shown.asked.remove.is_empty(),
-        form: shown.change.unwrap_or_else(|| ProjectForm::from(&project)),
+        form: shown.change.unwrap_or_else(|| ProjectForm::from(project)),
         clusters,
         errors: shown.change_errors,
+        makes: project.makes_namespace,
+        more_made: made.len().saturating_sub(MADE),
+        made: made.iter().take(MADE).map(|one| made_one(project, one, at.now)).collect(),
     };
     Ok(render_with(status, &page))
 }
 
-fn on_now(project: &Project, clusters: &[Cluster]) -> Vec<OnCluster> {
+/// Deleting by UID: one that somebody made anew under the name stays.
+fn made_one(project: &Project, made: &MadeNamespace, now: Timestamp) -> Made {
+    let options = format!(
+        r#"{{"kind":"DeleteOptions","apiVersion":"v1","preconditions":{{"uid":"{}"}}}}"#,
+        made.uid.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect::<String>()
+    );
+    Made {
+        id: format!("delete-{}", made.cluster),
+        on: made.on.to_string(),
+        at: When::new(made.at, now),
+        delete: format!("kubectl delete --raw /api/v1/namespaces/{} -f - <<'EOF'\n{options}\nEOF", project.namespace),
+    }
+}
+
+fn on_now(project: &Project, clusters: &[Cluster], linked: bool) -> Vec<OnCluster> {
     let on = clusters.iter().filter(|cluster| project.is_on(cluster));
-    on.map(|c| OnCluster { name: c.name.to_string(), href: paths::access(c.id) }).collect()
+    on.map(|c| OnCluster { name: c.name.to_string(), href: linked.then(|| paths::access(c.id)) }).collect()
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::web::{
-        frame::Nav,
-        pages::{
-            projects::tests::clusters,
-            samples::{HOSTILE, LONG_NAME, frame},
-            wide_access::tests::wide,
-            workspace::tests::{head, workspace},
+    use crate::web::pages::{
+        projects::tests::clusters,
+        samples::{HOSTILE, LONG_NAME, NOW, frame},
+        wide_access::tests::wide,
+        workspace::{
+            Tab,
+            tests::{head, workspace},
         },
     };
+    use crate::{
+        model::{
+            id::{ClusterId, IdentityId, WorkspaceId},
+            project::{Placement, Takes},
+        },
+        web::frame::Nav,
+    };
+
+    /// A project to draw.
+    pub(in crate::web) fn project(name: &str) -> Project {
+        Project {
+            id: ProjectId::new(),
+            workspace: WorkspaceId::new(),
+            name: name.chars().take(60).collect::<String>().parse().unwrap(),
+            namespace: "shop".parse().unwrap(),
+            placement: Placement::All,
+            takes: Takes::default(),
+            makes_namespace: false,
+            created_by: IdentityId::new(),
+            created_at: NOW,
+        }
+    }
+
+    fn sample_made() -> MadeNamespace {
+        MadeNamespace {
+            cluster: ClusterId::new(),
+            on: LONG_NAME.parse().unwrap(),
+            uid: "0b1c'\nEOF\n2d".into(),
+            at: NOW,
+        }
+    }
+
+    #[test]
+    fn immune_17_a_uid_stays_one_in_the_command_that_deletes_by_it() {
+        let made = made_one(&project("Shop"), &sample_made(), NOW);
+        let delete = "kubectl delete --raw /api/v1/namespaces/shop -f - <<'EOF'\n\
+            {\"kind\":\"DeleteOptions\",\"apiVersion\":\"v1\",\"preconditions\":{\"uid\":\"0b1cEOF2d\"}}\nEOF";
+        assert_eq!(made.delete, delete);
+    }
 
     /// A project on many clusters, one with mistakes, and one that somebody only looks at.
     pub(in crate::web) fn samples() -> Vec<(&'static str, String)> {
@@ -206,19 +311,30 @@ pub(super) mod tests {
             }
             let page = ProjectPage {
                 frame: frame().at(Nav::Workspaces),
-                head: head(&workspace(HOSTILE), Tab::Projects),
+                head: if may_change {
+                    head(&workspace(HOSTILE), Tab::Projects)
+                } else {
+                    Head::outside(&workspace(HOSTILE))
+                },
+                own: ProjectHead::new(&project(HOSTILE), ProjectTab::Access),
                 here: "/workspaces/x/projects/y".into(),
                 name: HOSTILE.into(),
                 namespace: "shop".into(),
                 on: "on clusters with env=prod".into(),
                 on_now: (0..on)
-                    .map(|_| OnCluster { name: LONG_NAME.into(), href: "/clusters/z/access".into() })
+                    .map(|_| OnCluster {
+                        name: LONG_NAME.into(),
+                        href: may_change.then(|| "/clusters/z/access".into()),
+                    })
                     .collect(),
                 may_change,
                 asking: may_change && !wrong,
                 form: ProjectForm { name: HOSTILE.into(), ..ProjectForm::default() },
                 clusters: clusters(),
                 errors,
+                makes: on > 5,
+                more_made: on,
+                made: (0..on.min(MADE)).map(|_| made_one(&project(HOSTILE), &sample_made(), NOW)).collect(),
                 wide: Wide { may_change, ..wide(if on > 5 { 20 } else { 0 }, false) },
             };
             page.render().unwrap()

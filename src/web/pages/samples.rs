@@ -141,6 +141,7 @@ fn all() -> Vec<(&'static str, String)> {
     pages.extend(super::preset::tests::samples());
     pages.extend(super::projects::tests::samples());
     pages.extend(super::project::tests::samples());
+    pages.extend(super::project_members::tests::samples());
     pages.extend(super::devices::tests::samples());
     pages.extend(super::kubeconfig::tests::samples());
     pages.extend(super::claims::tests::samples());

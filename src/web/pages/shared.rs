@@ -12,6 +12,7 @@ use axum::{
 use secrecy::ExposeSecret;
 
 use super::{
+    own_projects::{OwnProjects, own_projects},
     request::{Asked, asked},
     requests::people,
     sign_out::Empty,
@@ -53,6 +54,8 @@ struct Page {
     here: &'static str,
     leaving: Option<Leaving>,
     requests: Vec<Request>,
+    /// What they look after, and not only use.
+    projects: OwnProjects,
     next: Option<String>,
 }
 
@@ -151,6 +154,7 @@ pub async fn get(State(desk): State<Desk>, who: SignedIn, Query(asked): Query<Wa
     let requests = if before == 0 { desk.requests(&who, now).await? } else { Vec::new() };
     Ok(render(&Page {
         requests,
+        projects: own_projects(&desk.store, who.person.identity()).await?,
         frame: Frame::new(&who, Nav::Shared).with_notice(
             asked.none.map(|_| "Nothing was made: tick the clusters that the file is to hold.".to_owned()),
         ),
@@ -381,6 +385,7 @@ pub(super) mod tests {
         },
         web::pages::{
             cluster::tests::cluster,
+            own_projects::tests::sample_projects,
             request::tests::request,
             samples::{HOSTILE, NOW, frame},
         },
@@ -431,6 +436,7 @@ pub(super) mod tests {
                 download: paths::SHARED_DOWNLOAD,
                 here: paths::SHARED,
                 requests: clusters.iter().take(8).map(|c| requested(c, ask)).collect(),
+                projects: sample_projects(usize::from(ask)),
                 leaving: ask.then(|| leaving(&clusters[0], &grants, &Groups::new())),
                 next: (count == A_PAGE).then(|| "/x".into()),
             }

@@ -59,6 +59,8 @@ pub struct Wide {
     pub errors: FieldErrors,
     /// The Groups that it can be given to, as they are typed; empty where there is none.
     pub groups: String,
+    /// Whether Groups can be named at all: not by whoever may not look at the workspace.
+    pub names_groups: bool,
     /// Where people sign in.
     pub providers: Vec<Choice>,
     /// The roles that are offered besides view, edit and admin.
@@ -69,6 +71,12 @@ pub struct Wide {
     pub next: Option<String>,
     /// Whether this is the first page.
     pub newest: bool,
+}
+
+impl Wide {
+    pub(super) fn kinds(&self) -> Vec<Choice> {
+        self.form.kinds(self.names_groups)
+    }
 }
 
 /// A federated grant as a row.
@@ -187,9 +195,12 @@ impl Desk {
             newest: wanted.before.is_none(),
             providers: provider_choices(&self.providers, &wanted.form.provider),
             groups: match &wanted.gives {
-                Some(permit) => usable_groups(&self.store, permit.reach().workspace().map(|w| w.id)).await?,
-                None => String::new(),
+                Some(permit) if permit.sees_workspace() => {
+                    usable_groups(&self.store, permit.reach().workspace().map(|w| w.id)).await?
+                }
+                Some(_) | None => String::new(),
             },
+            names_groups: wanted.gives.as_ref().is_some_and(Authorized::<ManageReach>::sees_workspace),
             csrf: wanted.csrf.to_owned(),
             here: wanted.here,
             may_change: wanted.gives.is_some(),
@@ -342,6 +353,7 @@ pub(super) mod tests {
             form: WideForm { name: HOSTILE.into(), ..WideForm::default() },
             errors,
             groups: format!("Ops, {HOSTILE} (everywhere) and 12 more"),
+            names_groups: true,
             providers: vec![Choice::new("dex", "Dex", "dex"), Choice::new("corp", HOSTILE, "dex")],
             roles: roles::tests::offered(),
             rows: (0..i64::try_from(rows).unwrap()).map(row).collect(),

@@ -43,9 +43,13 @@ impl Default for WideForm {
 }
 
 impl WideForm {
-    pub(super) fn kinds(&self) -> Vec<Choice> {
+    pub(super) fn kinds(&self, own_groups: bool) -> Vec<Choice> {
         let kinds = [("user", "User"), ("group", "Group"), ("own", "Kubelend group")];
-        kinds.into_iter().map(|(value, label)| Choice::new(value, label, &self.kind)).collect()
+        kinds
+            .into_iter()
+            .filter(|(value, _)| own_groups || *value != "own")
+            .map(|(value, label)| Choice::new(value, label, &self.kind))
+            .collect()
     }
 
     pub(super) fn roles(&self, offered: &[OfferedRole]) -> Vec<Choice> {

@@ -190,6 +190,16 @@ pub struct Head {
 }
 
 impl Head {
+    /// The head of a project's pages, for those who look at the workspace: with its tabs, where it is one of them.
+    pub(super) fn around(workspace: &Workspace, owner: bool) -> Self {
+        Self::new(workspace, Tab::Projects, |tab| owner || !matches!(tab, Tab::Invitations | Tab::Settings))
+    }
+
+    /// The same for those who are members of the project alone: it names the workspace, and leads nowhere in it.
+    pub(super) fn outside(workspace: &Workspace) -> Self {
+        Self { tabs: Vec::new(), ..Self::new(workspace, Tab::Projects, |_| false) }
+    }
+
     fn new(workspace: &Workspace, tab: Tab, may: impl Fn(&Tab) -> bool) -> Self {
         let link = |t: Tab| TabLink { label: t.label(), href: t.path(workspace.id), current: t == tab };
         Self {

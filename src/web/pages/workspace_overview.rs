@@ -6,7 +6,7 @@ use axum::{extract::State, response::Response};
 use super::{
     activity::Line,
     clusters::{self, Row},
-    members::named,
+    member_list::named,
     workspace::{AtWorkspace, Head, Tab, a_role, role_means},
 };
 use crate::{

@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use askama::Template;
 use axum::{extract::State, response::Response};
 
-use super::workspace::a_role;
+use super::{
+    own_projects::{OwnProjects, own_projects},
+    workspace::a_role,
+};
 use crate::{
     model::{
         id::{IdentityId, WorkspaceId},
@@ -26,6 +29,7 @@ use crate::{
 struct WorkspacesPage {
     frame: Frame,
     rows: Vec<Row>,
+    projects: OwnProjects,
     may_create: bool,
     create: &'static str,
     /// The page of access to every cluster, for platform admins.
@@ -61,6 +65,7 @@ pub async fn get(who: SignedIn, State(store): State<Store>) -> Result<Response, 
     Ok(render(&WorkspacesPage {
         frame: Frame::new(&who, Nav::Workspaces),
         rows,
+        projects: own_projects(&store, who.person.identity()).await?,
         may_create: who.person.may_make_workspaces(),
         create: paths::CREATE_WORKSPACE,
         global: who.person.is_platform_admin().then_some(paths::GLOBAL_ACCESS),
@@ -117,15 +122,19 @@ pub(super) fn members(counts: WorkspaceCounts) -> String {
 pub(super) mod tests {
     use super::*;
     use crate::web::pages::{
+        own_projects::tests::sample_projects,
         samples::{HOSTILE, LONG_EMAIL, frame},
         workspace::tests::workspace,
     };
 
     pub(in crate::web) fn samples() -> Vec<(&'static str, String)> {
-        let draw = |rows, may_create| {
+        let draw = |rows: Vec<Row>, may_create| {
+            let projects = sample_projects(if rows.is_empty() && may_create { 0 } else { 3 });
             let frame = frame().at(Nav::Workspaces);
             let global = Some(paths::GLOBAL_ACCESS);
-            WorkspacesPage { frame, rows, may_create, create: paths::CREATE_WORKSPACE, global }.render().unwrap()
+            WorkspacesPage { frame, rows, projects, may_create, create: paths::CREATE_WORKSPACE, global }
+                .render()
+                .unwrap()
         };
         let row = |name: &str, removing, maker| Row {
             href: "/workspaces/x".into(),
