@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn rules_come_back_as_they_were_written_and_what_has_no_uid_is_nonsense() {
         let list = |of: &[&str]| of.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let rule = PolicyRule {
+        let pods = PolicyRule {
             groups: list(&[""]),
             resources: list(&["pods", "pods/log"]),
             names: list(&["x"]),
@@ -253,7 +253,7 @@ mod tests {
             name: "r".into(),
             labels: BTreeMap::from([("a".into(), "b".into())]),
             annotations: BTreeMap::new(),
-            rules: vec![rule, url],
+            rules: vec![pods, url],
         };
         let made: Role = object(&role, Some("u"), role.rules.iter().map(to_rbac).collect()).unwrap();
         let back = found(made.clone()).unwrap();

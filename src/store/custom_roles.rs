@@ -222,9 +222,8 @@ impl Store {
                 return Err(StoreError::Stale);
             }
             match widening {
-                Widening::None => {}
                 Widening::Unanswered if is_held(tx, &saw.role, false, now).await? => return Err(StoreError::Held),
-                Widening::Unanswered => {}
+                Widening::None | Widening::Unanswered => {}
                 Widening::On(owner) => {
                     let rules = [(String::new(), rules.to_vec())].into();
                     let (rules, owner) = vouches::columns(Some(&Vouch { rules, owner: Some(owner) }));

@@ -205,7 +205,7 @@ pub(super) mod tests {
                 }
             }
             let row = |n: usize| Row {
-                href: (n % 3 != 0).then(|| "/custom-roles/x".into()),
+                href: (!n.is_multiple_of(3)).then(|| "/custom-roles/x".into()),
                 name: "x".repeat(40),
                 words: HOSTILE.into(),
             };
