@@ -47,8 +47,8 @@ async fn make(bed: &Bed, workspace: Option<WorkspaceId>, name: &str, by: Identit
     bed.store.custom_role(id).await
 }
 
-fn vouch(role: &CustomRole, owner: Option<IdentityId>) -> Option<Vouch> {
-    Some(Vouch { rules: [(String::new(), role.rules.clone())].into(), owner })
+fn vouch(role: &CustomRole, owner: Option<IdentityId>) -> Vouch {
+    Vouch { rules: [(String::new(), role.rules.clone())].into(), owner }
 }
 
 async fn give(bed: &Bed, cluster: &Cluster, role: &CustomRole) -> Result<Grant, StoreError> {
@@ -56,7 +56,7 @@ async fn give(bed: &Bed, cluster: &Cluster, role: &CustomRole) -> Result<Grant, 
     let new = NewGrant {
         role: Some(role.role.clone()),
         scope: Scope::Cluster(cluster.id),
-        vouch: vouch(role, None),
+        vouch: Some(vouch(role, None)),
         ..new_grant(cluster, grantee)
     };
     bed.store.add_grant(&new, draft(Action::GrantAdded), NOW).await
@@ -95,16 +95,13 @@ async fn immune_28_nobody_who_holds_a_role_gets_more_by_its_change_without_someb
     };
     assert!(matches!(change(&role, &wider, Widening::Unanswered).await, Err(StoreError::Held)));
     let kept = async || bed.store.vouches(&[grant.id]).await.unwrap().remove(&grant.id).unwrap();
-    assert_eq!(
-        (bed.store.custom_role(role.id).await.unwrap(), kept().await),
-        (role.clone(), vouch(&role, None).unwrap())
-    );
+    assert_eq!((bed.store.custom_role(role.id).await.unwrap(), kept().await), (role.clone(), vouch(&role, None)));
 
     // On an owner's word it is theirs, and every grant of it is looked at again.
     change(&role, &wider, Widening::On(cluster.created_by)).await.unwrap();
     let changed = bed.store.custom_role(role.id).await.unwrap();
     assert_eq!((changed.rules.as_slice(), changed.revision), (&wider[..], 1));
-    assert_eq!(kept().await, vouch(&changed, Some(cluster.created_by)).unwrap());
+    assert_eq!(kept().await, vouch(&changed, Some(cluster.created_by)));
     assert_eq!(bed.store.grant(grant.id).await.unwrap().0.state, GrantState::Pending);
     // Two at once: one of them.
     assert!(matches!(change(&role, &wider, Widening::None).await, Err(StoreError::Stale)));
