@@ -4,6 +4,7 @@
 //! It decides on facts that are handed in (who the person is, their membership), so that each rule is a line that can be
 //! read and tested without a database.
 
+mod custom_roles;
 mod federation;
 mod files;
 mod groups;
@@ -14,6 +15,7 @@ mod roles;
 mod seats;
 mod workspaces;
 
+pub use custom_roles::{MakeRole, ManageRole, ViewRole, make_role, manage_role, view_role};
 pub use federation::{ManageReach, Reach, ViewReach, manage_reach, view_reach};
 pub use files::applying;
 pub use groups::{

@@ -14,7 +14,7 @@ pub(super) use self::went::wait;
 use self::went::{Marked, Went, brought, count, event, outcome};
 use super::{
     AccessError, OwnClients, audit,
-    roles::{self, Standing},
+    roles::{self, Standing, Upkeep},
 };
 use crate::{
     bindings::{self, ApplyError, Ensured, Repair, Work},
@@ -28,8 +28,9 @@ use crate::{
         grant::{EndReason, Grant, GrantState, Grantee},
         id::{ClusterId, GrantId},
         identity::Identity,
+        made_role::MadeRole,
     },
-    store::{DueGrant, Store},
+    store::{DueGrant, RoleAt, Store},
 };
 
 /// How long an attempt may take in all. A page waits for it, and pages answer within 3 s.
@@ -80,6 +81,14 @@ impl Applier {
             away = error.filter(K8sError::is_silence);
         }
         Ok(())
+    }
+
+    /// Deletes a role that nothing on its cluster needs any more, and that is claimed already; only where it is ours.
+    pub async fn remove_role(&self, cluster: ClusterId, made: &MadeRole) -> Result<(), AccessError> {
+        let client = self.clients.client(cluster, BOUND).await?;
+        roles::remove(&client, made).await?;
+        let at = RoleAt { cluster, namespace: made.namespace.as_deref(), name: &made.name };
+        Ok(self.store.forget_role(at, made.leaving).await?)
     }
 
     /// Tries once and writes down how it went; `away` is what the cluster has just failed with, where asking again is no use.
@@ -161,8 +170,11 @@ impl Applier {
         person: Option<&Identity>,
         cluster: &Cluster,
     ) -> Result<(Went, Option<Marked>), AccessError> {
+        if let Some(missing) = self.namespace_before_role(client, grant, cluster.id).await? {
+            return self.withdraw(client, grant, missing).await;
+        }
         match self.wanted(grant, person, cluster).await? {
-            Ok(objects) => match self.not_given(client, grant).await? {
+            Ok(objects) => match self.not_given(client, grant, cluster).await? {
                 None => self.ensure_in_its_place(client, grant, &objects, cluster).await,
                 Some(refused) => self.withdraw(client, grant, refused).await,
             },
@@ -172,13 +184,29 @@ impl Applier {
     }
 
     /// Why the role of a grant is not bound any more, if it is not.
-    async fn not_given(&self, client: &ClusterClient, grant: &Grant) -> Result<Option<Went>, AccessError> {
+    async fn not_given(
+        &self,
+        client: &ClusterClient,
+        grant: &Grant,
+        cluster: &Cluster,
+    ) -> Result<Option<Went>, AccessError> {
         let Some(role) = grant.role.as_ref().filter(|role| role.is_named()) else { return Ok(None) };
         let vouch = self.store.vouches(&[grant.id]).await?.remove(&grant.id);
-        Ok(match roles::stands(client, role, &grant.scope, vouch.as_ref()).await? {
+        let upkeep = Upkeep {
+            store: &self.store,
+            client,
+            cluster: cluster.id,
+            workspace: cluster.workspace,
+            instance: &self.instance,
+            clock: &self.clock,
+        };
+        Ok(match roles::stands(&upkeep, role, &grant.scope, vouch.as_ref()).await? {
             Standing::Good => None,
             Standing::NotOffered(which) => Some(Went::NotOffered(which)),
             Standing::Further(which, what) => Some(Went::Further(which, what)),
+            Standing::Taken(what) => Some(Went::Conflict(what)),
+            Standing::Powerless(power) => Some(Went::Powerless(power)),
+            Standing::Grown(which, what) => Some(Went::Grown(which, what)),
         })
     }
 

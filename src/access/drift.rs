@@ -6,6 +6,7 @@
 //! cluster that cannot be reached stays as it was last known until it answers.
 
 mod notes;
+mod roles;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -18,7 +19,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use self::notes::Notes;
+use self::{notes::Notes, roles::Roles};
 use super::{AccessError, OwnClients};
 use crate::{
     bindings,
@@ -49,8 +50,8 @@ const AT_ONCE: usize = 8;
 
 /// How a round has begun.
 enum Begun {
-    /// With what differed, and both watches.
-    Watches(Notes, Box<Watch>, Box<Watch>),
+    /// With what differed, both watches, and what is followed of the roles that were made.
+    Watches(Notes, Box<Watch>, Box<Watch>, Box<Roles>),
     /// It is over, and the next one begins after this.
     Over(Duration),
 }
@@ -97,7 +98,7 @@ impl Drifts {
         // What it takes to begin is many times what it takes to go on, and most of the time there is nothing to do but that: so it
         // is put elsewhere, and gone afterwards.
         match Box::pin(self.begin(cluster)).await? {
-            Begun::Watches(notes, wide, narrow) => self.watch(cluster, notes, wide, narrow).await,
+            Begun::Watches(notes, wide, narrow, roles) => self.watch(cluster, notes, wide, narrow, roles).await,
             Begun::Over(pause) => Ok(pause),
         }
     }
@@ -110,11 +111,14 @@ impl Drifts {
             self.open(&client, BindingKind::Cluster, wide.version),
             self.open(&client, BindingKind::Namespaced, narrow.version)
         );
+        let mut roles = Box::new(Roles::default());
+        self.follow_roles(cluster, &client, &mut roles).await?;
         match watches {
-            Ok((wide, narrow)) => Ok(Begun::Watches(notes, Box::new(wide), Box::new(narrow))),
+            Ok((wide, narrow)) => Ok(Begun::Watches(notes, Box::new(wide), Box::new(narrow), roles)),
             Err(K8sError::Forbidden(_)) => {
                 drop(client);
                 self.settle(cluster, &mut notes, Instant::now() + INSTEAD).await?;
+                self.look_at_roles(cluster, &mut roles.notes).await?;
                 Ok(Begun::Over(Duration::ZERO))
             }
             Err(K8sError::Refused(410, _)) => Ok(Begun::Over(AGAIN)),
@@ -174,6 +178,7 @@ impl Drifts {
         mut notes: Notes,
         mut wide: Box<Watch>,
         mut narrow: Box<Watch>,
+        mut roles: Box<Roles>,
     ) -> Result<Duration, AccessError> {
         let list_again = Instant::now() + LIST;
         while Instant::now() < list_again {
@@ -192,15 +197,21 @@ impl Drifts {
                     }
                     some => some,
                 },
-                () = sleep_until(notes.due().unwrap_or(list_again).min(list_again)) => None,
+                change = Box::pin(self.next_of_roles(cluster, &mut roles.watches)) => Some(change?),
+                () = sleep_until(earliest([notes.due(), roles.notes.due()], list_again)) => None,
             };
             let of_binding = match change {
                 Some(Change::Stands(found)) => seen(&found, false),
                 Some(Change::Gone(found)) => seen(&found, true),
+                Some(Change::RoleStands(found) | Change::RoleGone(found)) => {
+                    roles.notes.take(&found, Instant::now());
+                    None
+                }
                 Some(Change::Nothing) => None,
                 Some(Change::Lost) => return Ok(AGAIN),
                 None => {
                     Box::pin(self.look_at(cluster, &mut notes)).await?;
+                    Box::pin(self.look_at_roles(cluster, &mut roles.notes)).await?;
                     None
                 }
             };
@@ -258,6 +269,10 @@ impl Drifts {
         }
         Ok(())
     }
+}
+
+fn earliest(due: [Option<Instant>; 2], latest: Instant) -> Instant {
+    due.into_iter().flatten().fold(latest, Instant::min)
 }
 
 fn drift_of((grant, verdict): (GrantId, Verdict)) -> Option<(GrantId, Drift)> {

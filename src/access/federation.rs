@@ -62,6 +62,10 @@ impl Federation {
         }
         check_role(permit, &request.role)?;
         let workspace = reach.workspace().map(|workspace| workspace.id);
+        if request.role.custom_name().is_some() && self.store.custom_role_of(&request.role, workspace).await?.is_none()
+        {
+            return Err(invalid("role", "There is no such role here (any more)."));
+        }
         let (grantee, who, group) = match request.grantee {
             Recipient::One(grantee) => {
                 let (grantee, person) = self.known(grantee).await?;
@@ -277,7 +281,7 @@ impl Federation {
 /// Whether a role can be given so far, and by them.
 fn check_role(permit: &Authorized<ManageReach>, role: &Role) -> Result<(), AccessError> {
     // What a named ClusterRole allows is its cluster's to say: one that is good on one may be anything on the next.
-    if role.is_named() {
+    if !role.is_everywhere() && role.custom_name().is_none() {
         return Err(invalid("role", "On several clusters at once no role is given that only one of them has."));
     }
     policy::give_widely(permit, role).map_err(|why| invalid("role", &format!("You cannot give this: {why}.")))?;

@@ -13,7 +13,7 @@ use crate::{
         federation::WideScope,
         grant::Grant,
         group::Group,
-        id::{ClusterId, GroupId, IdentityId, PresetId, WorkspaceId},
+        id::{ClusterId, CustomRoleId, GroupId, IdentityId, PresetId, WorkspaceId},
         identity::Identity,
         project::Membership,
         share_link::ShareLink,
@@ -23,7 +23,7 @@ use crate::{
         self, AcceptLink, AddCluster, AskAccess, Authorized, Forbidden, HoldKubeconfig, JoinWorkspace, MakeGroup,
         MakePreset, ManageAccess, ManageCluster, ManageGroup, ManageMembers, ManagePreset, ManageReach,
         ManageWorkspace, ManageWorkspaceAccess, MoveCluster, Person, Policy, Reach, ViewCluster, ViewGroup, ViewReach,
-        ViewWorkspace,
+        ViewRole, ViewWorkspace,
     },
     store::{Store, StoreError},
 };
@@ -187,6 +187,17 @@ impl Gate {
         self.view_group(person, id).await?;
         let (group, workspace, member) = self.group(person, id).await?;
         Ok(policy::manage_group(person, group, workspace, member)?)
+    }
+
+    /// May they look at this custom role? To whom it is not shown, it is not there.
+    pub async fn view_custom_role(
+        &self,
+        person: &Person,
+        id: CustomRoleId,
+    ) -> Result<Authorized<ViewRole>, AccessError> {
+        let role = self.store.custom_role(id).await?;
+        let (workspace, member) = self.home(person, role.workspace).await?;
+        policy::view_role(person, role, workspace.as_ref(), member).map_err(|_| AccessError::NotFound)
     }
 
     /// May they make a Group of this workspace, or (`None`) of all?

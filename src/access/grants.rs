@@ -206,7 +206,7 @@ impl Grants {
         role: &Role,
         scope: &Scope,
     ) -> Result<(), AccessError> {
-        if role.is_named() {
+        if !role.is_everywhere() {
             return Err(invalid(
                 "role",
                 "A Kubelend group is given the roles that every cluster has. Give this one to people and groups of the provider.",

@@ -8,6 +8,7 @@ mod apply;
 mod audit;
 mod clusters;
 mod credential;
+mod custom_roles;
 mod declared;
 mod devices;
 mod diagnose;
@@ -43,6 +44,7 @@ mod workspaces;
 
 pub use apply::Applier;
 pub use clusters::{Clusters, NewClusterRequest};
+pub use custom_roles::CustomRoles;
 pub use declared::{Change, Declared, Exports, Kind, Plan, Refused, Remark, Stopped};
 pub use devices::Devices;
 pub use diagnose::{ConnectionTest, Diagnoser, TestedRight};

@@ -53,7 +53,32 @@ impl Observer {
     /// accept page shows them too.
     pub async fn role_rules(&self, cluster: &Cluster, role: &Role, scope: &Scope) -> Result<StandingRole, AccessError> {
         let place = scope.namespaces().first().filter(|_| role.is_local()).map(Namespace::as_str);
-        bounded(async { Ok(self.client(cluster).await?.role(place, role.as_str()).await?) }).await
+        if let Some(written) = self.custom_role(cluster, role).await? {
+            return Ok(written);
+        }
+        bounded(async {
+            match self.client(cluster).await?.role(place, role.as_str()).await {
+                Err(K8sError::NotFound) => Ok(super::roles::to_be_made(role, place).ok_or(K8sError::NotFound)?),
+                found => Ok(found?),
+            }
+        })
+        .await
+    }
+
+    /// A custom role as it is written, where it can be given on this cluster.
+    pub(super) async fn custom_role(
+        &self,
+        cluster: &Cluster,
+        role: &Role,
+    ) -> Result<Option<StandingRole>, AccessError> {
+        let written = self.store.custom_role_of(role, Some(cluster.workspace)).await?;
+        Ok(written.as_ref().map(super::roles::as_written))
+    }
+
+    /// Those that can be given on this cluster, as they are written.
+    pub(super) async fn custom_roles(&self, cluster: &Cluster) -> Result<Vec<(Role, StandingRole)>, AccessError> {
+        let all = self.store.custom_roles_usable_in(Some(cluster.workspace)).await?;
+        Ok(all.into_iter().map(|role| (role.role.clone(), super::roles::as_written(&role))).collect())
     }
 
     pub(super) async fn client(&self, cluster: &Cluster) -> Result<ClusterClient, AccessError> {

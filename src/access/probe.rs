@@ -12,6 +12,7 @@ use crate::{
     model::{
         cluster::{CheckStep, Cluster, ConnectionCheck, StepOutcome},
         id::{CheckId, ClusterId},
+        namespace_role::NamespaceRole,
         power::Power,
         role::Role,
     },
@@ -300,7 +301,7 @@ fn apply(manifest: &str) -> String {
 }
 
 /// What has to be allowed for a power to be held.
-fn wanted_for(power: Power) -> Vec<ResourceQuestion> {
+pub(super) fn wanted_for(power: Power) -> Vec<ResourceQuestion> {
     let ask = |verb, resource, name| ResourceQuestion { verb, group: RBAC, resource, namespace: None, name };
     let core = |verb, resource| ResourceQuestion { verb, group: "", resource, namespace: None, name: None };
     match power {
@@ -313,6 +314,16 @@ fn wanted_for(power: Power) -> Vec<ResourceQuestion> {
             core("create", "secrets"),
             core("delete", "secrets"),
         ],
+        Power::NamespaceRoles => {
+            let of = |role: NamespaceRole| {
+                ["patch", "escalate", "bind"].map(|verb| ask(verb, "roles", Some(role.as_str().to_owned())))
+            };
+            let named = NamespaceRole::ALL.into_iter().flat_map(of);
+            [ask("create", "roles", None), ask("watch", "roles", None)].into_iter().chain(named).collect()
+        }
+        Power::CustomRoles => ["create", "watch", "patch", "delete", "escalate", "bind"]
+            .map(|verb| ask(verb, "clusterroles", None))
+            .into(),
         Power::ClusterAdmin => vec![ask("bind", "clusterroles", Some(Role::ClusterAdmin.to_string()))],
     }
 }

@@ -5,14 +5,17 @@
 //! read then and there, held against `admin` of that cluster, and kept with what is given.
 
 mod standing;
+mod upkeep;
 
 pub use standing::{Assignable, RoleChange, RoleView};
 pub(super) use standing::{Standing, stands};
+pub(super) use upkeep::{Upkeep, powerless, remove};
 
-use super::{AccessError, Observer, observe::bounded};
+use super::{AccessError, Observer, observe::bounded, probe::wanted_for};
 use crate::{
     k8s::{ClusterClient, K8sError, ResourceQuestion, StandingRole},
     model::{
+        custom_role::CustomRole,
         name::Namespace,
         power::Power,
         rbac::PolicyRule,
@@ -45,8 +48,15 @@ impl Observer {
             return Ok(None);
         }
         let looked = bounded(async {
+            let written = match role.custom_name() {
+                Some(_) => match self.custom_role(permit.cluster(), role).await? {
+                    Some(written) => Some(written),
+                    None => return Ok(Err("There is no such role for this cluster (any more).".into())),
+                },
+                None => None,
+            };
             let client = self.client(permit.cluster()).await?;
-            Ok(judged(&client, permit, role, scope).await?)
+            Ok(judged(&client, permit, (role, written), scope).await?)
         });
         looked.await?.map_err(invalid)
     }
@@ -56,16 +66,26 @@ impl Observer {
 async fn judged(
     client: &ClusterClient,
     permit: &Authorized<ManageAccess>,
-    role: &Role,
+    (role, written): (&Role, Option<StandingRole>),
     scope: &Scope,
 ) -> Result<Result<Option<Vouch>, String>, K8sError> {
     let mut vouch = None;
     if role.is_named() {
-        let found = match standing(client, role, scope).await? {
-            Ok(found) => found,
-            Err(words) => return Ok(Err(words)),
+        let found = match written {
+            // What counts is what is written in Kubelend, whatever stands there.
+            Some(written) => vec![written],
+            None => match standing(client, role, scope).await? {
+                Ok(found) => found,
+                Err(words) => return Ok(Err(words)),
+            },
         };
         let admin = client.role(None, Role::Admin.as_str()).await?;
+        let upheld = |found: &StandingRole| role.of_namespace().is_none_or(|made| made.rules() == found.rules);
+        if let Some(power) = Power::of(role).filter(|_| found.iter().any(upheld))
+            && !holds(client, power, role).await?
+        {
+            return Ok(Err(lacking(power)));
+        }
         match vouched(permit, role, scope, found, &admin.rules) {
             Ok(kept) => vouch = Some(kept),
             Err(words) => return Ok(Err(words)),
@@ -92,6 +112,11 @@ async fn standing(
     let mut all = Vec::new();
     for place in places(role, scope) {
         match client.role(place, role.as_str()).await {
+            Ok(found) if found.assignable && !found.rules.is_empty() => all.push(found),
+            // Kubelend makes it, or gives it the rules that it lacks yet.
+            Ok(StandingRole { assignable: true, .. }) | Err(K8sError::NotFound) if role.of_namespace().is_some() => {
+                all.extend(to_be_made(role, place));
+            }
             Ok(found) if found.assignable => all.push(found),
             Ok(_) => return Ok(Err(not_marked(role, place))),
             Err(K8sError::NotFound) => return Ok(Err(format!("{} has no {}.", owner_of(place), role.reference()))),
@@ -99,6 +124,42 @@ async fn standing(
         }
     }
     Ok(Ok(all))
+}
+
+/// One of the roles of a namespace, before it stands there.
+pub(super) fn to_be_made(role: &Role, place: Option<&str>) -> Option<StandingRole> {
+    let made = role.of_namespace()?;
+    Some(StandingRole {
+        namespace: place.map(ToOwned::to_owned),
+        name: made.as_str().to_owned(),
+        assignable: true,
+        aggregated: false,
+        rules: made.rules(),
+        cut: false,
+    })
+}
+
+/// A custom role, as it is written in Kubelend.
+pub(super) fn as_written(role: &CustomRole) -> StandingRole {
+    StandingRole {
+        namespace: None,
+        name: role.role.as_str().to_owned(),
+        assignable: true,
+        aggregated: false,
+        rules: role.rules.clone(),
+        cut: false,
+    }
+}
+
+/// Whether Kubelend has a power there, as far as this role needs it.
+async fn holds(client: &ClusterClient, power: Power, role: &Role) -> Result<bool, K8sError> {
+    let about = |question: &ResourceQuestion| question.name.as_ref().is_none_or(|name| name == role.as_str());
+    for question in wanted_for(power).into_iter().filter(about) {
+        if !client.can_i(&question).await? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Whether they may give what it lets do.
@@ -176,9 +237,14 @@ fn not_marked(role: &Role, place: Option<&str>) -> String {
         None => ("clusterrole", String::new()),
     };
     let (reference, name) = (role.reference(), role.as_str());
+    let or = if role.of_namespace().is_some() {
+        format!(" Or it is deleted, and Kubelend makes its own: kubectl delete {kind} {name}{flag}")
+    } else {
+        String::new()
+    };
     format!(
         "The {reference} is not marked as one to give. An admin of the cluster marks it: kubectl label {kind} {name} \
-         kubelend.io/assignable=true{flag}"
+         kubelend.io/assignable=true{flag}{or}"
     )
 }
 

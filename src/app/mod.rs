@@ -16,9 +16,9 @@ use tokio::sync::watch;
 
 use crate::{
     access::{
-        Applier, Clusters, Devices, Diagnoser, Drifts, Exchange, Exports, Federation, Gate, Grants, Groups, Insight,
-        Invitations, Kubeconfigs, Links, Observer, OwnClients, Presets, Probe, Projects, Relay, RelaySettings,
-        Requests, Rotation, Seats, ServiceAccounts, SignIns, Upstreams, Workspaces,
+        Applier, Clusters, CustomRoles, Devices, Diagnoser, Drifts, Exchange, Exports, Federation, Gate, Grants,
+        Groups, Insight, Invitations, Kubeconfigs, Links, Observer, OwnClients, Presets, Probe, Projects, Relay,
+        RelaySettings, Requests, Rotation, Seats, ServiceAccounts, SignIns, Upstreams, Workspaces,
     },
     clock::Clock,
     config::{self, Settings},
@@ -166,6 +166,7 @@ async fn build(settings: &Settings) -> Result<Built, AppError> {
         exports: Exports::new(store.clone(), settings.providers.iter().map(|p| p.id.clone()).collect(), clock.clone()),
         federation: Federation::new(store.clone(), clock.clone()),
         groups: Groups::new(store.clone(), clock.clone()),
+        custom_roles: CustomRoles::new(store.clone(), clock.clone()),
         invitations: Invitations::new(store.clone(), keyring.clone(), clock.clone()),
         workspaces: Workspaces::new(store.clone(), clock.clone()),
         projects: Projects::new(store.clone(), clock.clone()),

@@ -6,11 +6,13 @@
 mod apply;
 mod effective;
 mod looks;
+mod own_roles;
 mod wanted;
 
 pub use apply::{ApplyError, Ensured, NotOurs, Repair, Work, ensure_absent, is_ours};
 pub use effective::{Rbac, Way, one_name};
 pub use looks::looks_of;
+pub use own_roles::{custom_role, is_our_role, marked_role, namespace_role, role_looks, role_looks_of};
 pub use wanted::{
     GRANT_LABEL, MANAGED_BY, MANAGED_BY_LABEL, MARK_LABEL, OWNER_LABEL, binding_name, grant_named, owner_selector,
     wanted,

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     model::{
         name::{self, Email, Namespace},
+        namespace_role::NamespaceRole,
         provider::ProviderId,
         reason::Reason,
         role::Role,
@@ -207,17 +208,22 @@ pub(super) fn role(
     mistakes: &mut Mistakes,
 ) -> Option<(Role, Place)> {
     let (text, at) = fields.required("role", "grant", mistakes)?;
-    // No ClusterRole's name has a space, so this is one of a namespace's own.
-    let read = text.strip_prefix("Role ").map_or_else(|| Role::named(text), Role::local);
+    // No ClusterRole's name has a space, so this is one of a namespace's own. So is what Kubelend makes in one, by its name alone.
+    let read = match (text.strip_prefix("Role "), NamespaceRole::named(text)) {
+        (Some(name), _) => Role::local(name),
+        (None, Some(made)) => Ok(made.role()),
+        (None, None) => Role::named(text),
+    };
     let role =
         mistakes.keep(at, "write view, edit, admin, cluster-admin, the name of a ClusterRole, or “Role NAME”", read)?;
-    if role.is_named() && !on_cluster {
+    if !role.is_everywhere() && !on_cluster {
         let problem =
             format!("“{role}” may be something else on each cluster, so it is given on one cluster at a time");
         mistakes.add(at, problem, "give it under a cluster, or choose view, edit or admin");
         return None;
     }
-    mistakes.keep(at, "choose admin here", role.fits(whole))?;
+    let fix = if role.is_local() { "give it in namespaces, or in a project" } else { "choose admin here" };
+    mistakes.keep(at, fix, role.fits(whole))?;
     Some((role, at))
 }
 

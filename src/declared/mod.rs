@@ -9,10 +9,12 @@ mod fields;
 mod gitlab;
 mod grants;
 mod read;
+mod rules;
 mod write;
 
 pub use entries::{ClusterEntry, File, GrantEntry, MemberEntry, On, ProjectEntry, Who, WorkspaceEntry};
 pub use read::{MAX_BYTES, MAX_ENTRIES, read};
+pub use rules::read_rules;
 pub use write::write;
 
 pub use crate::yaml::Place;

@@ -146,7 +146,7 @@ fn grants(entries: &[GrantEntry], several: bool) -> Vec<Grant<'_>> {
 fn grant(entry: &GrantEntry, several: bool) -> Grant<'_> {
     Grant {
         who: named(&entry.who, several),
-        role: entry.role.to_string(),
+        role: if entry.role.is_local() { entry.role.to_string() } else { entry.role.as_str().to_owned() },
         namespaces: entry.namespaces.iter().map(Namespace::as_str).collect(),
         until: entry.until.map(|end| end.to_string()),
         reason: entry.reason.as_ref().map(Reason::as_str),

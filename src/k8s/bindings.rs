@@ -29,7 +29,7 @@ const MAX_LISTED: usize = 2_000;
 /// How many come in one answer.
 const PAGE: u32 = 500;
 /// Who Kubelend is among those that write fields of an object.
-const MANAGER: &str = "kubelend";
+pub(super) const MANAGER: &str = "kubelend";
 const RBAC: &str = "rbac.authorization.k8s.io";
 
 /// The role that a binding gives.

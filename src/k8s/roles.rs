@@ -76,11 +76,11 @@ impl ClusterClient {
         }
     }
 
-    /// The ClusterRoles and Roles that bear one of the labels of roles that are given to people; by name, at most 100 of each. A
-    /// credential that may not list Roles sees none.
-    pub async fn assignable_roles(&self) -> Result<Vec<StandingRole>, K8sError> {
-        let (mut all, in_namespaces) = tokio::try_join!(self.marked::<ClusterRole>(), async {
-            match self.marked::<Role>().await {
+    /// The ClusterRoles and Roles that bear one of the labels of roles that are given to people, and not the label `but`; by name, at
+    /// most 100 of each. A credential that may not list Roles sees none.
+    pub async fn assignable_roles(&self, but: &str) -> Result<Vec<StandingRole>, K8sError> {
+        let (mut all, in_namespaces) = tokio::try_join!(self.marked::<ClusterRole>(but), async {
+            match self.marked::<Role>(but).await {
                 Err(K8sError::Forbidden(_)) => Ok(Vec::new()),
                 other => other,
             }
@@ -89,9 +89,9 @@ impl ClusterClient {
         Ok(all)
     }
 
-    async fn marked<K: HasRules>(&self) -> Result<Vec<StandingRole>, K8sError> {
+    async fn marked<K: HasRules>(&self, but: &str) -> Result<Vec<StandingRole>, K8sError> {
         let lists = ASSIGNABLE_LABELS.iter().map(async |(label, value)| {
-            let marked = ListParams::default().labels(&format!("{label}={value}")).limit(MAX_ROLES);
+            let marked = ListParams::default().labels(&format!("{label}={value},!{but}")).limit(MAX_ROLES);
             self.ask::<List<K>>(Request::new(K::url_path(&(), None)).list(&marked)).await
         });
         let mut all = BTreeMap::new();
@@ -105,7 +105,7 @@ impl ClusterClient {
     }
 }
 
-fn standing<K: HasRules>(object: K) -> Result<StandingRole, K8sError> {
+pub(super) fn standing<K: HasRules>(object: K) -> Result<StandingRole, K8sError> {
     let labels = object.metadata().labels.clone().unwrap_or_default();
     let assignable = ASSIGNABLE_LABELS.iter().any(|(label, value)| labels.get(*label).is_some_and(|v| v == value));
     let aggregated = object.is_aggregated();

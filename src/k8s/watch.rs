@@ -1,4 +1,4 @@
-//! Watching bindings: what changes on a cluster is told by the API server, so that nobody has to ask again and again.
+//! Watching bindings, and roles that Kubelend makes: what changes on a cluster is told by the API server, so that nobody has to ask again and again.
 //!
 //! A watch is one long answer, an event a line, on a connection of its own. It ends by itself after the time that was asked for;
 //! whoever holds it opens another where it stopped. A version that the API server no longer has is [`Lost`](Change::Lost): then
@@ -6,17 +6,19 @@
 
 use std::{fmt, time::Duration};
 
+use http::Request;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, RoleBinding};
-use kube::core::{WatchEvent, params::WatchParams};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
+use kube::core::{WatchEvent, params::WatchParams, request};
 use tokio::time::timeout;
 
 use super::{
-    ClusterClient, FoundBinding, K8sError, Standing, answer,
+    ClusterClient, FoundBinding, FoundOwnRole, K8sError, Standing, answer,
     bindings::{Kind, found, path},
     bounds,
     idle::Connection,
+    own_roles::{self, WritesRules},
     transport::Answering,
 };
 
@@ -43,6 +45,10 @@ pub enum Change {
     Stands(Box<FoundBinding>),
     /// It was deleted, or no longer bears the label.
     Gone(Box<FoundBinding>),
+    /// A role stands so.
+    RoleStands(Box<FoundOwnRole>),
+    /// A role was deleted, or no longer bears the label.
+    RoleGone(Box<FoundOwnRole>),
     /// Nothing has changed.
     Nothing,
     /// What has changed cannot be told any more.
@@ -85,15 +91,39 @@ impl ClusterClient {
         version: String,
         lasts: Duration,
     ) -> Result<Watch, K8sError> {
-        let seconds = u32::try_from(lasts.as_secs()).unwrap_or(u32::MAX);
-        // Bookmarks are asked for unless they are switched off.
-        let params = WatchParams::default().labels(labels).timeout(seconds);
+        let params = watched(labels, lasts);
         let (request, read): (_, fn(&[u8]) -> Said) = match kind {
             BindingKind::Cluster => {
                 (path::<ClusterRoleBinding>(None)?.watch(&params, &version), read::<ClusterRoleBinding>)
             }
             BindingKind::Namespaced => (path::<RoleBinding>(None)?.watch(&params, &version), read::<RoleBinding>),
         };
+        self.watch(request, read, version).await
+    }
+
+    /// The same for Roles, or ClusterRoles.
+    pub async fn watch_roles(
+        &self,
+        namespaced: bool,
+        labels: &str,
+        version: String,
+        lasts: Duration,
+    ) -> Result<Watch, K8sError> {
+        let params = watched(labels, lasts);
+        let (request, read): (_, fn(&[u8]) -> Said) = if namespaced {
+            (own_roles::path::<Role>(None)?.watch(&params, &version), read_role::<Role>)
+        } else {
+            (own_roles::path::<ClusterRole>(None)?.watch(&params, &version), read_role::<ClusterRole>)
+        };
+        self.watch(request, read, version).await
+    }
+
+    async fn watch(
+        &self,
+        request: Result<Request<Vec<u8>>, request::Error>,
+        read: fn(&[u8]) -> Said,
+        version: String,
+    ) -> Result<Watch, K8sError> {
         let (response, connection): Answering = self.open(request).await?;
         if !response.status().is_success() {
             let answer = self.whole(response).await?;
@@ -102,6 +132,12 @@ impl ClusterClient {
         }
         Ok(Watch { body: response.into_body(), _connection: connection, read, line: Vec::new(), version })
     }
+}
+
+/// Bookmarks are asked for unless they are switched off.
+fn watched(labels: &str, lasts: Duration) -> WatchParams {
+    let seconds = u32::try_from(lasts.as_secs()).unwrap_or(u32::MAX);
+    WatchParams::default().labels(labels).timeout(seconds)
 }
 
 impl Watch {
@@ -134,9 +170,29 @@ impl Watch {
     }
 }
 
-/// Reads one event.
+fn version(version: Option<String>) -> Result<Option<String>, K8sError> {
+    version.map(|v| bounds::whole(v, bounds::UID, "a version")).transpose()
+}
+
+/// Reads one event about a role.
+fn read_role<K: WritesRules>(line: &[u8]) -> Said {
+    let of = |object: &K| version(object.metadata().resource_version.clone());
+    Ok(match answer::json::<WatchEvent<K>>(line)? {
+        WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+            let version = of(&object)?;
+            (Change::RoleStands(Box::new(own_roles::found(object)?)), version)
+        }
+        WatchEvent::Deleted(object) => {
+            let version = of(&object)?;
+            (Change::RoleGone(Box::new(own_roles::found(object)?)), version)
+        }
+        WatchEvent::Bookmark(mark) => (Change::Nothing, version(Some(mark.metadata.resource_version))?),
+        WatchEvent::Error(_) => (Change::Lost, None),
+    })
+}
+
+/// Reads one event about a binding.
 fn read<K: Kind>(line: &[u8]) -> Said {
-    let version = |version: Option<String>| version.map(|v| bounds::whole(v, bounds::UID, "a version")).transpose();
     let of = |object: &K| version(k8s_openapi::Metadata::metadata(object).resource_version.clone());
     Ok(match answer::json::<WatchEvent<K>>(line)? {
         WatchEvent::Added(object) | WatchEvent::Modified(object) => {
@@ -178,6 +234,17 @@ mod tests {
         let gone = serde_json::json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": "too old resource version", "reason": "Expired", "code": 410});
         assert!(matches!(read(&event("ERROR", &gone)).unwrap(), (Change::Lost, None)));
+    }
+
+    #[test]
+    fn a_role_that_changes_is_read_with_its_rules() {
+        let role = serde_json::json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+            "metadata": {"name": "r", "namespace": "shop", "uid": "u", "resourceVersion": "7"},
+            "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]});
+        let (change, version) = read_role::<Role>(&event("ADDED", &role)).unwrap();
+        assert!(matches!(change, Change::RoleStands(found) if found.role.rules.len() == 1 && found.uid == "u"));
+        assert_eq!(version.as_deref(), Some("7"));
+        assert!(matches!(read_role::<Role>(&event("DELETED", &role)).unwrap().0, Change::RoleGone(_)));
     }
 
     #[test]

@@ -3,7 +3,10 @@
 
 use serde_json::{Value, json};
 
-use crate::{model::power::Power, yaml};
+use crate::{
+    model::{namespace_role::NamespaceRole, power::Power},
+    yaml,
+};
 
 const RBAC: &str = "rbac.authorization.k8s.io";
 /// Who Kubelend is where the shown command made its credential.
@@ -34,6 +37,22 @@ fn rules(power: Power) -> Value {
             {"apiGroups": [""], "resources": ["serviceaccounts/token"], "verbs": ["create"]},
             {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create", "delete"]},
         ]),
+        // Those that are of no name are for Roles without rules: only under these three names may they get some.
+        Power::NamespaceRoles => json!([
+            {"apiGroups": [RBAC], "resources": ["roles"], "verbs": ["create", "watch"]},
+            {
+                "apiGroups": [RBAC],
+                "resources": ["roles"],
+                "resourceNames": NamespaceRole::ALL.map(NamespaceRole::as_str),
+                "verbs": ["patch", "escalate", "bind"],
+            },
+        ]),
+        // RBAC has no “names that begin with”, and names of roles that are still to be written are known to nobody.
+        Power::CustomRoles => json!([{
+            "apiGroups": [RBAC],
+            "resources": ["clusterroles"],
+            "verbs": ["create", "watch", "patch", "delete", "escalate", "bind"],
+        }]),
         Power::ClusterAdmin => json!([{
             "apiGroups": [RBAC], "resources": ["clusterroles"], "resourceNames": ["cluster-admin"], "verbs": ["bind"],
         }]),
@@ -57,6 +76,8 @@ mod tests {
         for (power, text) in [
             (Power::Namespaces, include_str!("../../deploy/rbac/power-namespaces.yaml")),
             (Power::ServiceAccounts, include_str!("../../deploy/rbac/power-service-accounts.yaml")),
+            (Power::NamespaceRoles, include_str!("../../deploy/rbac/power-namespace-roles.yaml")),
+            (Power::CustomRoles, include_str!("../../deploy/rbac/power-custom-roles.yaml")),
             (Power::ClusterAdmin, include_str!("../../deploy/rbac/power-cluster-admin.yaml")),
         ] {
             assert_eq!(power_manifest(power, OWN_ACCOUNT), text);
@@ -81,6 +102,18 @@ mod tests {
         for more in ["cluster-admin", "escalate", "impersonate", "serviceaccounts", "secrets"] {
             assert!(!least.contains(more), "{more}");
         }
+        // What it may raise are the three names, and what it may make without a name holds nothing.
+        let roles = power_manifest(Power::NamespaceRoles, OWN_ACCOUNT);
+        let (nameless, named) =
+            roles.split_once("- apiGroups:").and_then(|(_, r)| r.split_once("- apiGroups:")).unwrap();
+        assert!(
+            !nameless.contains("escalate") && !nameless.contains("bind") && !nameless.contains("patch"),
+            "{nameless}"
+        );
+        assert!(
+            named.contains("resourceNames") && !roles.contains('*') && !roles.contains("clusterroles\n"),
+            "{roles}"
+        );
         let accounts = power_manifest(Power::ServiceAccounts, OWN_ACCOUNT);
         for more in ["'*'", "\"*\"", "- '*'", "escalate", "impersonate", "- bind", "- update", "- patch", "- watch"] {
             assert!(!accounts.contains(more), "{more}");

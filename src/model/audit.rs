@@ -101,11 +101,16 @@ pub enum Action {
     PresetAdded,
     PresetChanged,
     PresetRemoved,
+    RoleMade,
+    RoleRepaired,
+    CustomRoleAdded,
+    CustomRoleChanged,
+    CustomRoleRemoved,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 83] = [
+    pub const ALL: [Self; 88] = [
         Self::SignedIn,
         Self::SignedOut,
         Self::ClusterAdded,
@@ -189,6 +194,11 @@ impl Action {
         Self::PresetAdded,
         Self::PresetChanged,
         Self::PresetRemoved,
+        Self::RoleMade,
+        Self::RoleRepaired,
+        Self::CustomRoleAdded,
+        Self::CustomRoleChanged,
+        Self::CustomRoleRemoved,
     ];
 
     /// As stored: `noun.verb`.
@@ -277,6 +287,11 @@ impl Action {
             Self::PresetAdded => "preset.added",
             Self::PresetChanged => "preset.changed",
             Self::PresetRemoved => "preset.removed",
+            Self::RoleMade => "role.made",
+            Self::RoleRepaired => "role.repaired",
+            Self::CustomRoleAdded => "custom_role.added",
+            Self::CustomRoleChanged => "custom_role.changed",
+            Self::CustomRoleRemoved => "custom_role.removed",
         }
     }
 

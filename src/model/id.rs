@@ -65,6 +65,8 @@ id_types! {
     OwnTokenId,
     /// Names an [`AccessFile`](super::file::AccessFile).
     FileId,
+    /// Names a [`CustomRole`](super::custom_role::CustomRole).
+    CustomRoleId,
     /// Names an [`AuditEvent`](super::audit::AuditEvent).
     AuditEventId,
     /// Names one connection check of a cluster.

@@ -3,10 +3,13 @@
 
 use std::{fmt, str::FromStr};
 
-use super::name::BadName;
+use super::{custom_role::CustomRoleName, name::BadName, namespace_role::NamespaceRole};
 
 /// A label by which a ClusterRole or Role says that it is one to be given to people; the first is what Kubermatic puts on its own.
 pub const ASSIGNABLE_LABELS: [(&str, &str); 2] = [("component", "userClusterRole"), ("kubelend.io/assignable", "true")];
+
+/// What the ClusterRoles of custom roles begin with: `kubelend:NAME:` and eight hexadecimal digits.
+pub const CUSTOM: &str = "kubelend:";
 
 /// The longest name that Kubernetes gives to an object.
 const LONGEST: usize = 253;
@@ -107,6 +110,24 @@ impl Role {
         matches!(self, Self::Local(_))
     }
 
+    /// Which of the roles that Kubelend makes in a namespace it is, if it is one.
+    pub fn of_namespace(&self) -> Option<NamespaceRole> {
+        if let Self::Local(name) = self { NamespaceRole::named(name.as_str()) } else { None }
+    }
+
+    /// What people call it, where it is called like the ClusterRole of a custom role. Whether there is such a one only the database knows.
+    pub fn custom_name(&self) -> Option<&str> {
+        let Self::Named(name) = self else { return None };
+        let (name, tail) = name.as_str().strip_prefix(CUSTOM)?.rsplit_once(':')?;
+        let hex = tail.len() == 8 && tail.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        (hex && name.parse::<CustomRoleName>().is_ok()).then_some(name)
+    }
+
+    /// Whether it means the same on every cluster: it is none that somebody has defined on one.
+    pub fn is_everywhere(&self) -> bool {
+        !self.is_named() || self.of_namespace().is_some()
+    }
+
     /// As a binding refers to it: “ClusterRole view”, “Role log-reader”.
     pub fn reference(&self) -> String {
         let kind = if self.is_local() { "Role" } else { "ClusterRole" };
@@ -127,6 +148,9 @@ impl Role {
             (Self::ClusterAdmin, false) => {
                 Err("cluster-admin is given on the whole cluster alone. In namespaces give admin.")
             }
+            (Self::Local(_), true) if self.of_namespace().is_some() => {
+                Err("This role is a namespace's. Choose “Namespaces” and name them.")
+            }
             (Self::Local(_), true) => {
                 Err("A Role is a namespace's own. Choose “Namespaces” and name those that have it.")
             }
@@ -141,6 +165,9 @@ impl Role {
 
     /// What holding it amounts to, as the end of a sentence that begins with “They”, for a place named in the sentence's end.
     pub fn amounts_to(&self, whole_cluster: bool) -> &'static str {
+        if let Some(role) = self.of_namespace() {
+            return role.amounts_to();
+        }
         match (self, whole_cluster) {
             (Self::View, true) => "see everything but Secrets, in every namespace. They cannot change anything.",
             (Self::View, false) => "see everything but Secrets in these namespaces. They cannot change anything.",
@@ -168,11 +195,15 @@ impl Role {
 }
 
 impl fmt::Display for Role {
-    /// Its name; of a Role with that word before it, so that it is not taken for a ClusterRole of the same name.
+    /// Its name; of a Role with that word before it, so that it is not taken for a ClusterRole of the same name; of a custom role as it
+    /// was called when it was made.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Local(name) => write!(f, "Role {}", name.as_str()),
-            other => f.write_str(other.as_str()),
+            other => match other.custom_name() {
+                Some(name) => write!(f, "{name} (custom)"),
+                None => f.write_str(other.as_str()),
+            },
         }
     }
 }

@@ -136,7 +136,11 @@ pub fn give_widely_to_group(permit: &Authorized<ManageReach>, group: &Group, rol
 
 /// Whether whoever changes a Group's members may give this role, too.
 fn held_by(group: &Group, role: &Role) -> Result<(), Forbidden> {
-    if group.is_kept() || !role.is_for_owners() { Ok(()) } else { Err(Forbidden::GroupNotKept) }
+    if group.is_kept() || !(role.is_for_owners() || role.custom_name().is_some()) {
+        Ok(())
+    } else {
+        Err(Forbidden::GroupNotKept)
+    }
 }
 
 #[cfg(test)]

@@ -52,8 +52,11 @@ fn is_an_owners(link: &ShareLink) -> bool {
 /// May they give this role on everything in the permit's reach?
 ///
 /// # Errors
-/// [`Forbidden::OwnersGive`].
+/// [`Forbidden::OwnersGive`]; [`Forbidden::OwnersGiveFurther`] for a custom role, since how far it reaches is each cluster's.
 pub fn give_widely(permit: &Authorized<ManageReach>, role: &Role) -> Result<(), Forbidden> {
+    if role.custom_name().is_some() && !permit.as_owner() {
+        return Err(Forbidden::OwnersGiveFurther);
+    }
     given_by(permit.as_owner(), Some(role))
 }
 

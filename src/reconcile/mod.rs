@@ -76,6 +76,7 @@ impl Reconciler {
             every(TICK, stop.clone(), async || self.accounts.work(self.clock.now()).await),
             every(CHECKS, stop.clone(), async || self.checks().await),
             every(CHECKS, stop.clone(), async || self.rotation.work().await),
+            every(CHECKS, stop.clone(), async || self.idle_roles().await),
             every(SWEEP, stop.clone(), async || self.sweep().await),
             watches::run(self.store.clone(), self.drifts.clone(), self.clock.clone(), stop),
         );
@@ -125,6 +126,22 @@ impl Reconciler {
                 break;
             }
         }
+        Ok(())
+    }
+
+    /// Takes roles off the clusters where nobody holds them any more.
+    async fn idle_roles(&self) -> Result<(), StoreError> {
+        let idle = self.store.claim_idle_roles(self.clock.now(), CLAIM, CLAIMED).await?;
+        stream::iter(idle)
+            .for_each_concurrent(AT_ONCE, async |(cluster, role)| {
+                match self.applier.remove_role(cluster, &role).await {
+                    // Its cluster went meanwhile.
+                    Ok(()) | Err(AccessError::NotFound) => {}
+                    // It is tried again when the claim runs out.
+                    Err(error) => tracing::debug!(%cluster, %error, "a role could not be taken off its cluster"),
+                }
+            })
+            .await;
         Ok(())
     }
 

@@ -227,7 +227,7 @@ impl Store {
     }
 
     /// Says that a replica lives for `lasts` more, takes clusters for it that nobody who lives watches, and returns all that are
-    /// its own, each with a number that changes with its credential or address.
+    /// its own, each with a number that changes with its credential or address, and with the kinds of roles that were made there.
     pub async fn hold_watches(
         &self,
         holder: &str,
@@ -239,7 +239,10 @@ impl Store {
         const DEAD: &str = "DELETE FROM watchers WHERE until <= $1";
         const FREE: &str = "INSERT INTO cluster_watches (cluster_id, holder) SELECT c.id, $1 FROM clusters c \
              WHERE NOT EXISTS (SELECT 1 FROM cluster_watches w WHERE w.cluster_id = c.id) ON CONFLICT DO NOTHING";
-        const MINE: &str = "SELECT w.cluster_id, COALESCE(k.held_since, 0) FROM cluster_watches w \
+        const MINE: &str = "SELECT w.cluster_id, COALESCE(k.held_since, 0) \
+             + COALESCE((SELECT SUM(DISTINCT CASE WHEN m.namespace = '' THEN 1 ELSE 2 END) FROM made_roles m \
+             WHERE m.cluster_id = w.cluster_id), 0) \
+             FROM cluster_watches w \
              JOIN clusters c ON c.id = w.cluster_id JOIN cluster_credentials k ON k.cluster_id = w.cluster_id \
              WHERE w.holder = $1 AND (c.removing IS NULL OR c.removing <> 'leave')";
         let rows: Vec<(String, i64)> = transact!(self, |tx| {

@@ -17,6 +17,7 @@ pub(super) use place::{
 use super::{
     AuditDraft, Store, StoreError,
     audit::About,
+    custom_roles,
     db::{Tx, clash, parsed},
     grants::{GranteeColumns, email_key, key, names_of, names_text, person_key, reason_of, role_of, role_text},
     groups,
@@ -184,6 +185,7 @@ async fn insert(tx: &mut Tx, new: &NewFederatedGrant, now: Timestamp) -> Result<
             GranteeColumns { to_group: false, identity_id: None, provider: None, name: Some(name.to_string()) }
         }
     };
+    custom_roles::lock_for_giving(tx, Some(&new.role)).await?;
     let inserted = on!(tx, |db| sqlx::query(SQL)
         .bind(new.id.to_string())
         .bind(scope_text(new.scope))

@@ -37,7 +37,7 @@ use rows::{ends_at, role_rank, search_text};
 use super::{
     AuditDraft, Store, StoreError,
     audit::About,
-    bindings, clusters,
+    bindings, clusters, custom_roles,
     db::{CHUNK, Tx, clash, parsed},
     vouches,
 };
@@ -91,6 +91,7 @@ pub(super) async fn insert(tx: &mut Tx, new: &NewGrant, now: Timestamp) -> Resul
          (SELECT f.group_id FROM federated_grants f WHERE f.id = $17)) \
          ON CONFLICT DO NOTHING";
     let grant = pending(new, now);
+    custom_roles::lock_for_giving(tx, grant.role.as_ref()).await?;
     expire_same(tx, &grant, now).await?;
     let who = GranteeColumns::from(&grant.grantee);
     let (rules, owner) = vouches::columns(new.vouch.as_ref());

@@ -139,7 +139,7 @@ async fn holds_owners_roles(tx: &mut Tx, id: GroupId) -> Result<bool, StoreError
     let roles: Vec<(String,)> = on!(tx, |db| sqlx::query_as(SQL).bind(id.to_string()).fetch_all(db).await)?;
     let mut strong = false;
     for (role,) in roles {
-        strong |= role_of(&role)?.as_ref().is_some_and(|role| role.is_for_owners() || Role::is_named(role));
+        strong |= role_of(&role)?.as_ref().is_some_and(|role| role.is_for_owners() || !Role::is_everywhere(role));
     }
     Ok(strong)
 }

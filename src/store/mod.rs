@@ -17,12 +17,14 @@ mod clusters;
 mod devices;
 #[macro_use]
 mod grants;
+mod custom_roles;
 mod federation;
 mod files;
 mod groups;
 mod identities;
 mod keys;
 mod links;
+mod made_roles;
 mod matrix;
 mod open;
 mod presets;
@@ -46,6 +48,7 @@ pub use checks::StoredCheck;
 pub use clusters::{
     Described, HeldCredential, Home, NewCluster, NewOwnToken, Rotated, SealedCredential, StoredCredential,
 };
+pub use custom_roles::{NewCustomRole, RoleHolders, Widening};
 pub use devices::{Devices, NewDevice};
 pub use federation::{FederatedPage, NewFederatedGrant, Placed, PlacementCounts};
 pub use files::MadeByFile;
@@ -55,6 +58,7 @@ pub use grants::{
 pub use groups::{GroupCounts, GroupOnCluster, GroupsPage, NewGroup};
 pub use identities::SignInRecord;
 pub use links::{Acceptance, Accepted, NewLink};
+pub use made_roles::RoleAt;
 pub use matrix::{HolderCursor, MatrixPage, Reached};
 pub use presets::{NewPreset, NewTakeover};
 pub use projects::NewProject;

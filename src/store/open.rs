@@ -13,7 +13,7 @@ use super::{Store, StoreError, db::Pool};
 use crate::crypto;
 
 /// The folder `migrations`, in order. A migration that has been released is never changed.
-const MIGRATIONS: [(i64, &str, &str); 21] = [
+const MIGRATIONS: [(i64, &str, &str); 22] = [
     (1, "main job", include_str!("../../migrations/0001_main_job.sql")),
     (2, "link rules", include_str!("../../migrations/0002_link_rules.sql")),
     (3, "relay", include_str!("../../migrations/0003_relay.sql")),
@@ -31,6 +31,7 @@ const MIGRATIONS: [(i64, &str, &str); 21] = [
     (21, "access requests", include_str!("../../migrations/0021_access_requests.sql")),
     (22, "vouches", include_str!("../../migrations/0022_vouches.sql")),
     (23, "groups", include_str!("../../migrations/0023_groups.sql")),
+    (24, "made roles", include_str!("../../migrations/0024_made_roles.sql")),
     (26, "files", include_str!("../../migrations/0026_files.sql")),
     (27, "project members", include_str!("../../migrations/0027_project_members.sql")),
     (30, "rotation", include_str!("../../migrations/0030_rotation.sql")),

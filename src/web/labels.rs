@@ -306,6 +306,11 @@ pub fn deed(action: Action) -> &'static str {
         Action::PresetAdded => "made the preset",
         Action::PresetChanged => "changed the preset",
         Action::PresetRemoved => "removed the preset",
+        Action::RoleMade => "made on the cluster the",
+        Action::RoleRepaired => "put back on the cluster the",
+        Action::CustomRoleAdded => "made the role",
+        Action::CustomRoleChanged => "changed the role",
+        Action::CustomRoleRemoved => "deleted the role",
     }
 }
 

@@ -56,9 +56,9 @@ use url::Url;
 
 use crate::{
     access::{
-        Clusters, Devices, Diagnoser, Exchange, Exports, Federation, Gate, Grants, Groups, Insight, Invitations,
-        Kubeconfigs, Links, Observer, Presets, Projects, Relay, Requests, Rotation, Seats, ServiceAccounts, SignIns,
-        Workspaces,
+        Clusters, CustomRoles, Devices, Diagnoser, Exchange, Exports, Federation, Gate, Grants, Groups, Insight,
+        Invitations, Kubeconfigs, Links, Observer, Presets, Projects, Relay, Requests, Rotation, Seats,
+        ServiceAccounts, SignIns, Workspaces,
     },
     clock::Clock,
     crypto::Keyring,
@@ -113,6 +113,8 @@ pub struct Parts {
     pub relay: Relay,
     /// For display only.
     pub store: Store,
+    /// Custom roles.
+    pub custom_roles: CustomRoles,
     /// Sessions.
     pub sessions: SessionStore,
     /// Providers.
@@ -172,6 +174,7 @@ parts! {
     exports: Exports,
     federation: Federation,
     groups: Groups,
+    custom_roles: CustomRoles,
     invitations: Invitations,
     workspaces: Workspaces,
     projects: Projects,
@@ -248,9 +251,9 @@ fn visitor_pages() -> Router<Parts> {
 /// Sets of clusters, and the people who look after them.
 fn workspace_pages() -> Router<Parts> {
     use pages::{
-        create_workspace, delete_workspace, export, federated, global_access, group, group_settings, groups,
-        invitations, matrix, matrix_csv, matrix_holder, members, move_cluster, preset, presets, project,
-        project_members, projects, requests, trail, workspace_access, workspace_activity, workspace_overview,
+        create_workspace, custom_role, custom_roles, delete_workspace, export, federated, global_access, group,
+        group_settings, groups, invitations, matrix, matrix_csv, matrix_holder, members, move_cluster, preset, presets,
+        project, project_members, projects, requests, trail, workspace_access, workspace_activity, workspace_overview,
         workspace_settings, workspaces,
     };
     use paths::pattern;
@@ -288,6 +291,10 @@ fn workspace_pages() -> Router<Parts> {
         .route(pattern::WORKSPACE_PRESETS, get(presets::of_workspace).post(presets::make_in_workspace))
         .route(pattern::PRESET, get(preset::get).post(preset::post))
         .route(pattern::DELETE_PRESET, post(preset::delete))
+        .route(paths::CUSTOM_ROLES, get(custom_roles::everywhere).post(custom_roles::make_everywhere))
+        .route(pattern::WORKSPACE_ROLES, get(custom_roles::of_workspace).post(custom_roles::make_in_workspace))
+        .route(pattern::CUSTOM_ROLE, get(custom_role::get).post(custom_role::post))
+        .route(pattern::DELETE_CUSTOM_ROLE, post(custom_role::delete))
         .route(pattern::PROJECTS, get(projects::get).post(projects::post))
         .route(pattern::PROJECT, get(project::get).post(project::post))
         .route(pattern::CHANGE_PROJECT, post(project::change))

@@ -6,8 +6,8 @@ use crate::{
     model::{
         device::Format,
         id::{
-            AccessRequestId, ClusterId, DeviceId, FederatedGrantId, GrantId, GroupId, PresetId, ProjectId,
-            ServiceAccountId, ShareLinkId, WorkspaceId,
+            AccessRequestId, ClusterId, CustomRoleId, DeviceId, FederatedGrantId, GrantId, GroupId, PresetId,
+            ProjectId, ServiceAccountId, ShareLinkId, WorkspaceId,
         },
         provider::ProviderId,
     },
@@ -50,6 +50,8 @@ pub const GLOBAL_EXPORT: &str = "/access.yaml";
 pub const GROUPS: &str = "/groups";
 /// What new clusters of all workspaces take over; POST makes a preset.
 pub const PRESETS: &str = "/presets";
+/// The custom roles of all workspaces.
+pub const CUSTOM_ROLES: &str = "/custom-roles";
 /// Who can reach which cluster, of all.
 pub const MATRIX: &str = "/matrix";
 /// The same as a file.
@@ -181,6 +183,12 @@ pub mod pattern {
     pub const HOLDER: &str = "/matrix/{grant}";
     /// Groups of a workspace; POST makes one.
     pub const WORKSPACE_GROUPS: &str = "/workspaces/{workspace}/groups";
+    /// A workspace's custom roles.
+    pub const WORKSPACE_ROLES: &str = "/workspaces/{workspace}/custom-roles";
+    /// A custom role.
+    pub const CUSTOM_ROLE: &str = "/custom-roles/{role}";
+    /// Deletes a custom role.
+    pub const DELETE_CUSTOM_ROLE: &str = "/custom-roles/{role}/delete";
     /// One Group; POST changes who is in it.
     pub const GROUP: &str = "/groups/{group}";
     /// What happened to it.
@@ -476,6 +484,16 @@ pub fn project_takes(workspace: WorkspaceId, project: ProjectId) -> String {
     fill(pattern::PROJECT_TAKES, &[("workspace", workspace.to_string()), ("project", project.to_string())])
 }
 
+/// A custom role.
+pub fn custom_role(role: CustomRoleId) -> String {
+    fill(pattern::CUSTOM_ROLE, &[("role", role.to_string())])
+}
+
+/// Deletes it.
+pub fn delete_custom_role(role: CustomRoleId) -> String {
+    fill(pattern::DELETE_CUSTOM_ROLE, &[("role", role.to_string())])
+}
+
 of_workspace! {
     /// Who has a role on all its clusters.
     workspace_access => WORKSPACE_ACCESS,
@@ -485,6 +503,8 @@ of_workspace! {
     workspace_matrix => WORKSPACE_MATRIX,
     /// Its Groups.
     workspace_groups => WORKSPACE_GROUPS,
+    /// Its custom roles.
+    workspace_roles => WORKSPACE_ROLES,
     /// Who asks for access to its clusters.
     requests => REQUESTS,
     /// Its projects.

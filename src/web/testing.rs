@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{
     access::{
-        Applier, Clusters, Devices, Diagnoser, Exchange, Exports, Federation, Gate, Grants, Groups, Insight,
-        Invitations, Kubeconfigs, Links, Observer, OwnClients, Presets, Probe, Projects, Relay, RelaySettings,
+        Applier, Clusters, CustomRoles, Devices, Diagnoser, Exchange, Exports, Federation, Gate, Grants, Groups,
+        Insight, Invitations, Kubeconfigs, Links, Observer, OwnClients, Presets, Probe, Projects, Relay, RelaySettings,
         Requests, Rotation, Seats, ServiceAccounts, SignIns, Upstreams, Workspaces,
     },
     clock::Clock,
@@ -221,6 +221,7 @@ fn parts(store: Store, clock: Clock, ids: &[&str]) -> Parts {
         exports: Exports::new(store.clone(), ids.iter().map(|id| id.parse().unwrap()).collect(), clock.clone()),
         federation: Federation::new(store.clone(), clock.clone()),
         groups: Groups::new(store.clone(), clock.clone()),
+        custom_roles: CustomRoles::new(store.clone(), clock.clone()),
         invitations: Invitations::new(store.clone(), keyring.clone(), clock.clone()),
         workspaces: Workspaces::new(store.clone(), clock.clone()),
         projects: Projects::new(store.clone(), clock.clone()),

@@ -192,6 +192,39 @@ impl Walk {
         self.alice.click("link", "Clusters of alice@acme.example").await
     }
 
+    async fn roles(&mut self) -> Result<()> {
+        const YAML: &str = "Or all rules as YAML";
+        self.alice.follow("link", "Roles").await?;
+        self.studio.look(&self.alice, "custom-roles-empty").await?;
+        self.alice.fill("Name", "view").await?;
+        self.alice.fill(YAML, "rules: [{verbs: [get]}]").await?;
+        self.alice.click("button", "Make role").await?;
+        self.alice.see("Line 1, column 9").await?;
+        self.studio.look(&self.alice, "custom-roles-errors").await?;
+        self.alice.fill("Name", "incident-helper").await?;
+        let pods = "- {apiGroups: [\"\"], resources: [pods, pods/log, pods/exec], verbs: [get, list, create]}";
+        self.alice
+            .fill(YAML, &format!("{pods}\n- {{apiGroups: [apps], resources: [deployments], verbs: [get, patch]}}"))
+            .await?;
+        self.alice.click("button", "Show what it allows").await?;
+        self.alice.see("Nothing is made yet").await?;
+        self.studio.look(&self.alice, "custom-roles-preview").await?;
+        self.alice.click("button", "Make role").await?;
+        self.alice.find("heading", "Who holds it").await?;
+        self.alice.follow("link", "Access").await?;
+        self.give("Group", "on-call", "incident-helper (custom)", "").await?;
+        self.alice.follow("link", "Roles").await?;
+        self.studio.look(&self.alice, "custom-roles").await?;
+        self.alice.click("link", "incident-helper").await?;
+        self.studio.look(&self.alice, "custom-role").await?;
+        self.alice
+            .fill("Rules as YAML", &format!("{pods}\n- {{apiGroups: [\"\"], resources: [secrets], verbs: [get]}}"))
+            .await?;
+        self.alice.click("button", "Save rules").await?;
+        self.alice.see("Whoever holds it gets more by this").await?;
+        self.studio.look(&self.alice, "custom-role-wider").await
+    }
+
     async fn matrix(&mut self) -> Result<()> {
         self.alice.click("link", "Matrix").await?;
         self.alice.find("heading", "Who can reach what").await?;
@@ -225,6 +258,7 @@ async fn every_page_of_wide_access_is_accessible_small_and_narrow() -> Result<()
     walk.presets().await.context("presets")?;
     walk.workspace().await.context("workspace")?;
     walk.groups().await.context("groups")?;
+    walk.roles().await.context("roles")?;
     walk.matrix().await.context("matrix")?;
     walk.studio.verdict()
 }

@@ -22,6 +22,7 @@ macro_rules! both {
 mod bed;
 mod bindings;
 mod clusters;
+mod custom_roles;
 mod devices;
 mod federation;
 mod files;
@@ -30,6 +31,7 @@ mod groups;
 mod identities;
 mod link_rules;
 mod links;
+mod made_roles;
 mod matrix;
 mod opening;
 mod pages;

@@ -16,6 +16,7 @@ use crate::{
         grant::{Grant, Origin},
         id::ClusterId,
         project::NamespaceWish,
+        role::Role,
     },
 };
 
@@ -45,6 +46,24 @@ impl Applier {
             self.keep(begun, cluster, mark, &standing).await?;
         }
         Ok(wish)
+    }
+
+    /// A role that is a namespace's own stands in it: so that is made before the role is looked for. Returns why not.
+    pub(super) async fn namespace_before_role(
+        &self,
+        client: &ClusterClient,
+        grant: &Grant,
+        cluster: ClusterId,
+    ) -> Result<Option<Went>, AccessError> {
+        if !grant.role.as_ref().is_some_and(Role::is_local) {
+            return Ok(None);
+        }
+        match self.namespace_wish(client, grant, cluster).await? {
+            Some(wish) if client.namespace(&wish.namespace, MARK_LABEL).await?.is_none() => {
+                self.make_namespace(client, &wish, cluster).await
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Makes it, where that is wished and can be. Returns why not.

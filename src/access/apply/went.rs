@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    access::audit,
+    access::{audit, roles::powerless},
     bindings::{ApplyError, Ensured, Repair},
     crypto,
     k8s::K8sError,
@@ -12,6 +12,7 @@ use crate::{
         claim_mapping::Unmappable,
         grant::{Grant, GrantState},
         identity::Identity,
+        power::Power,
         time::Timestamp,
     },
     store::{AuditDraft, Brought, Outcome},
@@ -27,6 +28,8 @@ pub(super) enum Went {
     NotTrusted,
     NotOffered(String),
     Further(String, Vec<String>),
+    Powerless(Power),
+    Grown(String, Vec<String>),
     ChangedHands,
     Conflict(String),
     /// The namespace of a project is missing, and whose turn it is.
@@ -109,6 +112,18 @@ pub(super) fn outcome(went: &Went, wanted: bool, attempts: i64, now: Timestamp) 
             )),
             again,
         ),
+        // Nothing to try again: another change makes it due.
+        Went::Grown(role, what) => settle(
+            GrantState::Failed,
+            Some(format!(
+                "Not bound: the role {role} allows more than when this was given ({}). Whoever manages access gives it again.",
+                what.join(", ")
+            )),
+            None,
+        ),
+        Went::Powerless(power) => {
+            settle(GrantState::Failed, Some(format!("Not bound: {} It is tried again.", powerless(*power))), again)
+        }
         // Nor here: it is an owner's turn.
         Went::ChangedHands => settle(
             GrantState::Pending,

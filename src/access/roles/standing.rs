@@ -1,11 +1,21 @@
 //! Roles that others have defined, as they stand on a cluster: for the forms that offer them, the page that shows what one allows, and
 //! for noticing that one is no more what was given.
 
+use super::upkeep::{NotOurs, Upheld, Upkeep};
 use crate::{
     access::{AccessError, Observer, observe::bounded},
-    k8s::{ClusterClient, K8sError, StandingRole},
+    bindings,
+    k8s::{K8sError, StandingRole},
     model::{
-        grant::Grant, name::Namespace, rbac::PolicyRule, reach::beyond_admin, role::Role, scope::Scope, vouch::Vouch,
+        grant::{Grant, Origin},
+        name::Namespace,
+        namespace_role::NamespaceRole,
+        power::Power,
+        rbac::PolicyRule,
+        reach::{beyond_admin, further},
+        role::Role,
+        scope::Scope,
+        vouch::Vouch,
     },
     policy::{Authorized, ManageAccess, ViewCluster},
 };
@@ -15,6 +25,8 @@ use crate::{
 pub struct Assignable {
     /// They, ClusterRoles first, by name.
     pub roles: Vec<(Role, StandingRole)>,
+    /// The custom roles that can be given there, as they are written in Kubelend.
+    pub custom: Vec<(Role, StandingRole)>,
     /// What `admin` allows there.
     pub admin: Vec<PolicyRule>,
 }
@@ -42,10 +54,16 @@ impl Assignable {
         let whole = grant.scope.is_whole_cluster();
         let mut grown = Vec::new();
         for place in super::places(role, &grant.scope) {
-            let live = self.roles.iter().find(|(r, found)| r == role && found.namespace.as_deref() == place);
-            let Some((_, live)) = live else { return Some(RoleChange::NotOffered) };
+            let mut all = self.roles.iter().chain(&self.custom);
+            let live = all.find(|(r, found)| r == role && found.namespace.as_deref() == place);
+            let Some((_, live)) = live else {
+                // What Kubelend makes is not listed among what others have defined, and kept as it is.
+                return role.of_namespace().is_none().then_some(RoleChange::NotOffered);
+            };
             let beyond = self.beyond(live, whole);
-            if !beyond.is_empty() && vouch.is_none_or(|vouch| vouch.owner.is_none()) {
+            // What reaches further than one cluster only owners give of it.
+            let of_owners = role.custom_name().is_some() && matches!(grant.origin, Origin::Federated(_));
+            if !beyond.is_empty() && !of_owners && vouch.is_none_or(|vouch| vouch.owner.is_none()) {
                 return Some(RoleChange::Further(beyond));
             }
             grown.extend(vouch.iter().flat_map(|vouch| vouch.grown(place, &live.rules, whole)));
@@ -63,6 +81,8 @@ pub struct RoleView {
     pub beyond: Vec<String>,
     /// The same in a namespace.
     pub beyond_in_namespaces: Vec<String>,
+    /// Whether Kubelend makes it where it is given: a custom role, or one of a namespace that does not stand there yet.
+    pub to_be_made: bool,
 }
 
 impl Observer {
@@ -71,15 +91,24 @@ impl Observer {
         let cluster = permit.cluster();
         bounded(Box::pin(async {
             let client = self.client(cluster).await?;
-            let (all, admin) = tokio::try_join!(client.assignable_roles(), client.role(None, Role::Admin.as_str()))?;
+            let (all, admin) = tokio::try_join!(
+                client.assignable_roles(bindings::OWNER_LABEL),
+                client.role(None, Role::Admin.as_str())
+            )?;
             // What bears the mark and a name of Kubernetes' own is not offered, whoever marked it.
             let roles = all.into_iter().filter_map(|found| Some((found.given()?, found)));
-            Ok(Assignable { roles: roles.filter(|(role, _)| role.is_named()).collect(), admin: admin.rules })
+            let others = |(role, _): &(Role, _)| role.is_named() && role.custom_name().is_none();
+            Ok(Assignable {
+                roles: roles.filter(others).collect(),
+                custom: self.custom_roles(cluster).await?,
+                admin: admin.rules,
+            })
         }))
         .await
     }
 
-    /// A role as it stands there; `namespace` is a Role's own.
+    /// A role as it stands there; `namespace` is a Role's own. One of the roles of a namespace is shown as Kubelend makes it where it does
+    /// not stand, or where no namespace is named.
     pub async fn role(
         &self,
         permit: &Authorized<ViewCluster>,
@@ -88,19 +117,33 @@ impl Observer {
     ) -> Result<RoleView, AccessError> {
         let cluster = permit.cluster();
         let place = namespace.filter(|_| role.is_local()).map(Namespace::as_str);
+        let written = self.custom_role(cluster, role).await?;
         bounded(Box::pin(async {
             let client = self.client(cluster).await?;
-            let (found, admin) =
-                tokio::try_join!(client.role(place, role.as_str()), client.role(None, Role::Admin.as_str()))?;
+            let standing = async {
+                if let Some(written) = written {
+                    return Ok((written, true));
+                }
+                match (super::to_be_made(role, place), place) {
+                    (Some(made), None) => Ok((made, true)),
+                    (Some(made), Some(_)) => match client.role(place, role.as_str()).await {
+                        Ok(found) => Ok((found, false)),
+                        Err(K8sError::NotFound) => Ok((made, true)),
+                        Err(other) => Err(other),
+                    },
+                    (None, _) => Ok((client.role(place, role.as_str()).await?, false)),
+                }
+            };
+            let ((found, to_be_made), admin) = tokio::try_join!(standing, client.role(None, Role::Admin.as_str()))?;
             let beyond = beyond_admin(&found.rules, &admin.rules, true);
             let beyond_in_namespaces = beyond_admin(&found.rules, &admin.rules, false);
-            Ok(RoleView { found, beyond, beyond_in_namespaces })
+            Ok(RoleView { found, beyond, beyond_in_namespaces, to_be_made })
         }))
         .await
     }
 }
 
-/// Whether a role that others have defined may be bound still, as it stands there now.
+/// Whether a role that not every cluster has may be bound still, as it stands there now.
 pub(in crate::access) enum Standing {
     /// It may.
     Good,
@@ -108,22 +151,39 @@ pub(in crate::access) enum Standing {
     NotOffered(String),
     /// It reaches further than `admin` by now, for which no owner has vouched.
     Further(String, Vec<String>),
+    /// Something that is not ours bears the name of one that Kubelend makes: what, and what to do.
+    Taken(String),
+    /// It is Kubelend's to make, and the power for that is missing.
+    Powerless(Power),
+    /// A custom role was changed to allow more than it did when this was given, for which nobody has answered: what.
+    Grown(String, Vec<String>),
 }
 
 /// Asked before each attempt: somebody may have withdrawn it, deleted it and made another one of that name, or added rules to it since
 /// it was given.
 pub(in crate::access) async fn stands(
-    client: &ClusterClient,
+    upkeep: &Upkeep<'_>,
     role: &Role,
     scope: &Scope,
     vouch: Option<&Vouch>,
-) -> Result<Standing, K8sError> {
+) -> Result<Standing, AccessError> {
+    if role.custom_name().is_some() {
+        return custom(upkeep, role, scope, vouch).await;
+    }
+    let client = upkeep.client;
     let mut rules = Vec::new();
     for place in super::places(role, scope) {
+        if let (Some(made), Some(namespace)) = (role.of_namespace(), place) {
+            match upheld(upkeep, made, namespace, vouch).await? {
+                Ok(found) => rules.extend(found),
+                Err(why) => return Ok(why),
+            }
+            continue;
+        }
         match client.role(place, role.as_str()).await {
             Ok(found) if found.assignable => rules.extend(found.rules),
             Ok(_) | Err(K8sError::NotFound) => return Ok(Standing::NotOffered(role.reference())),
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
     }
     // What an owner has vouched for, and what the version before gave without keeping anything, goes on.
@@ -133,6 +193,59 @@ pub(in crate::access) async fn stands(
     let admin = client.role(None, Role::Admin.as_str()).await?;
     let further = beyond_admin(&rules, &admin.rules, scope.is_whole_cluster());
     Ok(if further.is_empty() { Standing::Good } else { Standing::Further(role.reference(), further) })
+}
+
+/// The same of a custom role: what counts is what is written in Kubelend, and on whose word. Then it is made to stand.
+async fn custom(
+    upkeep: &Upkeep<'_>,
+    role: &Role,
+    scope: &Scope,
+    vouch: Option<&Vouch>,
+) -> Result<Standing, AccessError> {
+    let Some(written) = upkeep.store.custom_role_of(role, Some(upkeep.workspace)).await? else {
+        return Ok(Standing::NotOffered(role.to_string()));
+    };
+    let whole = scope.is_whole_cluster();
+    let grown = vouch.map(|vouch| vouch.grown(None, &written.rules, whole)).unwrap_or_default();
+    if !grown.is_empty() {
+        return Ok(Standing::Grown(role.to_string(), grown));
+    }
+    if vouch.is_some_and(|vouch| vouch.owner.is_none()) {
+        let admin = upkeep.client.role(None, Role::Admin.as_str()).await?;
+        let further = beyond_admin(&written.rules, &admin.rules, whole);
+        if !further.is_empty() {
+            return Ok(Standing::Further(role.to_string(), further));
+        }
+    }
+    let wanted = bindings::custom_role(role.as_str(), written.name.as_str(), &written.rules, upkeep.instance);
+    Ok(match upkeep.uphold(&wanted).await? {
+        Upheld::Ours => Standing::Good,
+        Upheld::Powerless => Standing::Powerless(Power::CustomRoles),
+        Upheld::Foreign(found) => Standing::Taken(NotOurs(&found).to_string()),
+    })
+}
+
+/// Makes one of the roles of a namespace stand there. One that somebody else has made under its name is used as it stands where somebody
+/// has vouched for it, and where it lets do no more than ours: what is returned then is its rules. It is never changed.
+async fn upheld(
+    upkeep: &Upkeep<'_>,
+    made: NamespaceRole,
+    namespace: &str,
+    vouch: Option<&Vouch>,
+) -> Result<Result<Vec<PolicyRule>, Standing>, AccessError> {
+    let wanted = bindings::namespace_role(made, namespace, upkeep.instance);
+    let found = match upkeep.uphold(&wanted).await? {
+        Upheld::Ours => return Ok(Ok(Vec::new())),
+        Upheld::Powerless => return Ok(Err(Standing::Powerless(Power::NamespaceRoles))),
+        Upheld::Foreign(found) => found,
+    };
+    let vouched = vouch.is_some_and(|vouch| vouch.rules.get(namespace).is_some_and(|rules| *rules != made.rules()));
+    let within = !found.role.cut && further(&found.role.rules, &made.rules(), false).is_empty();
+    Ok(if found.role.assignable && (vouched || within) {
+        Ok(found.role.rules)
+    } else {
+        Err(Standing::Taken(NotOurs(&found).to_string()))
+    })
 }
 
 #[cfg(test)]
@@ -185,6 +298,7 @@ mod tests {
     fn immune_28_a_role_that_has_grown_or_lost_its_label_since_it_was_given_is_noticed() {
         let (logs, secrets, nodes) = (rule("get", "pods/log"), rule("get", "secrets"), rule("get", "nodes"));
         let of = |rules: &[PolicyRule]| Assignable {
+            custom: Vec::new(),
             roles: vec![found(None, rules), found(Some("shop"), rules)],
             admin: vec![logs.clone(), secrets.clone()],
         };

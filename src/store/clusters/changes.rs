@@ -278,6 +278,8 @@ impl Store {
              (SELECT 1 FROM grants g WHERE g.cluster_id = clusters.id AND g.state <> 'removed') \
              AND NOT EXISTS (SELECT 1 FROM service_accounts a WHERE a.cluster_id = clusters.id AND (a.state <> 'removed' \
                              OR (removing <> 'leave' AND (a.state_since > $2 OR a.leased_until > $1)))) \
+             AND (removing = 'leave' OR NOT EXISTS (SELECT 1 FROM made_roles m WHERE m.cluster_id = clusters.id \
+                                                    AND m.namespace = '')) \
              AND (removing = 'leave' OR NOT EXISTS (SELECT 1 FROM grants q WHERE q.cluster_id = clusters.id \
                                                     AND (q.state_since > $2 OR q.leased_until > $1))) \
              RETURNING id, workspace_id, name";

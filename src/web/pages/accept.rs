@@ -155,7 +155,7 @@ impl Lender {
 
 /// What a role amounts to, read by those who get it. Of one that others have defined only its rules tell.
 fn amounts_to(role: &Role, whole_cluster: bool, rules: Option<&[Rule]>) -> String {
-    match rules.filter(|_| role.is_named()) {
+    match rules.filter(|_| !role.is_everywhere()) {
         Some(rules) => roles::in_words(rules),
         None => link_words::to_them(role.amounts_to(whole_cluster)),
     }

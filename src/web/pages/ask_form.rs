@@ -8,7 +8,9 @@ use super::{
 };
 use crate::{
     access::{ApproveRequest, AskRequest},
-    model::{access_request::Wish, grant::Grant, name::Namespace, reason::Reason, role::Role},
+    model::{
+        access_request::Wish, grant::Grant, name::Namespace, namespace_role::NamespaceRole, reason::Reason, role::Role,
+    },
     web::forms::{Choice, FieldErrors, parse_span, span_choices, span_value},
 };
 
@@ -44,8 +46,8 @@ impl Default for AskForm {
 impl AskForm {
     /// For the same once more, for longer.
     pub(super) fn of(grant: &Grant) -> Self {
-        let role = grant.role.as_ref().filter(|role| !role.is_named()).unwrap_or(&Role::View);
-        Self { role: role.to_string(), ..Self::at(grant.scope.namespaces()) }
+        let role = grant.role.as_ref().filter(|role| role.is_everywhere()).unwrap_or(&Role::View);
+        Self { role: roles::value(Some(role)), ..Self::at(grant.scope.namespaces()) }
     }
 
     /// What was asked for, to be answered.
@@ -65,8 +67,8 @@ impl AskForm {
 
     /// What can be asked for: what a cluster calls its own is shown to the people who manage it alone.
     pub(super) fn all_roles(&self) -> Vec<Choice> {
-        let names = Role::NAMES.into_iter().chain(["cluster-admin"]);
-        names.map(|name| Choice::new(name, name, &self.role)).collect()
+        let all = Role::ALL.into_iter().chain([Role::ClusterAdmin]).chain(NamespaceRole::ALL.map(NamespaceRole::role));
+        all.map(|role| Choice::new(roles::value(Some(&role)), role.to_string(), &self.role)).collect()
     }
 
     pub(super) fn roles(&self, offered: &[OfferedRole]) -> Vec<Choice> {
@@ -122,7 +124,7 @@ mod tests {
             AskForm { role: "root".into(), lasts: "1s".into(), place: scope::SOME.into(), ..AskForm::default() };
         assert!(wrong.read(&mut errors).is_none());
         assert!(["role", "lasts", "namespaces"].into_iter().all(|field| errors.has(field)));
-        assert_eq!(AskForm::default().all_roles().len(), 4);
+        assert_eq!(AskForm::default().all_roles().len(), 7);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::{
         id::{GroupId, WorkspaceId},
         time::Timestamp,
     },
-    policy::{self, Authorized, Forbidden, MakeGroup, ManageGroup, ViewGroup},
+    policy::{self, Authorized, Forbidden, MakeGroup, MakeRole, ManageGroup, ViewGroup},
     web::{
         Parts,
         errors::PageError,
@@ -56,7 +56,25 @@ impl Home {
     }
 
     pub(super) fn head(&self) -> Option<Head> {
-        if let Self::Workspace(at) = self { Some(at.head(Tab::Groups)) } else { None }
+        self.head_at(Tab::Groups)
+    }
+
+    /// The head behind another tab.
+    pub(super) fn head_at(&self, tab: Tab) -> Option<Head> {
+        if let Self::Workspace(at) = self { Some(at.head(tab)) } else { None }
+    }
+
+    /// The page that lists custom roles.
+    pub(super) fn roles(&self) -> String {
+        self.workspace().map_or_else(|| paths::CUSTOM_ROLES.to_owned(), paths::workspace_roles)
+    }
+
+    /// May they make a custom role here?
+    pub(super) fn make_role(&self) -> Result<Authorized<MakeRole>, Forbidden> {
+        match self {
+            Self::Workspace(at) => policy::make_role(&at.who.person, Some(at.workspace().clone()), at.member),
+            Self::Everywhere(who, _) => policy::make_role(&who.person, None, None),
+        }
     }
 
     /// The page that lists them.

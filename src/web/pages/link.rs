@@ -321,7 +321,7 @@ fn chat(rules: &LinkRules, cluster: &str, url: &str, now: Timestamp) -> String {
 fn preview(rules: &LinkRules, lender: &str, cluster: &str, fields: &Fields) -> Preview {
     let offered = rules.role.as_ref().and_then(|role| fields.roles.iter().find(|o| o.role == *role));
     let words = match (offered, &rules.role) {
-        (Some(offered), Some(role)) if role.is_named() => offered.words.clone(),
+        (Some(offered), Some(role)) if !role.is_everywhere() => offered.words.clone(),
         (_, Some(role)) => link_words::to_them(role.amounts_to(rules.scope.is_whole_cluster())),
         (_, None) => role_sentence(None, true).replace("they have", "you have"),
     };

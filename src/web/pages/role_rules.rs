@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// How many bytes of rules the page lists, and shows as YAML.
-const LISTED: usize = 10 * 1024;
+pub(super) const LISTED: usize = 10 * 1024;
 const YAML: usize = 8 * 1024;
 
 #[derive(Template)]
@@ -68,6 +68,8 @@ struct Found {
     /// Whether it is one that somebody has defined.
     own: bool,
     aggregated: bool,
+    /// Whether, and where, it stands.
+    stands: &'static str,
     dangers: Vec<Danger>,
     can: Vec<Plain>,
     cannot: String,
@@ -78,10 +80,10 @@ struct Found {
 }
 
 /// Something that people care about, and how far it lets somebody do it.
-struct Plain {
-    what: &'static str,
-    amounts_to: Option<&'static str>,
-    how: String,
+pub(super) struct Plain {
+    pub(super) what: &'static str,
+    pub(super) amounts_to: Option<&'static str>,
+    pub(super) how: String,
 }
 
 /// The query.
@@ -140,7 +142,7 @@ fn read(asked: &Asked, errors: &mut FieldErrors) -> Option<(Role, Option<Namespa
     }
     let role = errors.keep("role", roles::read(&asked.role))?;
     let namespace = super::can_form::namespace(&asked.ns, errors);
-    if role.is_local() && namespace.is_none() {
+    if role.is_local() && role.of_namespace().is_none() && namespace.is_none() {
         errors.add("role", "A Role is a namespace's own: say in which namespace.");
         return None;
     }
@@ -176,13 +178,7 @@ fn found(role: &Role, view: &RoleView) -> Found {
     let standing = &view.found;
     let rules = &standing.rules;
     let shown = standing.shown();
-    let (can, cannot): (Vec<(&Question, Option<String>)>, Vec<_>) =
-        QUESTIONS.iter().map(|question| (question, how_far(question, rules))).partition(|(_, how)| how.is_some());
-    let plain = |(question, how): (&Question, Option<String>)| Plain {
-        what: question.words,
-        amounts_to: question.amounts_to,
-        how: how.unwrap_or_default(),
-    };
+    let (can, cannot) = plainly(rules);
     let size = |rule: &PolicyRule| serde_json::to_string(rule).map_or(usize::MAX, |text| text.len());
     let (as_yaml, unshown) = within(rules.clone(), YAML, size);
     Found {
@@ -193,15 +189,38 @@ fn found(role: &Role, view: &RoleView) -> Found {
         words: roles::in_words(&shown.rules),
         owners: owners(role, view),
         marked: standing.assignable,
+        stands: match (view.to_be_made, role.custom_name()) {
+            (false, _) => "As it stands on the cluster now.",
+            (true, None) => "As Kubelend makes it in each namespace where it is given.",
+            (true, Some(_)) => "As it is written in Kubelend, which makes it on the cluster when somebody gets it.",
+        },
         own: role.is_named(),
         aggregated: standing.aggregated && role.is_named(),
         dangers: dangers(rules),
-        can: can.into_iter().map(plain).collect(),
-        cannot: cannot.iter().map(|(question, _)| question.words).collect::<Vec<_>>().join(", "),
+        can,
+        cannot,
         rules: roles::fitting(shown, LISTED),
-        yaml: kubeconfig::role_manifest(standing.namespace.as_deref(), &standing.name, &as_yaml),
+        // A Role is some namespace's.
+        yaml: kubeconfig::role_manifest(
+            standing.namespace.as_deref().or(role.is_local().then_some("NAMESPACE")),
+            &standing.name,
+            &as_yaml,
+        ),
         unshown,
     }
+}
+
+/// What people care about that these rules let somebody do, and what they do not.
+pub(super) fn plainly(rules: &[PolicyRule]) -> (Vec<Plain>, String) {
+    let (can, cannot): (Vec<(&Question, Option<String>)>, Vec<_>) =
+        QUESTIONS.iter().map(|question| (question, how_far(question, rules))).partition(|(_, how)| how.is_some());
+    let plain = |(question, how): (&Question, Option<String>)| Plain {
+        what: question.words,
+        amounts_to: question.amounts_to,
+        how: how.unwrap_or_default(),
+    };
+    let cannot = cannot.iter().map(|(question, _)| question.words).collect::<Vec<_>>().join(", ");
+    (can.into_iter().map(plain).collect(), cannot)
 }
 
 /// Who gives it, where not everybody who manages access does.
@@ -276,6 +295,7 @@ pub(super) mod tests {
                 rules,
                 cut: true,
             },
+            to_be_made: false,
             beyond_in_namespaces: beyond.iter().filter(|_| namespace.is_some()).cloned().collect(),
             beyond,
         }

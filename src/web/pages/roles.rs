@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 
 use crate::{
     access::{Assignable, Observer},
-    k8s::{RoleRules, Rule},
-    model::role::Role,
-    policy::{Authorized, ManageAccess, ManageReach},
+    k8s::{RoleRules, Rule, StandingRole},
+    model::{custom_role::CustomRole, namespace_role::NamespaceRole, role::Role},
+    policy::{Authorized, ManageAccess, ManageReach, Reach},
     web::{forms::Choice, labels::within},
 };
 
@@ -50,14 +50,34 @@ impl OfferedRole {
 pub async fn offered(observer: &Observer, permit: &Authorized<ManageAccess>) -> (Vec<OfferedRole>, Option<Assignable>) {
     let all = observer.assignable_roles(permit).await.ok();
     let own = all.iter().flat_map(|all| of_cluster(all, permit.as_owner()));
-    (permit.as_owner().then(cluster_admin).into_iter().chain(own).collect(), all)
+    let custom = all.iter().flat_map(|all| of_kubelend(all, permit.as_owner()));
+    (permit.as_owner().then(cluster_admin).into_iter().chain(of_namespaces()).chain(custom).chain(own).collect(), all)
+}
+
+/// Custom roles; what reaches further than `admin` wherever it is given is for owners.
+fn of_kubelend(all: &Assignable, owner: bool) -> impl Iterator<Item = OfferedRole> {
+    let given = move |(_, found): &&(Role, StandingRole)| owner || all.beyond(found, false).is_empty();
+    all.custom.iter().filter(given).take(OFFERED).map(|(role, found)| OfferedRole {
+        role: role.clone(),
+        words: in_words(&found.shown().rules),
+        places: Vec::new(),
+    })
+}
+
+/// Those that Kubelend makes where they are given.
+fn of_namespaces() -> impl Iterator<Item = OfferedRole> {
+    let offer =
+        |made: NamespaceRole| OfferedRole { role: made.role(), words: made.amounts_to().into(), places: Vec::new() };
+    NamespaceRole::ALL.into_iter().map(offer)
 }
 
 /// Those that somebody has defined there; what reaches further than `admin` wherever it is given is for owners. Roles of one name
 /// are offered together.
 fn of_cluster(all: &Assignable, owner: bool) -> Vec<OfferedRole> {
     let mut offered: Vec<OfferedRole> = Vec::new();
-    for (role, found) in all.roles.iter().filter(|(_, found)| owner || all.beyond(found, false).is_empty()) {
+    let given =
+        |(role, found): &&(Role, _)| role.of_namespace().is_none() && (owner || all.beyond(found, false).is_empty());
+    for (role, found) in all.roles.iter().filter(given) {
         match offered.iter_mut().find(|o| o.role == *role) {
             Some(same) => same.places.extend(found.namespace.clone()),
             None => offered.push(OfferedRole {
@@ -72,9 +92,18 @@ fn of_cluster(all: &Assignable, owner: bool) -> Vec<OfferedRole> {
 }
 
 /// Those that they may give on everything in reach.
-pub fn offered_widely(permit: &Authorized<ManageReach>) -> Vec<OfferedRole> {
-    let whole = !matches!(permit.reach(), crate::policy::Reach::Project(..) | crate::policy::Reach::Cluster(..));
-    (permit.as_owner() && whole).then(cluster_admin).into_iter().collect()
+pub fn offered_widely(permit: &Authorized<ManageReach>, custom: &[CustomRole]) -> Vec<OfferedRole> {
+    let custom = custom.iter().filter(|_| permit.as_owner()).map(|role| OfferedRole {
+        role: role.role.clone(),
+        words: in_words(&role.rules.iter().map(Rule::from).collect::<Vec<_>>()),
+        places: Vec::new(),
+    });
+    let known: Vec<OfferedRole> = match permit.reach() {
+        Reach::Project(..) => of_namespaces().collect(),
+        Reach::Cluster(..) => Vec::new(),
+        Reach::Global | Reach::Workspace(_) => permit.as_owner().then(cluster_admin).into_iter().collect(),
+    };
+    known.into_iter().chain(custom).collect()
 }
 
 fn cluster_admin() -> OfferedRole {
@@ -269,6 +298,7 @@ pub(in crate::web) mod tests {
         let all = [found(None, "get"), found(None, "escalate"), found(Some("shop"), "get"), found(Some("bank"), "get")];
         let assignable = Assignable {
             admin: vec![all[0].2.clone()],
+            custom: Vec::new(),
             roles: all.into_iter().map(|(role, found, _)| (role, found)).collect(),
         };
         let labels = |owner| of_cluster(&assignable, owner).iter().map(OfferedRole::label).collect::<Vec<_>>();

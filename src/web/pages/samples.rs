@@ -116,6 +116,8 @@ fn all() -> Vec<(&'static str, String)> {
     pages.extend(super::groups::tests::samples());
     pages.extend(super::group::tests::samples());
     pages.extend(super::group_settings::tests::samples());
+    pages.extend(super::custom_role::tests::samples());
+    pages.extend(super::custom_roles::tests::samples());
     pages.extend(links::tests::samples());
     pages.extend(link::tests::samples());
     pages.extend(credentials::tests::samples());

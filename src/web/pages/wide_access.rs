@@ -204,7 +204,13 @@ impl Desk {
             csrf: wanted.csrf.to_owned(),
             here: wanted.here,
             may_change: wanted.gives.is_some(),
-            roles: wanted.gives.as_ref().map(roles::offered_widely).unwrap_or_default(),
+            roles: match &wanted.gives {
+                Some(permit) => {
+                    let home = permit.reach().workspace().map(|workspace| workspace.id);
+                    roles::offered_widely(permit, &self.store.custom_roles_usable_in(home).await?)
+                }
+                None => Vec::new(),
+            },
             place: wanted.place,
             form: wanted.form,
             errors: wanted.errors,

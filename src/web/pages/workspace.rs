@@ -122,6 +122,8 @@ pub enum Tab {
     Matrix,
     /// Its Groups.
     Groups,
+    /// Its custom roles.
+    Roles,
     /// Its projects.
     Projects,
     /// Who is what.
@@ -135,11 +137,12 @@ pub enum Tab {
 }
 
 impl Tab {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Overview,
         Self::Access,
         Self::Matrix,
         Self::Groups,
+        Self::Roles,
         Self::Projects,
         Self::Members,
         Self::Invitations,
@@ -153,6 +156,7 @@ impl Tab {
             Self::Access => "Access",
             Self::Matrix => "Matrix",
             Self::Groups => "Groups",
+            Self::Roles => "Roles",
             Self::Projects => "Projects",
             Self::Members => "Members",
             Self::Invitations => "Invitations",
@@ -167,6 +171,7 @@ impl Tab {
             Self::Access => paths::workspace_access(workspace),
             Self::Matrix => paths::workspace_matrix(workspace),
             Self::Groups => paths::workspace_groups(workspace),
+            Self::Roles => paths::workspace_roles(workspace),
             Self::Projects => paths::projects(workspace),
             Self::Members => paths::members(workspace),
             Self::Invitations => paths::invitations(workspace),
@@ -266,10 +271,24 @@ pub(super) mod tests {
             let head = Head::new(&workspace("Payments"), Tab::Members, all);
             head.tabs.iter().map(|t| t.label).collect::<Vec<_>>()
         };
-        assert_eq!(labels(false), ["Overview", "Access", "Matrix", "Groups", "Projects", "Members", "Activity"]);
+        assert_eq!(
+            labels(false),
+            ["Overview", "Access", "Matrix", "Groups", "Roles", "Projects", "Members", "Activity"]
+        );
         assert_eq!(
             labels(true),
-            ["Overview", "Access", "Matrix", "Groups", "Projects", "Members", "Invitations", "Activity", "Settings"]
+            [
+                "Overview",
+                "Access",
+                "Matrix",
+                "Groups",
+                "Roles",
+                "Projects",
+                "Members",
+                "Invitations",
+                "Activity",
+                "Settings"
+            ]
         );
     }
 }
