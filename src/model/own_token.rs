@@ -68,7 +68,7 @@ impl AccountToken {
     }
 }
 
-/// As TokenRequest makes them: `{"kubernetes.io": {"namespace": …, "serviceaccount": {…}, "secret": {…}}}`.
+/// As `TokenRequest` makes them: `{"kubernetes.io": {"namespace": …, "serviceaccount": {…}, "secret": {…}}}`.
 fn new_kind(claims: &TokenClaims) -> Option<(AccountName, String, Bound)> {
     let own = claims.value("kubernetes.io")?;
     let text = |of: &Value, key: &str| of.get(key)?.as_str().map(str::to_owned);

@@ -91,7 +91,7 @@ impl Ground {
             answer = self.alice.press("Rotate it", &[]) => {
                 anyhow::bail!("it was answered: {:?}", answer.map(super::visitor::Page::text))
             }
-            held = hold.held() => held?,
+            reached = hold.held() => reached?,
         }
         self.house.kubelend.kill9().await?;
         drop(hold);

@@ -87,7 +87,7 @@ impl Bed {
     async fn apply(&self, text: &str) -> Plan {
         let parts = parts(&self.store, &Clock::fixed(NOW));
         let plan = parts.plan(&file(text)).await.unwrap_or_else(|refused| panic!("{refused:?}\n{text}"));
-        parts.carry_out(&plan).await.unwrap();
+        Box::pin(parts.carry_out(&plan)).await.unwrap();
         plan
     }
 

@@ -44,7 +44,7 @@ use crate::{
 };
 
 /// How many members a page lists.
-const A_PAGE: usize = 40;
+const A_PAGE: usize = 36;
 /// How many of what it holds, and of what happened, the page shows.
 const SHOWN: usize = 20;
 const EVENTS: u32 = 5;

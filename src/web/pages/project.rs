@@ -73,7 +73,7 @@ struct Made {
 }
 
 /// How many of them a page shows.
-const MADE: usize = 20;
+const MADE: usize = 8;
 
 /// Whether its namespace is made where it is missing: a box.
 #[derive(Debug, Default, serde::Deserialize)]

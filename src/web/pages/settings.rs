@@ -89,8 +89,7 @@ pub async fn get(
 pub async fn post(
     at: AtCluster,
     State(clusters): State<Clusters>,
-    State(federation): State<Federation>,
-    State(presets): State<Presets>,
+    (State(federation), State(presets)): (State<Federation>, State<Presets>),
     State(store): State<Store>,
     State(providers): State<Providers>,
     ProtectedForm(form): ProtectedForm<SettingsForm>,
