@@ -28,7 +28,7 @@ pub use projects::{
     manage_takes, set_project_member, view_project,
 };
 pub use roles::{give, give_further, give_widely, hand_on};
-pub use seats::{SeatGroups, join_seated, seat_group, seat_in_project, seat_in_workspace};
+pub use seats::{SeatGroups, join_seated, raised_by_seat, seat_group, seat_in_project, seat_in_workspace};
 pub use workspaces::{
     CreateWorkspace, JoinWorkspace, ManageMembers, ManageWorkspace, ManageWorkspaceAccess, MoveCluster, ViewWorkspace,
     create_workspace, join_workspace, manage_members, manage_workspace, manage_workspace_access, move_cluster,

@@ -107,7 +107,9 @@ impl Groups {
         let event = audit::by(permit.person(), Action::GroupMemberAdded, target);
         let now = self.clock.now();
         let member = GroupMember { who, since: now, by: permit.person().identity().id };
-        let done = self.store.add_group_member(group, &member, event, now).await;
+        // Decided again with the row: it may become a member of something in between.
+        let raises = policy::join_seated(permit.person(), &member.who, true).is_err();
+        let done = self.store.add_group_member(group, &member, raises, event, now).await;
         done.map_err(|e| refused(e, group.workspace.is_some()))
     }
 

@@ -10,7 +10,7 @@ use crate::{
         workspace::{MemberRole, Seats as Place},
     },
     policy::{self, Authorized, Forbidden, SeatGroups},
-    store::{Store, StoreError},
+    store::{NewSeat, Store, StoreError},
 };
 
 /// Groups as members.
@@ -77,8 +77,10 @@ impl Seats {
             decided => decided?,
         }
         let target = format!("{} of {}: {}", audit::group(&group.name), permit.called(), role.as_str());
-        let (event, by) = (audit::by(permit.person(), action, target), permit.person().identity().id);
-        let done = self.store.seat_group(permit.seats(), &group, (role, by), event, self.clock.now()).await;
+        let event = audit::by(permit.person(), action, target);
+        let raises = policy::raised_by_seat(permit, own, role);
+        let new = NewSeat { role, by: permit.person().identity().id, raises };
+        let done = self.store.seat_group(permit.seats(), &group, new, event, self.clock.now()).await;
         done.map_err(|error| match error {
             StoreError::Held | StoreError::Stale => Forbidden::GroupChanged.into(),
             StoreError::Full(most) => invalid(&format!("There is no more room: {most} are the most.")),

@@ -72,10 +72,12 @@ pub fn seat_group(
     }
     let themselves = Grantee::Person(permit.person().identity().id);
     let in_it = members.iter().any(|member| member.who == themselves);
-    if in_it && !permit.person().is_platform_admin() && own < Some(role) {
-        return Err(Forbidden::RaisesThemselves);
-    }
-    Ok(())
+    if in_it && raised_by_seat(permit, own, role) { Err(Forbidden::RaisesThemselves) } else { Ok(()) }
+}
+
+/// Whether whoever makes a Group that would be more by it, once they were in it, than they are.
+pub fn raised_by_seat(permit: &Authorized<SeatGroups>, own: Option<MemberRole>, role: MemberRole) -> bool {
+    !permit.person().is_platform_admin() && own < Some(role)
 }
 
 /// May they put this one into a Group that is a member somewhere? Nobody themselves.

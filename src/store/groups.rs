@@ -10,6 +10,7 @@ mod seats;
 
 pub(super) use members::{doubt, give_to_person, lock_if_named, of as members};
 pub use pages::{GroupOnCluster, GroupsPage};
+pub use seats::NewSeat;
 
 use super::{
     AuditDraft, Store, StoreError,

@@ -55,7 +55,7 @@ pub use files::MadeByFile;
 pub use grants::{
     DueGrant, GrantFilter, GrantOrder, GrantPage, NewGrant, Outcome, Overdue, Replaced, Replacement, Standing, Terms,
 };
-pub use groups::{GroupCounts, GroupOnCluster, GroupsPage, NewGroup};
+pub use groups::{GroupCounts, GroupOnCluster, GroupsPage, NewGroup, NewSeat};
 pub use identities::SignInRecord;
 pub use links::{Acceptance, Accepted, NewLink};
 pub use made_roles::RoleAt;

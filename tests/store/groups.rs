@@ -52,7 +52,7 @@ impl Bed {
 
     async fn put_into(&self, group: &Group, who: Grantee) -> Result<(), StoreError> {
         let member = GroupMember { who, since: NOW, by: group.created_by };
-        self.store.add_group_member(group, &member, draft(Action::GroupMemberAdded), NOW).await
+        self.store.add_group_member(group, &member, false, draft(Action::GroupMemberAdded), NOW).await
     }
 
     async fn take_out_of(&self, group: &Group, who: &Grantee) -> Result<(), StoreError> {

@@ -10,7 +10,7 @@ use kubelend::{
         project::Placement,
         workspace::{MemberRole, Seats},
     },
-    store::{NewGroup, NewProject, NewWorkspace, StoreError},
+    store::{NewGroup, NewProject, NewSeat, NewWorkspace, StoreError},
 };
 
 use super::bed::{Bed, NOW, claims, draft, later, provider};
@@ -22,6 +22,7 @@ both!(
     immune_28_only_a_kept_group_is_a_member_and_it_stays_kept,
     a_group_that_is_a_member_is_changed_and_ends_once,
     immune_28_a_group_of_another_workspace_is_no_member,
+    immune_28_of_joining_a_group_and_making_it_a_member_the_second_is_refused_where_it_raises,
 );
 
 struct Home {
@@ -56,12 +57,20 @@ impl Bed {
     }
 
     async fn seat(&self, seats: Seats, group: &Group, role: MemberRole) -> Result<(), StoreError> {
-        self.store.seat_group(seats, group, (role, group.created_by), draft(Action::SeatAdded), NOW).await
+        self.store
+            .seat_group(
+                seats,
+                group,
+                NewSeat { role, by: group.created_by, raises: false },
+                draft(Action::SeatAdded),
+                NOW,
+            )
+            .await
     }
 
     async fn takes_in(&self, group: &Group, who: Grantee) {
         let member = GroupMember { who, since: NOW, by: group.created_by };
-        self.store.add_group_member(group, &member, draft(Action::GroupMemberAdded), NOW).await.unwrap();
+        self.store.add_group_member(group, &member, false, draft(Action::GroupMemberAdded), NOW).await.unwrap();
     }
 }
 
@@ -158,4 +167,28 @@ async fn immune_28_a_group_of_another_workspace_is_no_member(bed: Bed) {
     }
     let gone = bed.seat(Seats::Project(ProjectId::new()), &theirs, Viewer).await;
     assert!(matches!(gone, Err(StoreError::NotFound)), "{gone:?}");
+}
+
+async fn immune_28_of_joining_a_group_and_making_it_a_member_the_second_is_refused_where_it_raises(bed: Bed) {
+    let home = bed.house().await;
+    let alice = Grantee::Person(home.alice.id);
+    for seats in [Seats::Workspace(home.workspace), Seats::Project(home.project)] {
+        let ops = bed
+            .ops(&home, if matches!(seats, Seats::Project(_)) { "Ops" } else { "Night" }, Some(home.workspace), true)
+            .await;
+        let (joins, member) =
+            (draft(Action::GroupMemberAdded), GroupMember { who: alice.clone(), since: NOW, by: home.alice.id });
+        let seat = async |raises| {
+            let new = NewSeat { role: Owner, by: home.alice.id, raises };
+            bed.store.seat_group(seats, &ops, new, draft(Action::SeatAdded), NOW).await
+        };
+        // What was decided before the other came is decided again.
+        seat(true).await.unwrap();
+        let joined = bed.store.add_group_member(&ops, &member, true, joins, NOW).await;
+        assert!(matches!(joined.unwrap_err(), StoreError::Stale));
+        bed.store.unseat_group(seats, ops.id, draft(Action::SeatRemoved), NOW).await.unwrap();
+        bed.takes_in(&ops, alice.clone()).await;
+        assert!(matches!(seat(true).await.unwrap_err(), StoreError::Stale));
+        seat(false).await.unwrap();
+    }
 }

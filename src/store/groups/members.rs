@@ -1,7 +1,7 @@
 //! Who is in a Group. Members are named as those of a workspace are; an email's row turns into the person's at their first verified
 //! sign-in, unless the address ever was somebody else's.
 
-use super::{about, one, ready};
+use super::{about, one, ready, seats};
 use crate::{
     model::{
         audit::Action,
@@ -83,19 +83,24 @@ impl Store {
     ///
     /// # Errors
     /// `Duplicate` where they are in it already; `Full` where it has no room; `TooMuch` where too much would be given at once;
-    /// `Stale` where others may change its members now, or its workspace is being deleted; `NotFound`.
+    /// `Stale` where others may change its members now, or it has become a member of something and this one `raises` whoever adds
+    /// them by that, or its workspace is being deleted; `NotFound`.
     ///
     /// A person takes the place of their own verified email.
     pub async fn add_group_member(
         &self,
         seen: &Group,
         member: &GroupMember,
+        raises: bool,
         audit: AuditDraft,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         transact!(self, |tx| {
             federation::lock(tx).await?;
             let group = ready(tx, seen).await?;
+            if raises && seats::is_seated(tx, group.id).await? {
+                return Err(StoreError::Stale);
+            }
             let entry = Entry { who: member.who.clone(), role: None, since: member.since, by: member.by };
             if !OF_GROUPS.put(tx, group.id, &entry).await? {
                 return Err(StoreError::Duplicate("They are in it already."));

@@ -7,6 +7,7 @@
 use super::{GroupRow, ready};
 use crate::{
     model::{
+        grant::Grantee,
         group::{Group, SeatedGroup},
         id::{GroupId, IdentityId},
         time::Timestamp,
@@ -16,7 +17,9 @@ use crate::{
         AuditDraft, Store, StoreError,
         audit::About,
         db::{Tx, parsed},
-        federation, rosters, workspaces,
+        federation,
+        rosters::{self, OF_GROUPS},
+        workspaces,
     },
 };
 
@@ -87,6 +90,17 @@ fn set(seats: Seats) -> String {
     }
 }
 
+/// As what a Group becomes a member.
+#[derive(Clone, Copy, Debug)]
+pub struct NewSeat {
+    /// What it is then.
+    pub role: MemberRole,
+    /// Who says so.
+    pub by: IdentityId,
+    /// Whether they may be in it only by others: they were not in it when this was decided, and would be more by it than they are.
+    pub raises: bool,
+}
+
 /// The workspace that it is in, ready to take somebody in.
 async fn open(tx: &mut Tx, seats: Seats) -> Result<About, StoreError> {
     const SQL: &str = "UPDATE projects SET name_key = name_key WHERE id = $1 RETURNING workspace_id";
@@ -111,16 +125,17 @@ pub(super) async fn is_seated(tx: &mut Tx, id: GroupId) -> Result<bool, StoreErr
 }
 
 impl Store {
-    /// Makes a Group, as it was `seen`, a member with that role, or gives it another one; with whoever does so. Repeating it changes nothing and writes no second event.
+    /// Makes a Group, as it was `seen`, a member, or gives it another role. Repeating it changes nothing and writes no second event.
     ///
     /// # Errors
-    /// `Held` where editors change who is in it; `Stale` where others may change it now, or the workspace is being deleted; `Full`;
+    /// `Held` where editors change who is in it; `Stale` where others may change it now, or whoever would be raised by it has joined it,
+    /// or the workspace is being deleted; `Full`;
     /// `NotFound` where the Group or the project is gone, or it counts elsewhere.
     pub async fn seat_group(
         &self,
         seats: Seats,
         seen: &Group,
-        (role, by): (MemberRole, IdentityId),
+        new: NewSeat,
         audit: AuditDraft,
         now: Timestamp,
     ) -> Result<(), StoreError> {
@@ -131,6 +146,9 @@ impl Store {
             if !group.is_kept() {
                 return Err(StoreError::Held);
             }
+            if new.raises && OF_GROUPS.one(tx, group.id, &Grantee::Person(new.by)).await?.is_some() {
+                return Err(StoreError::Stale);
+            }
             let About::Workspace(workspace) = about else { return Err(StoreError::NotFound) };
             if !group.is_usable_in(Some(workspace)) {
                 return Err(StoreError::NotFound);
@@ -138,7 +156,7 @@ impl Store {
             let (of, id) = (set(seats), group.id.to_string());
             let held: Option<(String,)> =
                 on!(tx, |db| sqlx::query_as(of!(seats, one)).bind(&of).bind(&id).fetch_optional(db).await)?;
-            if held.as_ref().is_some_and(|(held,)| held == role.as_str()) {
+            if held.as_ref().is_some_and(|(held,)| held == new.role.as_str()) {
                 return Ok(());
             }
             let (count,): (i64,) = on!(tx, |db| sqlx::query_as(of!(seats, count)).bind(&of).fetch_one(db).await)?;
@@ -148,9 +166,9 @@ impl Store {
             on!(tx, |db| sqlx::query(of!(seats, put))
                 .bind(&of)
                 .bind(&id)
-                .bind(role.as_str())
+                .bind(new.role.as_str())
                 .bind(now.millis())
-                .bind(by.to_string())
+                .bind(new.by.to_string())
                 .execute(db)
                 .await
                 .map(drop))?;
