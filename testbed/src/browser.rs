@@ -239,6 +239,11 @@ fn capabilities(options: &BrowserOptions, folder: &Path, downloads: &Path) -> Re
         "--disable-component-update",
         "--disable-sync",
         "--disable-extensions",
+        "--disable-default-apps",
+        "--disable-breakpad",
+        "--disable-renderer-backgrounding",
+        // A page that was left is not kept, and no process is started for one that may come.
+        "--disable-features=BackForwardCache,SpareRendererForSitePerProcess,Translate,OptimizationHints,MediaRouter,PaintHolding",
         "--disk-cache-size=1048576",
         "--hide-scrollbars",
         "--force-color-profile=srgb",

@@ -4,33 +4,33 @@
 //! since without it `view`, `edit` and `admin` have no rules and nobody signs certificates or fills token Secrets.
 
 mod flags;
+mod objects;
+mod pool;
+mod server;
 
 use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use reqwest::Client;
-use tokio::sync::Mutex;
 
 pub use flags::JwtIssuer;
+use pool::Lease;
+pub(crate) use pool::Pool;
+use server::Server;
 
 use crate::{
-    ca::{Ca, Issued},
+    ca::Ca,
     etcd::Etcd,
     http,
     kubeconfig::{self, User},
     kubectl::Kubectl,
     ports::Port,
-    process::{Child, Command},
     run,
 };
-
-/// How long a start may take on a machine that is busy with other tests.
-const START: Duration = Duration::from_mins(1);
 
 /// What to start.
 #[derive(Debug)]
@@ -77,53 +77,28 @@ impl Builder {
             Some(folder) => folder,
             None => run::folder(&format!("cluster-{}", self.name))?,
         };
-        let ca = Ca::in_folder(&format!("{} cluster CA", self.name), &folder)?;
         let port = self.port.map_or_else(Port::free, Ok)?;
-        let server_url = format!("https://{}", port.address());
-        let admin = ca.client("admin", "testbed-admin", &["system:masters"])?;
-        let text =
-            kubeconfig::text(&self.name, &server_url, ca.pem(), User::Certificate(&admin.cert_pem, &admin.key_pem));
-        let files = flags::Files::write(&folder, &ca, &self.issuers)?;
-        fs::write(&files.admin_kubeconfig, &text)?;
-        let api = Command::built("kube-apiserver")?.args(files.api_server(&port, etcd, &self.name)).args(&self.extra);
-        let controllers = Command::built("kube-controller-manager")?.args(files.controller_manager());
-        let control_plane = ControlPlane {
+        let server = Server::prepare(&self.name, &folder, port, &self.issuers, &self.extra, etcd)?;
+        server.start().await?;
+        Ok(ControlPlane {
+            server_url: server.url(),
+            text: fs::read_to_string(&server.admin_kubeconfig)?,
+            admin_kubeconfig: server.admin_kubeconfig.clone(),
             name: self.name,
-            server_url,
-            ca,
-            admin,
-            authentication: files.authentication(),
-            admin_kubeconfig: files.admin_kubeconfig,
-            text,
-            api,
-            controllers,
-            _port: port,
-            running: Mutex::default(),
-        };
-        control_plane.start().await?;
-        Ok(control_plane)
+            server: Arc::new(server),
+            lease: None,
+        })
     }
 }
 
-/// A running control plane.
+/// A running control plane: one of its own, or one of a [`Pool`], that goes back to it when this is dropped.
 pub struct ControlPlane {
     name: String,
     server_url: String,
-    ca: Ca,
-    admin: Issued,
     admin_kubeconfig: PathBuf,
     text: String,
-    authentication: PathBuf,
-    api: Command,
-    controllers: Command,
-    _port: Port,
-    running: Mutex<Running>,
-}
-
-#[derive(Default)]
-struct Running {
-    api: Option<Arc<Child>>,
-    controllers: Option<Child>,
+    server: Arc<Server>,
+    lease: Option<Lease>,
 }
 
 impl ControlPlane {
@@ -137,19 +112,19 @@ impl ControlPlane {
         &self.name
     }
 
-    /// Where the API server listens, `https://127.0.0.1:PORT`.
+    /// Where the API server answers, `https://127.0.0.1:PORT`.
     pub fn server_url(&self) -> &str {
         &self.server_url
     }
 
     /// The CA of the API server's certificate, PEM.
     pub fn ca_pem(&self) -> &str {
-        self.ca.pem()
+        self.server.ca.pem()
     }
 
     /// The cluster's CA: signs the API server's and clients' certificates.
     pub fn ca(&self) -> &Ca {
-        &self.ca
+        &self.server.ca
     }
 
     /// File with a kubeconfig of group `system:masters`.
@@ -164,7 +139,7 @@ impl ControlPlane {
 
     /// A kubeconfig for this cluster with a bearer token.
     pub fn kubeconfig_with_token(&self, token: &str) -> String {
-        kubeconfig::text(&self.name, &self.server_url, self.ca.pem(), User::Token(token))
+        kubeconfig::text(&self.name, &self.server_url, self.ca_pem(), User::Token(token))
     }
 
     /// kubectl with the admin kubeconfig.
@@ -174,62 +149,36 @@ impl ControlPlane {
 
     /// An HTTP client with the admin's certificate.
     pub fn admin_client(&self) -> Result<Client> {
-        http::with_certificate(self.ca.pem(), &self.admin)
+        http::with_certificate(self.ca_pem(), &self.server.admin)
     }
 
     /// Stops the API server: the cluster is down, its data stays. The controller manager waits for its return.
+    ///
+    /// # Errors
+    /// The cluster is one that others will use; or it does not die.
     pub async fn stop(&self) -> Result<()> {
-        let api = self.running.lock().await.api.take();
-        if let Some(api) = api {
-            api.kill9().await?;
-        }
-        Ok(())
+        ensure!(self.lease.is_none(), "{} is of the pool: start one of your own to stop it", self.name);
+        self.server.stop().await
     }
 
     /// Trusts these issuers in place of those before. The API server is started anew: by itself it would go on with the old ones
     /// where it cannot reach a new one. It asks issuers for their keys once it is ready, so that a first token may come too early.
+    ///
+    /// # Errors
+    /// As [`Self::stop`] and [`Self::start`].
     pub async fn trust(&self, issuers: &[JwtIssuer]) -> Result<()> {
         self.stop().await?;
-        flags::trust(&self.authentication, issuers)?;
+        self.server.trust(issuers)?;
         self.start().await
     }
 
     /// Starts what does not run, on the same port, and waits until it is ready.
     pub async fn start(&self) -> Result<()> {
-        let mut running = self.running.lock().await;
-        if running.api.is_none() {
-            let api = Arc::new(self.api.spawn(&format!("kube-apiserver-{}", self.name))?);
-            api.until_ready(START, || self.answers()).await?;
-            running.api = Some(api);
-        }
-        if running.controllers.is_none() {
-            let controllers = self.controllers.spawn(&format!("kube-controller-manager-{}", self.name))?;
-            controllers.until_ready(START, || self.roles_have_rules()).await?;
-            running.controllers = Some(controllers);
-        }
-        Ok(())
+        self.server.start().await
     }
 
     /// The last lines of the API server's log.
     pub async fn log_tail(&self, lines: usize) -> String {
-        let api = self.running.lock().await.api.clone();
-        api.map(|api| api.log_tail(lines)).unwrap_or_default()
-    }
-
-    async fn answers(&self) -> Result<()> {
-        let answer = self.admin_client()?.get(format!("{}/readyz", self.server_url)).send().await?;
-        ensure!(answer.status().is_success(), "readyz says {}", answer.text().await?);
-        Ok(())
-    }
-
-    async fn roles_have_rules(&self) -> Result<()> {
-        let client = self.admin_client()?;
-        for role in ["view", "edit", "admin"] {
-            let url = format!("{}/apis/rbac.authorization.k8s.io/v1/clusterroles/{role}", self.server_url);
-            let role: serde_json::Value = client.get(url).send().await?.json().await?;
-            let rules = role["rules"].as_array().context("the role has no rules yet")?;
-            ensure!(!rules.is_empty(), "the role has no rules yet");
-        }
-        Ok(())
+        self.server.log_tail(lines).await
     }
 }

@@ -17,7 +17,7 @@ use tokio::sync::OnceCell;
 
 use crate::{
     ca::Ca,
-    control_plane::ControlPlane,
+    control_plane::{ControlPlane, Pool},
     dex::Dex,
     directory::{Directory, Person},
     etcd::Etcd,
@@ -39,6 +39,7 @@ pub struct Testbed {
     staging: OnceCell<ControlPlane>,
     production: OnceCell<ControlPlane>,
     short_cluster: OnceCell<ControlPlane>,
+    pool: Pool,
 }
 
 impl Testbed {
@@ -64,6 +65,7 @@ impl Testbed {
             staging: OnceCell::new(),
             production: OnceCell::new(),
             short_cluster: OnceCell::new(),
+            pool: Pool::default(),
         })
     }
 
@@ -107,12 +109,12 @@ impl Testbed {
 
     /// The first shared cluster; it trusts [`Self::dex`].
     pub async fn staging(&self) -> Result<&ControlPlane> {
-        self.staging.get_or_try_init(|| self.new_cluster("staging")).await
+        self.staging.get_or_try_init(|| self.own_cluster("staging")).await
     }
 
     /// The second shared cluster; it trusts [`Self::dex`].
     pub async fn production(&self) -> Result<&ControlPlane> {
-        self.production.get_or_try_init(|| self.new_cluster("production")).await
+        self.production.get_or_try_init(|| self.own_cluster("production")).await
     }
 
     /// A shared cluster that trusts [`Self::short_dex`].
@@ -125,8 +127,14 @@ impl Testbed {
             .await
     }
 
-    /// A cluster of the test's own that trusts [`Self::dex`].
-    pub async fn new_cluster(&self, name: &str) -> Result<ControlPlane> {
+    /// An empty cluster for one test that trusts [`Self::dex`]. Another test gets it afterwards: one that is stopped, or trusts
+    /// somebody else in the end, has to be [the test's own](Self::own_cluster).
+    pub async fn new_cluster(&'static self, name: &str) -> Result<ControlPlane> {
+        self.pool.take(name, self.dex().await?.jwt_issuer(), self.etcd().await?).await
+    }
+
+    /// A cluster that is started for one test and ends with it; it trusts [`Self::dex`].
+    pub async fn own_cluster(&self, name: &str) -> Result<ControlPlane> {
         let issuer = self.dex().await?.jwt_issuer();
         ControlPlane::builder(name).jwt(issuer).start(self.etcd().await?).await
     }

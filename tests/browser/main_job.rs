@@ -64,6 +64,14 @@ async fn refused(kubectl: &Kubectl, args: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// The cluster says no while the token lives that kubectl holds, Kubelend afterwards.
+async fn ended(kubectl: &Kubectl, args: &[&str]) -> Result<()> {
+    let out = kubectl.run(args).await?;
+    let said = ["orbidden", "Your access to this cluster has ended"].iter().any(|words| out.stderr.contains(words));
+    ensure!(!out.success() && said, "{args:?}: {out:?}");
+    Ok(())
+}
+
 /// kubectl goes on when the ID token in its file has expired, and writes new ones there.
 async fn renews(kubectl: &Kubectl) -> Result<()> {
     let before = kubectl.kubeconfig_text()?;
@@ -89,7 +97,7 @@ async fn the_main_job(database: Database, options: BrowserOptions) -> Result<()>
     renews(&kubectl).await?;
     story.take_back(&bob).await?;
     // How fast is the benchmark's to say (under 2 s): here a busy machine takes that long to start a kubectl.
-    eventually("bob to be refused", PATIENCE, async || refused(&kubectl, &["get", "pods"]).await).await?;
+    eventually("bob to be refused", PATIENCE, async || ended(&kubectl, &["get", "pods"]).await).await?;
 
     let n = bed.unique();
     let (here, there, group) = (format!("pay-{n}"), format!("shop-{n}"), format!("devs-{n}"));

@@ -22,7 +22,7 @@ use crate::flows::house::House;
 
 /// Waits for a turn: a browser is as hungry as a cluster, and a starved one is slow to no purpose.
 async fn turn() -> Result<SemaphorePermit<'static>> {
-    static TURNS: Semaphore = Semaphore::const_new(3);
+    static TURNS: Semaphore = Semaphore::const_new(4);
     Ok(TURNS.acquire().await?)
 }
 

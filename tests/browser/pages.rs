@@ -11,8 +11,9 @@ use testbed::{Browser, ColorScheme};
 
 /// What a page may weigh with its styles.
 const LIMIT: u64 = 60 * 1024;
-/// Widths of the pictures, each with the most that one shows of a long page.
-const WIDTHS: [(u32, u32); 2] = [(1440, 900), (360, 1000)];
+/// Widths that pages have to do with; a browser begins with the first.
+const DESKTOP: u32 = 1440;
+const PHONE: u32 = 360;
 const SCHEMES: [(ColorScheme, &str); 2] = [(ColorScheme::Light, "light"), (ColorScheme::Dark, "dark")];
 
 /// Looks at pages, and remembers what is wrong with them.
@@ -31,7 +32,7 @@ impl Studio {
 
     /// For pages that differ in their words alone.
     pub(super) fn of_words(folder: &str) -> Result<Self> {
-        Self::at(folder, |width, scheme| width == 1440 && scheme == "light")
+        Self::at(folder, |width, scheme| width == DESKTOP && scheme == "light")
     }
 
     fn at(folder: &str, taken: fn(u32, &str) -> bool) -> Result<Self> {
@@ -56,34 +57,39 @@ impl Studio {
         if weight >= LIMIT {
             self.problems.push(format!("{name}: {weight} bytes with its styles"));
         }
+        // What is asked is the browser's state already, at first: each change of it draws the page anew.
+        self.narrow(browser, name, DESKTOP).await?;
         for (scheme, word) in SCHEMES {
-            browser.set_color_scheme(scheme).await?;
             let broken = match scheme {
                 ColorScheme::Light => browser.axe().await?,
-                ColorScheme::Dark => browser.axe_of_colors().await?,
+                ColorScheme::Dark => {
+                    browser.set_color_scheme(scheme).await?;
+                    browser.axe_of_colors().await?
+                }
             };
             for broken in broken {
                 let places: Vec<String> = broken.nodes.iter().map(|n| format!("{} {}", n.html, n.summary)).collect();
                 self.problems.push(format!("{name}, {word}: {} ({}): {}", broken.id, broken.help, places.join("; ")));
             }
         }
-        for (width, tallest) in WIDTHS {
-            browser.set_viewport(width, 800).await?;
-            self.narrow(browser, name, width).await?;
-            self.photograph(browser, name, width, tallest).await?;
-        }
-        browser.set_viewport(1440, 900).await?;
-        browser.set_color_scheme(ColorScheme::Light).await
+        browser.set_color_scheme(ColorScheme::Light).await?;
+        browser.set_viewport(PHONE, 800).await?;
+        self.narrow(browser, name, PHONE).await?;
+        browser.set_viewport(DESKTOP, 900).await?;
+        self.photograph(browser, name, DESKTOP, 900).await?;
+        self.photograph(browser, name, PHONE, 1000).await
     }
 
     async fn photograph(&self, browser: &Browser, name: &str, width: u32, tallest: u32) -> Result<()> {
         let Some(folder) = &self.pictures else { return Ok(()) };
+        browser.set_viewport(width, 800).await?;
         for (scheme, word) in SCHEMES.into_iter().filter(|(_, word)| (self.taken)(width, word)) {
             browser.set_color_scheme(scheme).await?;
             let file = folder.join(format!("{name}-{width}-{word}.png"));
             fs::write(file, picture(browser, width, tallest).await?)?;
         }
-        Ok(())
+        browser.set_viewport(DESKTOP, 900).await?;
+        browser.set_color_scheme(ColorScheme::Light).await
     }
 
     /// What is wider than the window is named, so that it need not be searched for.

@@ -41,8 +41,7 @@ fn ended(output: &Output, code: i32) -> Result<String> {
 }
 
 async fn new_cluster(name: &str) -> Result<ControlPlane> {
-    let bed = Testbed::shared().await?;
-    ControlPlane::builder(name).jwt(bed.dex().await?.jwt_issuer()).start(bed.etcd().await?).await
+    Testbed::shared().await?.new_cluster(name).await
 }
 
 async fn kubectl_as(who: &Person, cluster: &ControlPlane) -> Result<Kubectl> {

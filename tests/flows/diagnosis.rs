@@ -41,7 +41,7 @@ struct Lent {
 impl Lent {
     async fn new() -> Result<Self> {
         let house = House::open(Database::Sqlite).await?;
-        let cluster = house.bed.new_cluster("diagnosed").await?;
+        let cluster = house.bed.own_cluster("diagnosed").await?;
         let mut alice = house.owner().await?;
         let path = house.add_cluster(&mut alice, &cluster, "staging").await?;
         until_seen(&mut alice, &path, &["Kubernetes v1.36", "Trusts Dex"]).await?;
@@ -254,8 +254,8 @@ fn person(email: &str, more: &Value) -> Value {
 #[tokio::test]
 async fn claims_for_which_an_api_server_refuses_a_token_are_told() -> Result<()> {
     let forger = Forger::start().await?;
-    let cluster = ControlPlane::builder("claims").start(Testbed::shared().await?.etcd().await?).await?;
-    cluster.trust(&[forger.jwt_issuer()]).await?;
+    let etcd = Testbed::shared().await?.etcd().await?;
+    let cluster = ControlPlane::builder("claims").jwt(forger.jwt_issuer()).start(etcd).await?;
     let (house, mut alice, path) = forged(&forger, &cluster).await?;
     let page = format!("{path}/kubeconfig");
     until_seen(&mut alice, &page, &["It works", "In groups oidc:devs"]).await?;

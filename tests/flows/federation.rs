@@ -22,8 +22,7 @@ pub(super) const SOON: Duration = Duration::from_secs(30);
 
 /// A cluster of the test's own: others bind on the shared ones.
 pub(super) async fn new_cluster(name: &str) -> Result<ControlPlane> {
-    let bed = Testbed::shared().await?;
-    ControlPlane::builder(name).jwt(bed.dex().await?.jwt_issuer()).start(bed.etcd().await?).await
+    Testbed::shared().await?.new_cluster(name).await
 }
 
 /// kubectl on a cluster, as somebody who signed in at Dex.

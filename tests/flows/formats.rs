@@ -32,15 +32,14 @@ async fn until_seen(visitor: &mut Visitor, path: &str, wanted: &[&str], unwanted
 /// The scene on a cluster that accepts these audiences.
 async fn scene(database: Database, audiences: &[&str]) -> Result<(Scene, ControlPlane)> {
     let bed = Testbed::shared().await?;
-    let cluster = bed.new_cluster("audiences").await?;
-    accept(&cluster, audiences).await?;
+    let cluster = ControlPlane::builder("audiences").jwt(accepting(audiences).await?).start(bed.etcd().await?).await?;
     Ok((Scene::on(database, bed.dex().await?, &cluster).await?, cluster))
 }
 
-async fn accept(cluster: &ControlPlane, audiences: &[&str]) -> Result<()> {
+/// Dex, with these audiences.
+async fn accepting(audiences: &[&str]) -> Result<JwtIssuer> {
     let issuer = Testbed::shared().await?.dex().await?.jwt_issuer();
-    let audiences = audiences.iter().map(ToString::to_string).collect();
-    cluster.trust(&[JwtIssuer { audiences, ..issuer }]).await
+    Ok(JwtIssuer { audiences: audiences.iter().map(ToString::to_string).collect(), ..issuer })
 }
 
 async fn a_refused_format_goes_and_comes_back(database: Database) -> Result<()> {
@@ -68,7 +67,7 @@ async fn a_refused_format_goes_and_comes_back(database: Database) -> Result<()> 
     until_seen(&mut scene.alice, &page, &["It works", WITHDRAWN], &[UNTRIED]).await?;
 
     // The cluster is set right, and the next test says so for everybody.
-    accept(&cluster, &[dex::CLIENT, dex::DIRECT_CLIENT]).await?;
+    cluster.trust(&[accepting(&[dex::CLIENT, dex::DIRECT_CLIENT]).await?]).await?;
     let again = scene.visitor.open(&page).await?.link("Test it again for provider directly")?;
     until_seen(&mut scene.visitor, &again, &["It works"], &[WITHDRAWN]).await?;
     until_seen(&mut scene.alice, &page, &["It works"], &[WITHDRAWN, UNTRIED]).await?;

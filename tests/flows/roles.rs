@@ -36,7 +36,7 @@ impl Home {
     pub(super) async fn open(database: Database, name: &str) -> Result<Self> {
         let house = House::open(database).await?;
         let bed = Testbed::shared().await?;
-        let cluster = ControlPlane::builder(name).jwt(bed.dex().await?.jwt_issuer()).start(bed.etcd().await?).await?;
+        let cluster = bed.new_cluster(name).await?;
         let mut alice = house.owner().await?;
         alice.open("/workspaces/create").await?;
         alice.press("Create workspace", &[("Name", name)]).await?;

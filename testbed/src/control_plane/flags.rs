@@ -148,8 +148,9 @@ impl Files {
         vec![
             format!("--kubeconfig={}", self.admin_kubeconfig.display()),
             format!("--controllers={CONTROLLERS}"),
-            self.flag("cluster-signing-cert-file", "ca.pem"),
-            self.flag("cluster-signing-key-file", "ca.key"),
+            // The signers for nodes are not wanted, and each would watch its files: a user has 128 such watches on most machines.
+            self.flag("cluster-signing-kube-apiserver-client-cert-file", "ca.pem"),
+            self.flag("cluster-signing-kube-apiserver-client-key-file", "ca.key"),
             self.flag("root-ca-file", "ca.pem"),
             self.flag("service-account-private-key-file", "service-accounts.key"),
             "--use-service-account-credentials=true".to_owned(),

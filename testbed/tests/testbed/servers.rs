@@ -72,7 +72,7 @@ async fn service_accounts_get_tokens_and_secrets_are_filled() -> Test {
 async fn a_cluster_goes_down_and_comes_back() -> Test {
     let testbed = Testbed::shared().await?;
     let began = Instant::now();
-    let cluster = testbed.new_cluster("down").await?;
+    let cluster = testbed.own_cluster("down").await?;
     println!("a cluster of its own after {:?}", began.elapsed());
     let admin = cluster.kubectl()?;
     admin.run(&["create", "namespace", "stays"]).await?.ok()?;
@@ -88,6 +88,51 @@ async fn a_cluster_goes_down_and_comes_back() -> Test {
     let bob = Kubectl::with_text(&cluster.kubeconfig_with_token(&tokens.id_token))?;
     let whoami = bob.run(&["auth", "whoami"]).await?.ok()?;
     assert!(whoami.contains("bob@example.com"), "{whoami}");
+    Ok(())
+}
+
+/// The UID of a cluster, as everybody takes it.
+async fn uid(kubectl: &Kubectl) -> Result<String> {
+    kubectl.run(&["get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}"]).await?.ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_is_used_again_is_empty_and_nobody_of_before_reaches_it() -> Test {
+    let testbed = Testbed::shared().await?;
+    let cluster = testbed.new_cluster("used").await?;
+    assert!(cluster.stop().await.is_err(), "others will use it");
+    let (before, first) = (cluster.kubectl()?, uid(&cluster.kubectl()?).await?);
+    for things in [
+        &["create", "namespace", "mine"][..],
+        &["create", "configmap", "here", "-n", "mine"],
+        &["create", "configmap", "there", "-n", "default"],
+        &["create", "clusterrolebinding", "wide", "--clusterrole=cluster-admin", "--user=bob@example.com"],
+        &["create", "clusterrole", "more", "--verb=get", "--resource=secrets"],
+        &["label", "clusterrole", "more", "rbac.authorization.k8s.io/aggregate-to-view=true"],
+    ] {
+        before.run(things).await?.ok()?;
+    }
+    drop(cluster);
+    let cluster = testbed.new_cluster("again").await?;
+    let admin = cluster.kubectl()?;
+    assert_eq!(uid(&admin).await?, first, "it is another one");
+    assert!(uid(&before).await.is_err(), "the address of before leads to it");
+    let all = admin
+        .run(&["get", "namespaces,configmaps,clusterroles,clusterrolebindings", "-A", "-o", "name"])
+        .await?
+        .ok()?;
+    for gone in ["namespace/mine", "configmap/here", "configmap/there", "/wide", "/more"] {
+        assert!(!all.contains(gone), "{gone}: {all}");
+    }
+    assert!(all.contains("configmap/kube-root-ca.crt"), "{all}");
+    let view = admin.run(&["describe", "clusterrole", "view"]).await?.ok()?;
+    assert!(view.contains("configmaps") && !view.contains("secrets"), "{view}");
+
+    // What belongs to it and is changed makes it useless.
+    admin.run(&["label", "namespace", "default", "team=payments"]).await?.ok()?;
+    drop((admin, cluster));
+    let other = testbed.new_cluster("other").await?;
+    assert_ne!(uid(&other.kubectl()?).await?, first);
     Ok(())
 }
 
