@@ -1,8 +1,13 @@
-//! The connection check of a cluster, step by step, each written down as it ends so that a page can show it live.
+//! The connection check of a cluster, step by step, written down as it goes on so that a page can show it live.
+//!
+//! What has ended is written down within [`LIVE`], not one by one: with a cluster that answers at once it is all there before
+//! anybody could read it, and every cluster is checked every five minutes.
 //!
 //! It asks for just what Kubelend needs there, one right at a time, and says a word where there is more than that.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
+
+use tokio::time::{Instant, timeout_at};
 
 use super::{AccessError, OwnClients};
 use crate::{
@@ -21,6 +26,8 @@ use crate::{
 
 /// How long one question may take.
 const BOUND: Duration = Duration::from_secs(4);
+/// A page shows a step as late as this.
+const LIVE: Duration = Duration::from_millis(200);
 const RBAC: &str = "rbac.authorization.k8s.io";
 const FIGURES: &str = "May read the API server's figures (optional)";
 /// The step that says a word about rights that are more than needed.
@@ -56,7 +63,8 @@ impl Probe {
     /// Checks one cluster, whatever its last check said. Takes some seconds when nothing answers.
     pub async fn check(&self, id: ClusterId) -> Result<(), AccessError> {
         let cluster = self.store.cluster(id).await?;
-        let mut run = Run { probe: self, cluster: id, id: CheckId::new(), check: self.empty(), me: String::new() };
+        let (check, kept) = (self.empty(), Instant::now());
+        let mut run = Run { probe: self, cluster: id, id: CheckId::new(), check, me: String::new(), kept };
         self.store.begin_check(id, run.id, &run.check).await?;
         run.all(&cluster).await?;
         run.check.finished_at = Some(self.clock.now());
@@ -85,20 +93,18 @@ struct Run<'a> {
     check: ConnectionCheck,
     /// Who Kubelend is there.
     me: String,
+    /// When it was written down last.
+    kept: Instant,
 }
 
 impl Run<'_> {
-    async fn keep(&self) -> Result<(), AccessError> {
-        Ok(self.probe.store.keep_check(self.cluster, self.id, &self.check).await?)
+    async fn keep(&mut self) -> Result<(), AccessError> {
+        self.probe.store.keep_check(self.cluster, self.id, &self.check).await?;
+        self.kept = Instant::now();
+        Ok(())
     }
 
-    async fn step(
-        &mut self,
-        at: usize,
-        outcome: StepOutcome,
-        detail: impl Into<String>,
-        millis: u64,
-    ) -> Result<(), AccessError> {
+    fn step(&mut self, at: usize, outcome: StepOutcome, detail: impl Into<String>, millis: u64) {
         let step = &mut self.check.steps[at];
         (step.outcome, step.detail, step.millis) = (outcome, detail.into(), millis);
         if outcome == StepOutcome::Failed && at < 4 {
@@ -106,13 +112,15 @@ impl Run<'_> {
                 later.outcome = StepOutcome::Skipped;
             }
         }
-        self.keep().await
     }
 
     async fn all(&mut self, cluster: &Cluster) -> Result<(), AccessError> {
         let client = match self.probe.clients.fresh(cluster.id, BOUND).await {
             Ok(client) => client,
-            Err(AccessError::Cluster(e)) => return self.step(0, StepOutcome::Failed, e.to_string(), 0).await,
+            Err(AccessError::Cluster(e)) => {
+                self.step(0, StepOutcome::Failed, e.to_string(), 0);
+                return Ok(());
+            }
             Err(e) => return Err(e),
         };
         if self.connection(&client, cluster).await? && self.identity(&client).await? {
@@ -126,58 +134,58 @@ impl Run<'_> {
 
     async fn connection(&mut self, client: &ClusterClient, cluster: &Cluster) -> Result<bool, AccessError> {
         let address = cluster.endpoint.server.to_string();
-        let (reached, millis) = self.timed(client.reach()).await;
+        let (reached, millis) = self.timed(client.reach()).await?;
         match reached {
             Ok(()) => {
-                self.step(0, StepOutcome::Passed, address, millis).await?;
-                self.step(1, StepOutcome::Passed, trusted_by(cluster), millis).await?;
+                self.step(0, StepOutcome::Passed, address, millis);
+                self.step(1, StepOutcome::Passed, trusted_by(cluster), millis);
             }
             Err(K8sError::Tls(why)) => {
-                self.step(0, StepOutcome::Passed, address, millis).await?;
+                self.step(0, StepOutcome::Passed, address, millis);
                 let detail = format!("{why}. Is the certificate-authority-data the one of this API server?");
-                self.step(1, StepOutcome::Failed, detail, millis).await?;
+                self.step(1, StepOutcome::Failed, detail, millis);
                 return Ok(false);
             }
             Err(e) => {
                 let detail = format!("{e}. Is the address reachable from where Kubelend runs?");
-                self.step(0, StepOutcome::Failed, detail, millis).await?;
+                self.step(0, StepOutcome::Failed, detail, millis);
                 return Ok(false);
             }
         }
-        let (version, millis) = self.timed(client.version()).await;
+        let (version, millis) = self.timed(client.version()).await?;
         match version {
             Ok(version) => {
                 self.check.version = Some(version.clone());
-                self.step(2, StepOutcome::Passed, version, millis).await?;
+                self.step(2, StepOutcome::Passed, version, millis);
                 Ok(true)
             }
             // Some clusters keep /version from strangers; the next step says more.
             Err(e @ (K8sError::Unauthorized | K8sError::Forbidden(_))) => {
-                self.step(2, StepOutcome::Warned, format!("It does not say its version: {e}."), millis).await?;
+                self.step(2, StepOutcome::Warned, format!("It does not say its version: {e}."), millis);
                 Ok(true)
             }
             Err(e) => {
-                self.step(2, StepOutcome::Failed, e.to_string(), millis).await?;
+                self.step(2, StepOutcome::Failed, e.to_string(), millis);
                 Ok(false)
             }
         }
     }
 
     async fn identity(&mut self, client: &ClusterClient) -> Result<bool, AccessError> {
-        let (who, millis) = self.timed(client.who_am_i()).await;
+        let (who, millis) = self.timed(client.who_am_i()).await?;
         match who {
             Ok(user) => {
-                self.step(3, StepOutcome::Passed, format!("as {}", user.username), millis).await?;
+                self.step(3, StepOutcome::Passed, format!("as {}", user.username), millis);
                 self.me = user.username;
                 Ok(true)
             }
             Err(K8sError::Unauthorized) => {
                 let detail = "The API server does not accept the credential: it may have been deleted or have run out. Paste a new kubeconfig on the Credentials page.";
-                self.step(3, StepOutcome::Failed, detail, millis).await?;
+                self.step(3, StepOutcome::Failed, detail, millis);
                 Ok(false)
             }
             Err(e) => {
-                self.step(3, StepOutcome::Failed, e.to_string(), millis).await?;
+                self.step(3, StepOutcome::Failed, e.to_string(), millis);
                 Ok(false)
             }
         }
@@ -185,13 +193,13 @@ impl Run<'_> {
 
     async fn rights(&mut self, client: &ClusterClient) -> Result<(), AccessError> {
         for (at, need) in needs().into_iter().enumerate() {
-            let (may, millis) = self.timed(client.can_i(&need.question)).await;
+            let (may, millis) = self.timed(client.can_i(&need.question)).await?;
             let at = at + 4;
             match may {
-                Ok(true) => self.step(at, StepOutcome::Passed, "allowed", millis).await?,
+                Ok(true) => self.step(at, StepOutcome::Passed, "allowed", millis),
                 Ok(false) if let Some(words) = need.without => {
                     self.check.steps[at].remedy = Some(remedy());
-                    self.step(at, StepOutcome::Warned, words, millis).await?;
+                    self.step(at, StepOutcome::Warned, words, millis);
                 }
                 Ok(false) => {
                     self.check.steps[at].remedy = Some(remedy());
@@ -200,10 +208,9 @@ impl Run<'_> {
                         StepOutcome::Failed,
                         "Not allowed. Apply this with your own kubectl, then test again.",
                         millis,
-                    )
-                    .await?;
+                    );
                 }
-                Err(e) => self.step(at, StepOutcome::Failed, e.to_string(), millis).await?,
+                Err(e) => self.step(at, StepOutcome::Failed, e.to_string(), millis),
             }
         }
         Ok(())
@@ -215,16 +222,16 @@ impl Run<'_> {
         for (n, power) in Power::ALL.into_iter().enumerate() {
             let (mut held, mut millis) = (true, 0);
             for question in wanted_for(power) {
-                let (may, took) = self.timed(client.can_i(&question)).await;
+                let (may, took) = self.timed(client.can_i(&question)).await?;
                 (held, millis) = (held && matches!(may, Ok(true)), millis + took);
             }
             if held {
-                self.step(first + n, StepOutcome::Passed, power.amounts_to(), millis).await?;
+                self.step(first + n, StepOutcome::Passed, power.amounts_to(), millis);
                 continue;
             }
             self.check.steps[first + n].remedy = Some(apply(&kubeconfig::power_manifest(power, &self.me)));
             let detail = format!("Not given, and not needed until you want it. {}", power.amounts_to());
-            self.step(first + n, StepOutcome::Skipped, detail, millis).await?;
+            self.step(first + n, StepOutcome::Skipped, detail, millis);
         }
         Ok(())
     }
@@ -232,54 +239,58 @@ impl Run<'_> {
     /// Nothing needs them, so their lack is no remark either.
     async fn figures(&mut self, client: &ClusterClient) -> Result<(), AccessError> {
         let at = self.check.steps.len() - 2;
-        let (may, millis) = self.timed(client.can_i_read("/metrics")).await;
+        let (may, millis) = self.timed(client.can_i_read("/metrics")).await?;
         if matches!(may, Ok(true)) {
             let detail = "they tell more closely why a sign-in is refused";
-            return self.step(at, StepOutcome::Passed, detail, millis).await;
+            self.step(at, StepOutcome::Passed, detail, millis);
+            return Ok(());
         }
         self.check.steps[at].remedy = Some(remedy());
         let detail = "Not allowed, and not needed. With it a refused sign-in is told apart more closely: whether the API server \
                       knows the provider at all.";
-        self.step(at, StepOutcome::Skipped, detail, millis).await
+        self.step(at, StepOutcome::Skipped, detail, millis);
+        Ok(())
     }
 
     async fn more_than_needed(&mut self, client: &ClusterClient) -> Result<(), AccessError> {
         let everything = ResourceQuestion { verb: "*", group: "*", resource: "*", namespace: None, name: None };
         let secrets = ResourceQuestion { verb: "get", group: "", resource: "secrets", namespace: None, name: None };
         let at = self.check.steps.len() - 1;
-        let (all, first) = self.timed(client.can_i(&everything)).await;
-        let (reads, second) = self.timed(client.can_i(&secrets)).await;
+        let (all, first) = self.timed(client.can_i(&everything)).await?;
+        let (reads, second) = self.timed(client.can_i(&secrets)).await?;
         let millis = first + second;
-        match (all, reads) {
-            (Ok(true), _) => {
-                let detail = "This credential may do everything on the cluster. Kubelend needs far less: exchange it on the Credentials page.";
-                self.step(at, StepOutcome::Warned, detail, millis).await
-            }
-            (_, Ok(true)) => {
-                let detail =
-                    "This credential may read Secrets, which Kubelend never does: exchange it on the Credentials page.";
-                self.step(at, StepOutcome::Warned, detail, millis).await
-            }
+        let (outcome, detail) = match (all, reads) {
+            (Ok(true), _) => (
+                StepOutcome::Warned,
+                "This credential may do everything on the cluster. Kubelend needs far less: exchange it on the Credentials page."
+                    .to_owned(),
+            ),
+            (_, Ok(true)) => (
+                StepOutcome::Warned,
+                "This credential may read Secrets, which Kubelend never does: exchange it on the Credentials page.".to_owned(),
+            ),
             (Ok(false), Ok(false)) => {
-                self.step(
-                    at,
-                    StepOutcome::Passed,
-                    "it can manage bindings, and neither read Secrets nor all the rest",
-                    millis,
-                )
-                .await
+                (StepOutcome::Passed, "it can manage bindings, and neither read Secrets nor all the rest".to_owned())
             }
-            (Err(e), _) | (_, Err(e)) => {
-                self.step(at, StepOutcome::Skipped, format!("The cluster does not say: {e}."), millis).await
-            }
-        }
+            (Err(e), _) | (_, Err(e)) => (StepOutcome::Skipped, format!("The cluster does not say: {e}.")),
+        };
+        self.step(at, outcome, detail, millis);
+        Ok(())
     }
 
-    async fn timed<T>(&self, call: impl Future<Output = T>) -> (T, u64) {
+    /// Asks the cluster, and writes down meanwhile what is known so far if that has not been done for a while.
+    async fn timed<T>(&mut self, call: impl Future<Output = T>) -> Result<(T, u64), AccessError> {
         let begun = self.probe.clock.now();
-        let answer = call.await;
+        let mut call = pin!(call);
+        let answer = if let Ok(answer) = timeout_at(self.kept + LIVE, &mut call).await {
+            answer
+        } else {
+            let (kept, answer) = tokio::join!(self.keep(), call);
+            kept?;
+            answer
+        };
         let took = self.probe.clock.now().since(begun);
-        (answer, u64::try_from(took.as_millis()).unwrap_or(u64::MAX))
+        Ok((answer, u64::try_from(took.as_millis()).unwrap_or(u64::MAX)))
     }
 }
 
