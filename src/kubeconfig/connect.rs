@@ -76,14 +76,15 @@ pub fn connect_script(roles: &[&str]) -> String {
 
 const SCRIPT: &str = r#"(
 set -eu
-kubelend_view() { kubectl config view --minify --flatten --raw --output "go-template=$1"; }
-kubelend_cluster() { kubelend_view '{{with index .clusters 0}}{{with index .cluster "'"$1"'"}}'"$2"'{{end}}{{end}}'; }
 kubelend_secret() { kubectl --namespace kubelend get secret kubelend-token --output "go-template={{with .data}}{{with index . \"$1\"}}$2{{end}}{{end}}"; }
-name=$(kubelend_view '{{printf "%q" (index . "current-context")}}')
-server=$(kubelend_cluster server '{{printf "%q" .}}')
-sni=$(kubelend_cluster tls-server-name '{{printf "%q" .}}')
-ca=$(kubelend_cluster certificate-authority-data '{{.}}')
-insecure=$(kubelend_cluster insecure-skip-tls-verify '{{.}}')
+kubelend_all=$(kubectl config view --minify --flatten --raw --output 'go-template={{printf "%q\n" (index . "current-context")}}{{with index .clusters 0}}{{with index .cluster "server"}}{{printf "%q" .}}{{end}}
+{{with index .cluster "tls-server-name"}}{{printf "%q" .}}{{end}}
+{{with index .cluster "certificate-authority-data"}}{{.}}{{end}}
+{{with index .cluster "insecure-skip-tls-verify"}}{{.}}{{end}}
+{{end}}.')
+{ read -r name; read -r server; read -r sni; read -r ca; read -r insecure; } <<KUBELEND_ALL
+$kubelend_all
+KUBELEND_ALL
 kubectl apply --filename - >&2 <<'KUBELEND_MANIFEST'
 MANIFEST_GOES_HERE
 KUBELEND_MANIFEST
