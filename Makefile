@@ -16,8 +16,9 @@ demo: programs ## Two clusters, Dex with its people, and Kubelend, to look aroun
 	cargo build --locked --bin kubelend
 	@exec $(TARGET)/debug/testbed demo
 
-# Tests wait more than they compute, for servers, leases and ends: more of them run at once than there are cores.
-test: export RUST_TEST_THREADS ?= $(shell echo $$((2 * $$(nproc) + 1)))
+# Tests wait more than they compute, for servers, leases and ends: more of them run at once than there are cores. Ten at most, since each
+# may have a cluster, a provider and a browser of its own.
+test: export RUST_TEST_THREADS ?= $(shell echo $$((4 * $$(nproc) < 10 ? 4 * $$(nproc) : 10)))
 test: programs ## Every test, on real servers; one of them: make test ARGS=name
 	cargo test --workspace --locked $(ARGS)
 

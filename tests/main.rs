@@ -10,3 +10,4 @@ mod k8s;
 mod kubeconfig;
 mod oidc;
 mod store;
+mod testbed_itself;

@@ -19,7 +19,7 @@ use reqwest::Client;
 
 pub use flags::JwtIssuer;
 use pool::Lease;
-pub(crate) use pool::Pool;
+pub use pool::Pool;
 use server::Server;
 
 use crate::{

@@ -37,7 +37,7 @@ pub mod system;
 
 pub use browser::{Browser, BrowserOptions, ColorScheme, axe_source};
 pub use ca::{Ca, Issued};
-pub use control_plane::{ControlPlane, JwtIssuer};
+pub use control_plane::{ControlPlane, JwtIssuer, Pool};
 pub use dex::{Dex, Tokens};
 pub use directory::{Directory, Person};
 pub use etcd::Etcd;

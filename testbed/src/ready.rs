@@ -9,6 +9,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 /// time is asked for seldom, since a question may be a program of its own or a page's whole tree, and takes the machine away from
 /// what it waits for.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
+/// A question that takes long is followed by a pause of twice that, up to this: on a busy machine all wait less for one another.
+const LONGEST: Duration = Duration::from_millis(750);
 
 /// Asks until the answer is `Ok`, and after `within` fails with the last answer's reason.
 pub async fn eventually<T, F, Fut>(what: &str, within: Duration, mut ask: F) -> Result<T>
@@ -20,6 +22,7 @@ where
     let mut last = None;
     let mut pause = PAUSES.0;
     loop {
+        let asked = Instant::now();
         match timeout_at(deadline, ask()).await {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(error)) => last = Some(error),
@@ -28,11 +31,12 @@ where
                 return Err(error).with_context(|| format!("waited {within:?} for {what}"));
             }
         }
-        if Instant::now() + pause >= deadline {
+        let rest = pause.max((asked.elapsed() * 2).min(LONGEST));
+        if Instant::now() + rest >= deadline {
             let error = last.unwrap_or_else(|| anyhow::anyhow!("no answer at all"));
             return Err(error).with_context(|| format!("waited {within:?} for {what}"));
         }
-        sleep(pause).await;
+        sleep(rest).await;
         pause = (pause * 3 / 2).min(PAUSES.1);
     }
 }

@@ -21,7 +21,7 @@ const MOST: usize = 5;
 
 /// Clusters that are alike, all with the same trust.
 #[derive(Default)]
-pub(crate) struct Pool {
+pub struct Pool {
     resting: Mutex<Vec<Resting>>,
 }
 
@@ -48,7 +48,10 @@ pub(super) struct Lease {
 
 impl Pool {
     /// An empty cluster under this name, in use until it is dropped.
-    pub(crate) async fn take(&'static self, name: &str, issuer: JwtIssuer, etcd: &Etcd) -> Result<ControlPlane> {
+    ///
+    /// # Errors
+    /// A new one does not start.
+    pub async fn take(&'static self, name: &str, issuer: JwtIssuer, etcd: &Etcd) -> Result<ControlPlane> {
         let cluster = match self.emptied().await {
             Some(cluster) => cluster,
             None => start(issuer, etcd).await?,

@@ -1,7 +1,3 @@
-//! The testbed does what Kubelend's tests rely on. One binary: its tests share the servers.
-#![allow(clippy::print_stdout, reason = "how long servers took to start is worth a line")]
+//! What the testbed's own program does; what its servers do is tried with Kubelend's tests, on the same ones.
 
-mod browser;
-mod faults;
 mod orphans;
-mod servers;

@@ -1,11 +1,14 @@
 //! The servers do what tests of Kubelend rely on.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde_json::Value;
-use testbed::{Credentials, Dex, FaultProxy, Kubectl, Port, Testbed, fault::Fault, http, http_login};
+use testbed::{Credentials, Dex, FaultProxy, Kubectl, Pool, Port, Testbed, fault::Fault, http, http_login};
 
 type Test = Result<()>;
 
@@ -98,8 +101,11 @@ async fn uid(kubectl: &Kubectl) -> Result<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_that_is_used_again_is_empty_and_nobody_of_before_reaches_it() -> Test {
+    // One of its own: from the shared one another test might take what is given back here.
+    static POOL: LazyLock<Pool> = LazyLock::new(Pool::default);
     let testbed = Testbed::shared().await?;
-    let cluster = testbed.new_cluster("used").await?;
+    let (issuer, etcd) = (testbed.dex().await?.jwt_issuer(), testbed.etcd().await?);
+    let cluster = POOL.take("used", issuer.clone(), etcd).await?;
     assert!(cluster.stop().await.is_err(), "others will use it");
     let (before, first) = (cluster.kubectl()?, uid(&cluster.kubectl()?).await?);
     for things in [
@@ -113,7 +119,7 @@ async fn a_cluster_that_is_used_again_is_empty_and_nobody_of_before_reaches_it()
         before.run(things).await?.ok()?;
     }
     drop(cluster);
-    let cluster = testbed.new_cluster("again").await?;
+    let cluster = POOL.take("again", issuer.clone(), etcd).await?;
     let admin = cluster.kubectl()?;
     assert_eq!(uid(&admin).await?, first, "it is another one");
     assert!(uid(&before).await.is_err(), "the address of before leads to it");
@@ -131,7 +137,7 @@ async fn a_cluster_that_is_used_again_is_empty_and_nobody_of_before_reaches_it()
     // What belongs to it and is changed makes it useless.
     admin.run(&["label", "namespace", "default", "team=payments"]).await?.ok()?;
     drop((admin, cluster));
-    let other = testbed.new_cluster("other").await?;
+    let other = POOL.take("other", issuer, etcd).await?;
     assert_ne!(uid(&other.kubectl()?).await?, first);
     Ok(())
 }
