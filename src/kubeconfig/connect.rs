@@ -184,7 +184,10 @@ mod tests {
         fs::create_dir(&folder).unwrap();
         // A cluster whose controller manager sleeps: the Secret is there, and no token in it.
         for (program, text) in [
-            ("kubectl", "case \"$*\" in apply*) cat >/dev/null; echo applied;; *) ;; esac"),
+            (
+                "kubectl",
+                "case \"$*\" in apply*) cat >/dev/null; echo applied;; config*) printf 'x\\nhttps://x\\n\\n\\n\\n.';; *) ;; esac",
+            ),
             ("sleep", "echo >> slept"),
         ] {
             let file = folder.join(program);
