@@ -64,6 +64,10 @@ impl Clusters {
             Some(workspace) => Some(workspace.id),
             None => self.store.own_workspace(person.identity()).await?,
         };
+        if request.trusts.iter().any(|(provider, _)| !provider.counts_in(workspace)) {
+            let message = "One of these is of another workspace’s own, and only clusters of that one trust it.".into();
+            return Err(AccessError::Invalid { field: "trust", message });
+        }
         let taken = presets::for_new(&self.store, workspace, &request.labels, &mut request.trusts).await?;
         if names_alike(&request.trusts) {
             return Err(alike("trust"));
@@ -138,13 +142,18 @@ impl Clusters {
         provider: &ProviderId,
         mapping: Option<ClaimMapping>,
     ) -> Result<(), AccessError> {
+        if !provider.counts_in(Some(permit.cluster().workspace)) {
+            let message = "It is of another workspace’s own, and only clusters of that one trust it.".into();
+            return Err(AccessError::Invalid { field: "provider", message });
+        }
         let newly_trusted = mapping.is_some() && permit.cluster().mapping(provider).is_none();
-        if newly_trusted && !permit.person().may_add_clusters() {
+        // The tokens of a workspace's own provider open that workspace's clusters alone, whose owners say which of them they reach.
+        if newly_trusted && provider.home().is_none() && !permit.person().may_add_clusters() {
             return Err(Forbidden::AddsNoClusters.into());
         }
         let others = permit.cluster().trusts.iter().filter(|(id, _)| id != provider).cloned();
         let all: Vec<_> = others.chain(mapping.clone().map(|m| (provider.clone(), m))).collect();
-        if names_alike(&all) {
+        if names_alike(&all) || self.reads_as_own(permit, provider, mapping.as_ref()).await? {
             return Err(alike("username_prefix"));
         }
         let target = match &mapping {
@@ -153,6 +162,20 @@ impl Clusters {
         };
         let event = audit::by(permit.person(), Action::ClusterTrustChanged, target);
         Ok(self.store.set_trust(permit.cluster().id, provider, mapping.as_ref(), event, self.clock.now()).await?)
+    }
+
+    /// Whether a configured provider's people would be named there like those of one of the workspace's own, trusted now or not.
+    async fn reads_as_own(
+        &self,
+        permit: &Authorized<ManageCluster>,
+        provider: &ProviderId,
+        mapping: Option<&ClaimMapping>,
+    ) -> Result<bool, AccessError> {
+        let Some(mapping) = mapping.filter(|_| provider.home().is_none()) else { return Ok(false) };
+        let own = self.store.own_providers_of(permit.cluster().workspace).await?;
+        Ok(own
+            .into_iter()
+            .any(|own| names_alike(&[(provider.clone(), mapping.clone()), (own.id.clone(), own.mapping())])))
     }
 
     /// Offers these formats of kubeconfig alone. Files that people hold go on.

@@ -16,7 +16,7 @@ use crate::{
         id::{ClusterId, CustomRoleId, GroupId, IdentityId, PresetId, WorkspaceId},
         identity::Identity,
         project::Membership,
-        share_link::ShareLink,
+        share_link::{LinkState, ShareLink},
         workspace::{MemberRole, Workspace},
     },
     policy::{
@@ -79,6 +79,16 @@ impl Gate {
     /// The person behind a session.
     pub async fn person(&self, id: IdentityId) -> Result<Person, AccessError> {
         Ok(self.somebody(self.store.identity(id).await?))
+    }
+
+    /// The same, where they can still sign in: whoever runs a workspace's own provider vouches for its people no longer once it is
+    /// off, on any replica.
+    pub async fn signed_in(&self, id: IdentityId) -> Result<Person, AccessError> {
+        let identity = self.store.identity(id).await?;
+        if identity.provider.home().is_some() && !self.store.is_own_provider_on(&identity.provider).await? {
+            return Err(AccessError::NotFound);
+        }
+        Ok(self.somebody(identity))
     }
 
     /// Whoever this is, with what the platform lets them do.
@@ -340,6 +350,24 @@ impl Gate {
             return Ok(LinkView::Theirs(Box::new(ManagedLink { link, cluster, may_change, why })));
         }
         Ok(if why == Forbidden::ProviderNotTrusted { LinkView::WrongProvider } else { LinkView::Closed })
+    }
+
+    /// The workspace in which an open link or invitation lends or invites: whoever holds it may learn where they can sign in to accept
+    /// it. Nothing of one that is not open.
+    pub async fn home_of_link(&self, token: &PlainToken) -> Result<Option<WorkspaceId>, AccessError> {
+        let (hash, now) = (token.hash(), self.clock.now());
+        match self.store.link_by_token(&hash).await {
+            Ok(link) if link.state(now) == LinkState::Open => {
+                Ok(Some(self.store.cluster(link.rules.scope.cluster()).await?.workspace))
+            }
+            Ok(_) => Ok(None),
+            Err(StoreError::NotFound) => match self.store.invitation_by_token(&hash).await {
+                Ok(invitation) => Ok((invitation.state(now) == LinkState::Open).then_some(invitation.workspace)),
+                Err(StoreError::NotFound) => Ok(None),
+                Err(error) => Err(error.into()),
+            },
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// What an invitation is to this person.

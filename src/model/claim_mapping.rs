@@ -71,6 +71,11 @@ pub enum Unmappable {
     /// The name would begin with `system:`, which Kubernetes keeps for itself.
     #[error("the name would begin with “system:”, which Kubernetes keeps for itself")]
     System,
+    /// The name would read like one of another provider's.
+    #[error(
+        "the name would read like one of another provider that the cluster trusts, whose people would have the access"
+    )]
+    Anothers,
 }
 
 impl ClaimMapping {

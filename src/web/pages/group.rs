@@ -176,7 +176,7 @@ impl Desk {
     async fn change(&self, at: &AtGroup, form: &MemberForm, errors: &mut FieldErrors) -> Result<(), AccessError> {
         let permit = at.manage()?;
         match form.change.as_str() {
-            "add" => match form.read(&self.providers, errors) {
+            "add" => match form.read(&self.providers, at.group().workspace, errors) {
                 Some((who, _)) => self.groups.add(&permit, who).await,
                 None => Ok(()),
             },
@@ -219,7 +219,7 @@ impl Desk {
             settings: may_change.then(|| paths::group_settings(at.id())),
             may_change,
             asking,
-            providers: provider_choices(&self.providers, &form.provider),
+            providers: provider_choices(&self.providers, group.workspace, &form.provider),
             rows: self.rows(members.get(from..).unwrap_or_default(), now).await?,
             next: (members.len() > to.saturating_mul(A_PAGE)).then(|| format!("{here}?page={to}")),
             newest: asked.page == 0,

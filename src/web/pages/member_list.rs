@@ -144,6 +144,8 @@ pub(super) struct Wanted<'a> {
     pub(super) members: &'a Listed,
     /// The Groups of our own that are members; they stand first.
     pub(super) seats: &'a [SeatedGroup],
+    /// The workspace that they are in.
+    pub(super) home: WorkspaceId,
     /// The workspace whose Groups can be made members, for those who may name them.
     pub(super) groups_of: Option<WorkspaceId>,
     pub(super) page: usize,
@@ -177,7 +179,7 @@ pub(super) async fn list(
         next: (wanted.members.len().saturating_add(wanted.seats.len()) > to.saturating_mul(A_PAGE))
             .then(|| format!("{}?page={to}", wanted.here)),
         newest: wanted.page == 0,
-        providers: provider_choices(providers, &wanted.form.provider),
+        providers: provider_choices(providers, Some(wanted.home), &wanted.form.provider),
         here: wanted.here,
         csrf: wanted.csrf.to_owned(),
         words: wanted.words,
