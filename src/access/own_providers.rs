@@ -31,6 +31,10 @@ use crate::{
 const LOOK: Duration = Duration::from_secs(3);
 /// The longest secret of a client.
 const LONGEST_SECRET: usize = 1000;
+/// The longest issuer.
+const LONGEST_ISSUER: usize = 500;
+/// The longest CA, as PEM: a few certificates. It stands in kubeconfigs and on a page.
+const LONGEST_CA: usize = 16 * 1024;
 
 /// A provider to add.
 #[derive(Debug)]
@@ -191,6 +195,9 @@ impl OwnProviders {
     }
 
     fn check_issuer(&self, text: &str) -> Result<(), AccessError> {
+        if text.len() > LONGEST_ISSUER {
+            return Err(invalid("issuer", "An issuer has at most 500 characters."));
+        }
         if let Err(why) = issuer::check(text, self.providers.rules().allow_loopback) {
             let hint =
                 if matches!(why, BadIssuer::Loopback(_)) { "" } else { " Copy it to the letter from the provider." };
@@ -292,6 +299,9 @@ fn check_rules(client_id: &str, rules: &OwnRules) -> Result<(), AccessError> {
             "That is the client above. Name a second, public one, or leave it empty: kubeconfigs are relayed then.";
         return Err(invalid("direct_client_id", message));
     }
+    if rules.ca_pem.as_ref().is_some_and(|pem| pem.len() > LONGEST_CA) {
+        return Err(invalid("ca", "That is more than a few certificates. Paste the CA’s alone."));
+    }
     match rules.ca_pem.as_deref().map_or(Ok(()), outbound::check_ca) {
         Ok(()) => Ok(()),
         Err(outbound::BadCa::NoCertificate) => Err(invalid(
@@ -368,7 +378,7 @@ mod tests {
         assert!(check_rules("kubelend", &rules()).is_ok());
         let same = OwnRules { direct_client_id: Some("kubelend".into()), ..rules() };
         assert_eq!(field(check_rules("kubelend", &same)), "direct_client_id");
-        for bad in ["no certificate", "-----BEGIN CERTIFICATE-----\nAAAA", ""] {
+        for bad in ["no certificate", "-----BEGIN CERTIFICATE-----\nAAAA", "", &"-".repeat(20_000)] {
             let with = OwnRules { ca_pem: Some(bad.into()), ..rules() };
             assert_eq!(field(check_rules("kubelend", &with)), "ca", "{bad}");
         }

@@ -14,8 +14,8 @@ use crate::flows::house::{Database, House, connect};
 struct Walk {
     studio: Studio,
     house: House,
-    /// Where people sign in who are the workspace's alone.
-    own: Dex,
+    /// Where everybody signs in, and where those do who are the workspace's alone.
+    providers: [Dex; 2],
     /// Its own: what is given to a group here would reach the people of other tests on a shared one.
     cluster: ControlPlane,
     alice: Browser,
@@ -28,8 +28,8 @@ impl Walk {
         let cluster = ControlPlane::builder("wide").jwt(dex.jwt_issuer()).start(bed.etcd().await?).await?;
         let house = House::of(person("alice", &[]).await?, Database::Sqlite, &dex, "").await?;
         let alice = owner(&house, BrowserOptions::default()).await?;
-        let own = bed.new_dex(Dex::builder()).await?;
-        Ok(Self { studio: Studio::new()?, house, own, cluster, alice })
+        let providers = [dex, bed.new_dex(Dex::builder()).await?];
+        Ok(Self { studio: Studio::new()?, house, providers, cluster, alice })
     }
 
     async fn clusters(&mut self) -> Result<()> {
@@ -242,9 +242,10 @@ impl Walk {
         self.alice.click("button", "Add provider").await?;
         self.alice.see("without it there is no ID token").await?;
         self.studio.look(&self.alice, "own-providers-errors").await?;
-        self.alice.fill("Issuer", self.own.issuer()).await?;
+        let [_, own] = &self.providers;
+        self.alice.fill("Issuer", own.issuer()).await?;
         self.alice.fill("Scopes", "openid email groups offline_access").await?;
-        self.alice.fill("Certificate of its CA", self.own.ca_pem()).await?;
+        self.alice.fill("Certificate of its CA", own.ca_pem()).await?;
         self.alice.click("button", "Add provider").await?;
         self.alice.see("The redirect URI to register").await?;
         let page = self.alice.url().await?;

@@ -155,7 +155,13 @@ async fn immune_32_people_of_a_workspaces_own_provider_reach_its_clusters_and_no
     visitor.press("Choose this format", &[("provider directly", "")]).await?;
     visitor.follow("Download kubeconfig").await?;
     visitor.sign_in_as(&Credentials::of(&ann.email)).await?;
-    Kubectl::with_text(&visitor.page.body)?.run(&["get", "pods", "-A"]).await?.ok()?;
+    download(&mut visitor).await?.run(&["get", "pods", "-A"]).await?.ok()?;
+
+    // She becomes a member by her address there, and whose word that address is stands beside it.
+    scene.alice.open(&format!("{}/members", scene.home)).await?;
+    scene.alice.press("Add member", &[("Name", &ann.email), ("Provider", "Payments SSO")]).await?;
+    scene.alice.page.sees("signs in at Payments SSO, the workspace’s own")?;
+    visitor.open(&scene.home).await?.sees("Payments")?;
 
     // The same address at the provider of everybody is another person: with nothing, here and on the cluster.
     let mut other = scene.house.visitor()?;
@@ -188,7 +194,6 @@ async fn another_workspace_lets_nobody_in(scene: &mut Scene, visitor: &mut Visit
     let shop = alice.page.url.path().to_owned();
     alice.follow("Add cluster").await?;
     let kubeconfig = connect(staging).await?;
-    alice.untick(&["Payments SSO"]);
     alice.press("Add cluster", &[("Name", "theirs"), ("Kubeconfig", &kubeconfig)]).await?.sees("theirs")?;
     let theirs = alice.page.url.path().to_owned();
     for page in [format!("{theirs}/settings"), format!("{theirs}/access"), format!("{shop}/members"), "/access".into()]

@@ -390,7 +390,7 @@ async fn immune_25_removed_while_somebody_signs_in_it_lets_nobody_in(bed: Bed) {
     let signing_in = async move {
         store.record_sign_in(&claims, draft(Action::SignedIn), NOW).await.map(|record| record.identity.id)
     };
-    let signed_in = bed.meanwhile(&going, signing_in).await;
+    let signed_in = bed.meanwhile(&going, Box::pin(signing_in)).await;
     assert!(matches!(signed_in.unwrap_err(), StoreError::NotFound));
     let known = format!("SELECT COUNT(*) FROM identities WHERE provider = '{}'", own.id);
     assert_eq!(bed.number(&known).await, 0);

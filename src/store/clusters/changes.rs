@@ -250,7 +250,8 @@ impl Store {
         })
     }
 
-    /// Puts it into another workspace; grants, links and devices go along, but for those of a provider that is the old one's own. Both workspaces and the cluster's trail get the event.
+    /// Puts it into another workspace; grants, links and devices go along, but for those of a provider that is the old one's own. Both
+    /// workspaces and the cluster's trail get the event.
     /// Repeating it changes nothing.
     ///
     /// # Errors
