@@ -2,13 +2,11 @@
 //! rules, after name resolution and on every connect, so that neither an uploaded kubeconfig nor a name that resolves
 //! differently the second time can point it at an internal address.
 
-mod ca;
 mod https;
 mod own;
 
 use std::net::{IpAddr, SocketAddr};
 
-pub use ca::{BadCa, check_ca};
 pub use https::{HttpsClient, HttpsError};
 pub use own::ask_own_server;
 

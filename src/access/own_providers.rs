@@ -14,6 +14,7 @@ use crate::{
     crypto::{self, Keyring},
     model::{
         audit::Action,
+        ca::{self, BadCa},
         grant::Grantee,
         id::WorkspaceId,
         identity::Identity,
@@ -22,7 +23,6 @@ use crate::{
         provider::ProviderId,
     },
     oidc::{OidcError, Provider, ProviderSettings, Providers},
-    outbound,
     policy::{Authorized, Forbidden, ManageWorkspace},
     store::{NewOwnProvider, NewSecret, Store, StoreError},
 };
@@ -302,13 +302,13 @@ fn check_rules(client_id: &str, rules: &OwnRules) -> Result<(), AccessError> {
     if rules.ca_pem.as_ref().is_some_and(|pem| pem.len() > LONGEST_CA) {
         return Err(invalid("ca", "That is more than a few certificates. Paste the CA’s alone."));
     }
-    match rules.ca_pem.as_deref().map_or(Ok(()), outbound::check_ca) {
+    match rules.ca_pem.as_deref().map_or(Ok(()), ca::check) {
         Ok(()) => Ok(()),
-        Err(outbound::BadCa::NoCertificate) => Err(invalid(
+        Err(BadCa::NoCertificate) => Err(invalid(
             "ca",
             "There is no PEM certificate in it: paste the CA’s, from -----BEGIN CERTIFICATE----- on.",
         )),
-        Err(outbound::BadCa::PrivateKey) => Err(invalid(
+        Err(BadCa::PrivateKey) => Err(invalid(
             "ca",
             "There is a private key in it. Paste the certificate alone: it is written into kubeconfigs.",
         )),

@@ -1,14 +1,12 @@
 //! The providers' settings.
 
 use super::{ProviderConfig, section::Section};
-use crate::{
-    model::{
-        claim_mapping::{ClaimMapping, UsernameClaim},
-        issuer::{self, BadIssuer},
-        own_provider::is_scope,
-        provider::ProviderId,
-    },
-    outbound::{self, BadCa},
+use crate::model::{
+    ca::{self as authorities, BadCa},
+    claim_mapping::{ClaimMapping, UsernameClaim},
+    issuer::{self, BadIssuer},
+    own_provider::is_scope,
+    provider::ProviderId,
 };
 
 const SCOPES: [&str; 5] = ["openid", "email", "profile", "groups", "offline_access"];
@@ -113,7 +111,7 @@ fn check_clients(section: &Section<'_>, client: Option<&str>, has_secret: bool, 
 /// A file with certificates of authorities, as PEM.
 pub(super) fn ca(section: &mut Section<'_>, name: &'static str) -> Option<String> {
     let pem = section.file(name)?;
-    match outbound::check_ca(&pem) {
+    match authorities::check(&pem) {
         Ok(()) => Some(pem),
         Err(why @ BadCa::NoCertificate) => {
             section.mistake(name, why.to_string(), "name the CA's certificate (-----BEGIN CERTIFICATE-----)");

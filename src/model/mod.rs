@@ -7,6 +7,7 @@ pub mod access_request;
 pub mod audience;
 pub mod audit;
 pub mod binding;
+pub mod ca;
 pub mod claim_mapping;
 pub mod client_trial;
 pub mod cluster;

@@ -17,7 +17,7 @@ pub enum BadCa {
 ///
 /// # Errors
 /// Why not.
-pub fn check_ca(pem: &str) -> Result<(), BadCa> {
+pub fn check(pem: &str) -> Result<(), BadCa> {
     let good =
         |(count, all_good): (usize, bool), certificate: Result<_, _>| (count + 1, all_good && certificate.is_ok());
     match CertificateDer::pem_slice_iter(pem.as_bytes()).fold((0, true), good) {
