@@ -210,6 +210,13 @@ async fn another_workspace_lets_nobody_in(scene: &mut Scene, visitor: &mut Visit
         let status = visitor.open(page).await?.status;
         ensure!(status.is_client_error(), "{page}: {status}");
     }
+    // A move there would end what she has, and says so before.
+    let to = shop.rsplit('/').next().unwrap_or_default();
+    scene.alice.open(&format!("{}/move?to={to}", scene.lent)).await?;
+    scene
+        .alice
+        .page
+        .sees("Payments SSO, a provider of Payments alone, is not trusted there: 1 person of it had access")?;
     // A link to it is not for her, and says no more than to anybody.
     let link = scene.house.share(&mut scene.alice, &theirs, &[("Role", "view")]).await?;
     visitor.open(&link).await?;
