@@ -1,11 +1,12 @@
 -- Providers of a workspace's own. Which workspace stands in the id, too: whatever names the provider says where its people count.
 
--- `prefix` stands before the names of its people on clusters; it is never given to another one of the workspace. `sealed_secret` is NULL for
+-- `prefix` stands before the names of its people on clusters; it is never given to another one, of any workspace: API servers may go on trusting
+-- the issuer of one that is gone, or whose cluster has moved. `sealed_secret` is NULL for
 -- a public client. `off_since`: nobody signs in with it, and clusters do not trust it, until it is switched on again. A row whose
--- `removed_at` is set is kept for its id and its prefix alone.
+-- `removed_at` is set is kept for its id and its prefix alone, beyond its workspace's end.
 CREATE TABLE own_providers (
     id TEXT NOT NULL PRIMARY KEY,
-    workspace_id TEXT NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE,
+    workspace_id TEXT NOT NULL,
     name TEXT NOT NULL,
     issuer TEXT NOT NULL,
     client_id TEXT NOT NULL,
@@ -22,7 +23,7 @@ CREATE TABLE own_providers (
     off_since BIGINT,
     removed_at BIGINT
 );
-CREATE UNIQUE INDEX own_providers_prefix ON own_providers (workspace_id, prefix);
+CREATE UNIQUE INDEX own_providers_prefix ON own_providers (prefix);
 CREATE UNIQUE INDEX own_providers_issuer ON own_providers (workspace_id, issuer) WHERE removed_at IS NULL;
 
 -- Whose people, groups and devices go with a provider.

@@ -243,11 +243,16 @@ fn owner_grant(person: &Person, cluster: ClusterId, trusts: &[(ProviderId, Claim
 }
 
 /// Whether two providers would name their people or groups the same way: RBAC could not tell one's bob from the other's.
+///
+/// Whoever runs a workspace's own provider says what stands behind its prefix, so another's prefix that goes on with that is alike, too.
 pub(super) fn names_alike(trusts: &[(ProviderId, ClaimMapping)]) -> bool {
     let alike = |a: &ClaimMapping, b: &ClaimMapping| {
         a.username_prefix == b.username_prefix || a.groups_prefix == b.groups_prefix
     };
-    trusts.iter().enumerate().any(|(n, (_, a))| trusts[n + 1..].iter().any(|(_, b)| alike(a, b)))
+    let pairs = trusts.iter().enumerate().flat_map(|(n, a)| trusts[n + 1..].iter().map(move |b| (a, b)));
+    let within =
+        |own: &(ProviderId, ClaimMapping), other: &ClaimMapping| own.0.home().is_some() && own.1.may_become(other);
+    pairs.into_iter().any(|(a, b)| alike(&a.1, &b.1) || within(a, &b.1) || within(b, &a.1))
 }
 
 fn alike(field: &'static str) -> AccessError {
@@ -282,5 +287,12 @@ mod tests {
         assert!(names_alike(&[trust("a", "", "oidc:"), trust("b", "", "b:")]));
         assert!(names_alike(&[trust("a", "a:", "oidc:"), trust("c", "c:", "c:"), trust("b", "b:", "oidc:")]));
         assert!(!names_alike(&[trust("a", "", "oidc:"), trust("b", "b:", "b:")]));
+        // `eu:alice@…` at the workspace's own provider would be `corp:eu:alice@…`, and the group `eu:ops` likewise.
+        let own = ProviderId::of_workspace(crate::model::id::WorkspaceId::new(), [1; 5]);
+        let own = (own, trust("x", "corp:", "oidc:corp:").1);
+        assert!(!names_alike(&[own.clone(), trust("a", "", "oidc:")]));
+        for other in [trust("a", "corp:eu:", "oidc:"), trust("a", "", "oidc:corp:eu:")] {
+            assert!(names_alike(&[own.clone(), other.clone()]) && names_alike(&[other, own.clone()]));
+        }
     }
 }

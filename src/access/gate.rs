@@ -91,6 +91,15 @@ impl Gate {
         Ok(self.somebody(identity))
     }
 
+    /// Whoever made a link, as long as somebody vouches for them.
+    async fn maker(&self, id: IdentityId) -> Result<Option<Person>, AccessError> {
+        match self.signed_in(id).await {
+            Ok(maker) => Ok(Some(maker)),
+            Err(AccessError::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Whoever this is, with what the platform lets them do.
     pub fn somebody(&self, identity: Identity) -> Person {
         self.policy.person(identity)
@@ -339,7 +348,7 @@ impl Gate {
             Some(_) => return Ok(LinkView::Ended(Box::new(cluster))),
             None => {}
         }
-        let maker = self.person(link.created_by).await?;
+        let Some(maker) = self.maker(link.created_by).await? else { return Ok(LinkView::Closed) };
         let makers_role = self.store.membership(cluster.workspace, maker.identity()).await?;
         let why = match policy::accept_link(person, link.clone(), cluster.clone(), (&maker, makers_role), now) {
             Ok(permit) => return Ok(LinkView::Open(Box::new(permit))),
@@ -381,7 +390,7 @@ impl Gate {
         if member >= Some(invitation.role) {
             return Ok(LinkView::Member(Box::new(workspace)));
         }
-        let maker = self.person(invitation.created_by).await?;
+        let Some(maker) = self.maker(invitation.created_by).await? else { return Ok(LinkView::Closed) };
         let makers_role = self.store.membership(workspace.id, maker.identity()).await?;
         let now = self.clock.now();
         Ok(match policy::join_workspace(person, invitation, workspace, &maker, makers_role, now) {

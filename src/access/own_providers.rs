@@ -79,6 +79,7 @@ impl OwnProviders {
         let id = ProviderId::of_workspace(workspace.id, crypto::random());
         self.check_issuer(&issuer)?;
         check_rules(&client_id, &rules)?;
+        self.check_name(&rules)?;
         let secret = checked_secret(secret)?;
         self.try_out(settings(&id, &issuer, &client_id, secret.clone(), &rules)).await?;
         let new = NewOwnProvider {
@@ -107,6 +108,7 @@ impl OwnProviders {
     ) -> Result<(), AccessError> {
         is_of(permit, &seen.id)?;
         check_rules(&seen.client_id, &rules)?;
+        self.check_name(&rules)?;
         let secret = checked_secret(secret)?;
         self.try_out(settings(&seen.id, &seen.issuer, &seen.client_id, secret.clone(), &rules)).await?;
         let replaced = if secret.is_some() { ", with another secret" } else { "" };
@@ -160,6 +162,10 @@ impl OwnProviders {
     pub async fn read_again(&self) -> Result<(), AccessError> {
         let read = self.store.own_providers_on().await?;
         let with_settings = read.into_iter().filter_map(|(provider, sealed)| {
+            if self.providers.iter().any(|other| other.settings().issuer == provider.issuer) {
+                tracing::warn!(provider = %provider.id, "the configuration has this issuer by now, so nobody signs in with it");
+                return None;
+            }
             let secret = sealed.map(|sealed| self.open(&provider.id, &sealed)).transpose();
             let secret = secret
                 .inspect_err(|error| tracing::warn!(provider = %provider.id, %error, "a client's secret does not open"))
@@ -211,6 +217,18 @@ impl OwnProviders {
         if self.providers.iter().any(|other| other.settings().issuer == text) {
             let message = "People of all workspaces sign in there already: clusters trust it without this.";
             return Err(invalid("issuer", message));
+        }
+        Ok(())
+    }
+
+    /// People choose by name where they type their password.
+    fn check_name(&self, rules: &OwnRules) -> Result<(), AccessError> {
+        let name = rules.name.as_str().to_lowercase();
+        if self.providers.iter().any(|other| other.settings().name.to_lowercase() == name) {
+            return Err(invalid(
+                "name",
+                "The provider of everybody is called so. Give it a name that nobody takes for that one’s.",
+            ));
         }
         Ok(())
     }

@@ -90,6 +90,11 @@ impl ClaimMapping {
         )
     }
 
+    /// Whether whoever says what stands behind these prefixes could make names of another mapping's with them.
+    pub fn may_become(&self, other: &Self) -> bool {
+        other.username_prefix.starts_with(&self.username_prefix) || other.groups_prefix.starts_with(&self.groups_prefix)
+    }
+
     /// The user name of somebody who has signed in.
     ///
     /// # Errors

@@ -12,6 +12,8 @@ use super::{
 
 /// What stands before groups, in front of the provider's own prefix.
 const GROUPS: &str = "oidc:";
+/// What names of others begin with: Kubernetes' own, other providers' groups, ours, an API server's own prefix of an issuer, clouds'.
+const TAKEN: [&str; 10] = ["system", "oidc", "kubelend", "https", "http", "arn", "eks", "aks", "gke", "spiffe"];
 /// The longest client id, claim and scope.
 const LONGEST: usize = 200;
 /// How many scopes one asks for at most.
@@ -45,7 +47,7 @@ impl FromStr for ProviderName {
 }
 
 /// What stands before the names of its people on clusters, and, behind `oidc:`, before those of their groups. Drawn from the
-/// workspace's name once, and never given to another provider of that workspace: bindings may outlive the one that had it.
+/// workspace's name once, and never given to another provider, of any workspace: bindings, and an API server's trust, may outlive the one that had it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnPrefix(String);
 
@@ -60,8 +62,7 @@ impl OwnPrefix {
             "" => "workspace",
             text => text,
         };
-        // `system:` is Kubernetes' own, `oidc:` the groups' of others, `kubelend:` ours.
-        let taken = ["system", "oidc", "kubelend"].contains(&text);
+        let taken = TAKEN.contains(&text);
         let text = if taken { format!("{text}-workspace") } else { text.to_owned() };
         Self(if n == 0 { text } else { format!("{text}-{}", n + 1) })
     }
@@ -214,6 +215,7 @@ mod tests {
             ("支払い", 0, "workspace"),
             ("System", 0, "system-workspace"),
             ("OIDC", 0, "oidc-workspace"),
+            ("https", 0, "https-workspace"),
             ("kubelend", 1, "kubelend-workspace-2"),
             ("Payments", 2, "payments-3"),
         ] {

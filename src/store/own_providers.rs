@@ -143,12 +143,38 @@ pub(super) async fn mapping_on(
     asked: &ClaimMapping,
 ) -> Result<ClaimMapping, StoreError> {
     const SQL: &str = "SELECT workspace_id FROM clusters WHERE id = $1";
-    let Some(home) = id.home() else { return Ok(asked.clone()) };
+    let Some(home) = id.home() else {
+        return if collides(tx, cluster, asked).await? { Err(StoreError::Stale) } else { Ok(asked.clone()) };
+    };
     let provider = lock(tx, id).await?;
     let row: Option<(String,)> = on!(tx, |db| sqlx::query_as(SQL).bind(cluster.to_string()).fetch_optional(db).await)?;
     let (workspace,) = row.ok_or(StoreError::NotFound)?;
     let at_home = workspace == home.to_string() && provider.workspace == home;
     if at_home && provider.off_since.is_none() { Ok(provider.mapping()) } else { Err(StoreError::NotFound) }
+}
+
+/// Whether an own provider that the cluster trusts, on or off, could make names of this mapping's.
+async fn collides(tx: &mut Tx, cluster: ClusterId, asked: &ClaimMapping) -> Result<bool, StoreError> {
+    const SQL: &str = "SELECT t.username_prefix, t.groups_prefix FROM cluster_trusts t \
+         JOIN own_providers o ON o.id = t.provider WHERE t.cluster_id = $1 AND o.removed_at IS NULL";
+    let rows: Vec<(String, String)> = on!(tx, |db| sqlx::query_as(SQL).bind(cluster.to_string()).fetch_all(db).await)?;
+    let own = rows.into_iter().map(|(username_prefix, groups_prefix)| ClaimMapping {
+        username_prefix,
+        groups_prefix,
+        ..ClaimMapping::default()
+    });
+    Ok(own.into_iter().any(|own| own.may_become(asked)))
+}
+
+/// A cluster has begun to trust one: what was bound there before for others may read like names of its people, so all of it is looked
+/// at again.
+pub(super) async fn look_again(tx: &mut Tx, cluster: ClusterId, now: Timestamp) -> Result<(), StoreError> {
+    const SQL: &str = "SELECT provider FROM cluster_trusts WHERE cluster_id = $1";
+    let rows: Vec<(String,)> = on!(tx, |db| sqlx::query_as(SQL).bind(cluster.to_string()).fetch_all(db).await)?;
+    for (id,) in rows {
+        grants::rename_provider(tx, cluster, &parsed(&id, "provider of a cluster")?, now).await?;
+    }
+    Ok(())
 }
 
 /// The clusters that trust a provider, also where it is off; those whose workspace it is not any more are none.
@@ -159,7 +185,7 @@ async fn trusting(tx: &mut Tx, id: &ProviderId) -> Result<Vec<ClusterId>, StoreE
 }
 
 impl Store {
-    /// Adds a provider, with the first prefix of this workspace's name that none of its providers ever had.
+    /// Adds a provider, with the first prefix of this workspace's name that no workspace's provider ever had.
     ///
     /// # Errors
     /// `Duplicate` where the workspace has one of that issuer; `Full` at 5; `Stale` where the workspace is being deleted.
@@ -170,15 +196,17 @@ impl Store {
         now: Timestamp,
     ) -> Result<OwnProvider, StoreError> {
         const COUNT: &str = "SELECT COUNT(*) FROM own_providers WHERE workspace_id = $1 AND removed_at IS NULL";
-        const PREFIXES: &str = "SELECT prefix FROM own_providers WHERE workspace_id = $1";
+        const PREFIXES: &str = "SELECT prefix FROM own_providers";
         transact!(self, |tx| {
+            // Two workspaces of one name do not draw the same prefix.
+            federation::lock(tx).await?;
             let workspace = workspaces::lock_for_giving(tx, new.workspace).await?;
             let home = new.workspace.to_string();
             let (count,): (i64,) = on!(tx, |db| sqlx::query_as(COUNT).bind(&home).fetch_one(db).await)?;
             if count >= MOST {
                 return Err(StoreError::Full("5 providers of a workspace’s own"));
             }
-            let had: Vec<(String,)> = on!(tx, |db| sqlx::query_as(PREFIXES).bind(&home).fetch_all(db).await)?;
+            let had: Vec<(String,)> = on!(tx, |db| sqlx::query_as(PREFIXES).fetch_all(db).await)?;
             let free = |n| Some(OwnPrefix::of(&workspace.name, n)).filter(|p| had.iter().all(|(h,)| h != p.as_str()));
             let prefix = (0..=had.len()).find_map(free).ok_or(StoreError::Corrupt("prefixes of a workspace"))?;
             insert(tx, new, &prefix, now).await?;
@@ -255,12 +283,13 @@ impl Store {
             }
             if !on {
                 ends::owned_without(tx, home, id).await?;
-                ends::sign_out(tx, id, now).await?;
             }
+            // Switched on, too: a sign-in that was under way when it was switched off may have left something.
+            ends::sign_out(tx, id, now).await?;
             let off_since = (!on).then(|| now.millis());
             on!(tx, |db| sqlx::query(SQL).bind(id.as_str()).bind(off_since).execute(db).await.map(drop))?;
             for cluster in trusting(tx, id).await? {
-                grants::rename_provider(tx, cluster, id, now).await?;
+                look_again(tx, cluster, now).await?;
             }
             audit.append(tx, About::Workspace(home), now).await
         })

@@ -122,6 +122,13 @@ async fn one_is_added_with_a_prefix_that_none_of_the_workspace_ever_had(bed: Bed
     assert!(matches!(bed.store.own_provider(&first.id).await.unwrap_err(), StoreError::NotFound));
     bed.run(&format!("UPDATE workspaces SET removing = 'leave' WHERE id = '{}'", cluster.workspace)).await;
     assert!(matches!(add("https://late.example").await.unwrap_err(), StoreError::Stale));
+    // Nor does another workspace of that name get one, when this one is gone.
+    bed.run(&format!("DELETE FROM clusters WHERE id = '{}'", cluster.id)).await;
+    bed.store.finish_removals(later(9), std::time::Duration::ZERO).await.unwrap();
+    assert!(matches!(bed.store.workspace(cluster.workspace).await.unwrap_err(), StoreError::NotFound));
+    assert!(bed.store.own_providers_on().await.unwrap().is_empty());
+    let (_, next) = home(&bed).await;
+    assert!(!["home", "home-2", "home-3"].contains(&next.prefix.as_str()), "{}", next.prefix.as_str());
 }
 
 async fn immune_32_a_person_of_a_workspaces_own_provider_is_nobody_elses_and_nobody_is_theirs(bed: Bed) {
@@ -142,6 +149,8 @@ async fn immune_32_a_person_of_a_workspaces_own_provider_is_nobody_elses_and_nob
     let second = bed.cluster().await;
     let new = new(second.workspace, second.created_by, "https://own.example");
     let second = bed.store.add_own_provider(&new, draft(Action::OwnProviderAdded), NOW).await.unwrap();
+    // An API server whose cluster has moved may trust both issuers, so their names are apart.
+    assert_ne!(second.prefix, own.prefix);
     let third = bed.signs_in(&said(&second, "bob")).await;
     assert!(third.id != other.id && third.id != bob.id);
     // A promise to his address at the one is none to the other's.
@@ -198,6 +207,19 @@ async fn immune_30_only_clusters_of_the_workspace_trust_it_and_all_name_its_peop
     let added =
         bed.store.add_cluster(&new, "Home", cluster.created_by, draft(Action::ClusterAdded), NOW).await.unwrap();
     assert_eq!(added.mapping(&own.id), Some(&own.mapping()));
+    // What was bound for others is looked at again: it may read like a name of its people.
+    let bob = bed.person("bob").await;
+    let bound = bed.grant(&cluster, Grantee::Person(bob.id)).await;
+    bed.run("UPDATE grants SET state = 'applied', next_attempt = NULL").await;
+    trust(&bed, &cluster, &own.id).await.unwrap();
+    assert_eq!(bed.look(&bound).await.state, GrantState::Pending);
+    // Nor does another provider's prefix go on with its, also while it is off.
+    bed.store.switch_own_provider(&own.id, false, draft(Action::OwnProviderOff), NOW).await.unwrap();
+    let within = ClaimMapping { username_prefix: "home:eu:".into(), ..ClaimMapping::default() };
+    let event = draft(Action::ClusterTrustChanged);
+    let named = bed.store.set_trust(cluster.id, &provider("dex"), Some(&within), event, NOW).await;
+    assert!(matches!(named.unwrap_err(), StoreError::Stale));
+    bed.store.switch_own_provider(&own.id, true, draft(Action::OwnProviderOn), NOW).await.unwrap();
     // One that never was is trusted nowhere.
     let never = ProviderId::of_workspace(cluster.workspace, [9; 5]);
     assert!(matches!(trust(&bed, &cluster, &never).await.unwrap_err(), StoreError::NotFound));

@@ -229,6 +229,9 @@ impl Store {
                     .map(drop))?,
             }
             grants::rename_provider(tx, id, provider, now).await?;
+            if provider.home().is_some() && mapping.is_some() {
+                own_providers::look_again(tx, id, now).await?;
+            }
             audit.append(tx, About::Cluster(id), now).await
         })
     }
@@ -275,7 +278,7 @@ impl Store {
                 .map_err(|e| clash(e, NAME_TAKEN))?;
             record::cluster_changed(tx, id, now).await?;
             federation::end_strangers(tx, id, to, &audit, now).await?;
-            own_providers::leave_behind(tx, id, to, &audit, now).await?;
+            own_providers::leave_behind(tx, id, (from, to), &audit, now).await?;
             federation::place_cluster(tx, id, now).await?;
             audit.append(tx, About::Workspace(from), now).await?;
             audit.append(tx, About::Cluster(id), now).await

@@ -18,6 +18,9 @@ use crate::{
     },
 };
 
+/// What is left of one that goes: its id and its prefix, which are given to nobody else.
+const GONE: &[&str] = &["UPDATE own_providers SET removed_at = $2, sealed_secret = NULL, ca_pem = NULL WHERE id = $1"];
+
 /// The people of provider `$1`.
 macro_rules! its_people {
     () => {
@@ -124,14 +127,20 @@ async fn end_the_rest(tx: &mut Tx, id: &ProviderId, now: Timestamp) -> Result<()
 pub(in crate::store) async fn leave_behind(
     tx: &mut Tx,
     cluster: ClusterId,
-    to: WorkspaceId,
+    (from, to): (WorkspaceId, WorkspaceId),
     event: &AuditDraft,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    const TRUSTED: &str = "SELECT provider FROM cluster_trusts WHERE cluster_id = $1 ORDER BY provider";
+    const TRUSTED: &str = "SELECT provider FROM cluster_trusts WHERE cluster_id = $1 \
+         UNION SELECT id FROM own_providers WHERE workspace_id = $2 AND removed_at IS NULL";
     const ALL: [&str; 6] = [
         "UPDATE devices SET revoked_at = $2 WHERE revoked_at IS NULL AND provider = $1 AND cluster_id = $3",
-        "UPDATE share_links SET revoked_at = $2 WHERE revoked_at IS NULL AND audience_provider = $1 AND cluster_id = $3",
+        concat!(
+            "UPDATE share_links SET revoked_at = $2 WHERE revoked_at IS NULL AND cluster_id = $3 \
+             AND (audience_provider = $1 OR created_by IN ",
+            its_people!(),
+            ")"
+        ),
         concat!(
             "UPDATE access_requests SET state = 'withdrawn', closed_at = $2 \
              WHERE state = 'pending' AND cluster_id = $3 AND identity_id IN ",
@@ -141,21 +150,27 @@ pub(in crate::store) async fn leave_behind(
         "DELETE FROM client_trials WHERE $2 > 0 AND provider = $1 AND cluster_id = $3",
         "DELETE FROM cluster_trusts WHERE $2 > 0 AND provider = $1 AND cluster_id = $3",
     ];
-    let trusted: Vec<(String,)> = on!(tx, |db| sqlx::query_as(TRUSTED).bind(cluster.to_string()).fetch_all(db).await)?;
+    let trusted: Vec<(String,)> =
+        on!(tx, |db| sqlx::query_as(TRUSTED).bind(cluster.to_string()).bind(from.to_string()).fetch_all(db).await)?;
     for (id,) in trusted {
         let id: ProviderId = parsed(&id, "provider of a cluster")?;
         if id.counts_in(Some(to)) {
             continue;
         }
         grants::end_of_provider(tx, &id, Some(cluster), EndReason::OutOfScope, now).await?;
+        let mut trusted = 0;
         for sql in ALL {
-            on!(tx, |db| sqlx::query(sql)
+            trusted = on!(tx, |db| sqlx::query(sql)
                 .bind(id.as_str())
                 .bind(now.millis())
                 .bind(cluster.to_string())
                 .execute(db)
                 .await
-                .map(drop))?;
+                .map(|done| done.rows_affected()))?;
+        }
+        // The last of these is the trust itself.
+        if trusted == 0 {
+            continue;
         }
         let target = format!("{id}: not trusted, since it is of another workspace’s own");
         let event = AuditDraft { action: Action::ClusterTrustChanged, target, ..event.clone() };
@@ -173,7 +188,9 @@ pub(in crate::store) async fn forget_workspace(
     const SQL: &str = "SELECT id FROM own_providers WHERE workspace_id = $1 AND removed_at IS NULL";
     let all: Vec<(String,)> = on!(tx, |db| sqlx::query_as(SQL).bind(workspace.to_string()).fetch_all(db).await)?;
     for (id,) in all {
-        sign_out(tx, &parsed(&id, super::WHAT)?, now).await?;
+        let id = parsed(&id, super::WHAT)?;
+        sign_out(tx, &id, now).await?;
+        run(tx, &id, now, GONE).await?;
     }
     Ok(())
 }
@@ -189,8 +206,6 @@ impl Store {
         audit: AuditDraft,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        const GONE: &[&str] =
-            &["UPDATE own_providers SET removed_at = $2, sealed_secret = NULL, ca_pem = NULL WHERE id = $1"];
         transact!(self, |tx| {
             federation::lock(tx).await?;
             let home = id.home().ok_or(StoreError::NotFound)?;

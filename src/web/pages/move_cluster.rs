@@ -167,7 +167,7 @@ async fn left_behind(
         let who: Vec<String> = who.map(|(n, noun)| counted(n, noun)).collect();
         let who = if who.is_empty() { "nobody".to_owned() } else { who.join(" and ") };
         words.push(format!(
-            "{}, a provider of {} alone, is not trusted there: {who} of it had access, which ends, as do their kubeconfigs",
+            "{}, a provider of {} alone, is not trusted there: {who} of it had access, which ends, as do their kubeconfigs. Take its issuer out of the API server’s configuration",
             provider.rules.name,
             permit.from().name
         ));
