@@ -38,7 +38,7 @@ pub use workspaces::{
 use crate::model::{
     audience::NotInvited,
     cluster::Cluster,
-    id::FileId,
+    id::{FileId, WorkspaceId},
     identity::Identity,
     name::Email,
     provider::ProviderId,
@@ -259,6 +259,9 @@ pub enum Forbidden {
     /// The link is for others.
     #[error("this link is for other people")]
     NotInvited(NotInvited),
+    /// A group of theirs, or they themselves, would be taken for those of another provider there.
+    #[error("on this cluster you, or a group of yours, would be taken for those of another provider that it trusts")]
+    TakenForAnother,
     /// The cluster does not trust the provider that they sign in at.
     #[error("this cluster does not know the provider that you sign in at")]
     ProviderNotTrusted,
@@ -270,9 +273,12 @@ pub enum Forbidden {
 impl Policy {
     /// What the configuration makes of somebody.
     pub fn person(&self, identity: Identity) -> Person {
-        let platform_admin = self.platform_admins.iter().any(|r| r.names(&identity));
-        let adds_clusters = self.cluster_adders.iter().any(|r| r.names(&identity));
-        let makes_workspaces = self.workspace_makers.iter().any(|r| r.names(&identity));
+        // Whoever runs a workspace's own provider says what its tokens say: its people are nothing beyond that workspace.
+        let everywhere = identity.counts_in(None);
+        let listed = |rules: &[PersonRule]| everywhere && rules.iter().any(|r| r.names(&identity));
+        let platform_admin = listed(&self.platform_admins);
+        let adds_clusters = listed(&self.cluster_adders);
+        let makes_workspaces = listed(&self.workspace_makers);
         let most_workspaces = self.workspaces_per_person;
         Person { identity, platform_admin, adds_clusters, makes_workspaces, most_workspaces, file: None }
     }
@@ -296,7 +302,7 @@ pub fn add_cluster_to(
     member: Option<MemberRole>,
 ) -> Result<Authorized<AddCluster>, Forbidden> {
     add_cluster(person)?;
-    at_least(person, member, MemberRole::Owner).map_err(|_| Forbidden::NotYourWorkspace)?;
+    at_least(person, workspace.id, member, MemberRole::Owner).map_err(|_| Forbidden::NotYourWorkspace)?;
     Ok(authorized(person, AddCluster(Some(workspace))))
 }
 
@@ -314,7 +320,7 @@ pub fn view_cluster(
     cluster: Cluster,
     member: Option<MemberRole>,
 ) -> Result<Authorized<ViewCluster>, Forbidden> {
-    at_least(person, member, MemberRole::Viewer)?;
+    at_least(person, cluster.workspace, member, MemberRole::Viewer)?;
     Ok(authorized(person, ViewCluster(cluster)))
 }
 
@@ -327,8 +333,8 @@ pub fn manage_access(
     cluster: Cluster,
     member: Option<MemberRole>,
 ) -> Result<Authorized<ManageAccess>, Forbidden> {
-    at_least(person, member, MemberRole::Editor)?;
-    let owner = at_least(person, member, MemberRole::Owner).is_ok();
+    at_least(person, cluster.workspace, member, MemberRole::Editor)?;
+    let owner = at_least(person, cluster.workspace, member, MemberRole::Owner).is_ok();
     Ok(authorized(person, ManageAccess(cluster, owner)))
 }
 
@@ -341,7 +347,7 @@ pub fn manage_cluster(
     cluster: Cluster,
     member: Option<MemberRole>,
 ) -> Result<Authorized<ManageCluster>, Forbidden> {
-    at_least(person, member, MemberRole::Owner)?;
+    at_least(person, cluster.workspace, member, MemberRole::Owner)?;
     Ok(authorized(person, ManageCluster(cluster)))
 }
 
@@ -366,7 +372,7 @@ pub fn accept_link(
     if cluster.removing.is_some() {
         return Err(Forbidden::BeingRemoved);
     }
-    roles::vouched(&link, maker, makers_role)?;
+    roles::vouched(&link, &cluster, maker, makers_role)?;
     link.rules.audience.invites(&person.identity).map_err(Forbidden::NotInvited)?;
     trusted(person, &cluster)?;
     Ok(authorized(person, AcceptLink { link, cluster }))
@@ -383,7 +389,7 @@ pub fn hold_kubeconfig(
     member: Option<MemberRole>,
     live_grants: usize,
 ) -> Result<Authorized<HoldKubeconfig>, Forbidden> {
-    if live_grants == 0 && at_least(person, member, MemberRole::Viewer).is_err() {
+    if live_grants == 0 && at_least(person, cluster.workspace, member, MemberRole::Viewer).is_err() {
         return Err(Forbidden::NothingLent);
     }
     trusted(person, &cluster)?;
@@ -401,18 +407,30 @@ pub fn ask_access(
     member: Option<MemberRole>,
     knows: bool,
 ) -> Result<Authorized<AskAccess>, Forbidden> {
-    if !knows && at_least(person, member, MemberRole::Viewer).is_err() {
+    if !knows && at_least(person, cluster.workspace, member, MemberRole::Viewer).is_err() {
         return Err(Forbidden::NothingLent);
     }
     trusted(person, &cluster)?;
     Ok(authorized(person, AskAccess(cluster)))
 }
 
+/// Whether the cluster trusts the provider that they sign in at, and takes their tokens for theirs.
 fn trusted(person: &Person, cluster: &Cluster) -> Result<(), Forbidden> {
-    if cluster.mapping(&person.identity.provider).is_some() { Ok(()) } else { Err(Forbidden::ProviderNotTrusted) }
+    let identity = &person.identity;
+    if cluster.mapping(&identity.provider).is_none() || !identity.counts_in(Some(cluster.workspace)) {
+        return Err(Forbidden::ProviderNotTrusted);
+    }
+    if cluster.takes_for_another(identity) { Err(Forbidden::TakenForAnother) } else { Ok(()) }
 }
 
-fn at_least(person: &Person, member: Option<MemberRole>, wanted: MemberRole) -> Result<(), Forbidden> {
+/// Whether they are that in this workspace, or more. Those of another workspace's own provider are nothing in it, whatever rows say.
+fn at_least(
+    person: &Person,
+    workspace: WorkspaceId,
+    member: Option<MemberRole>,
+    wanted: MemberRole,
+) -> Result<(), Forbidden> {
+    let member = member.filter(|_| person.identity.counts_in(Some(workspace)));
     if person.platform_admin || member.is_some_and(|m| m >= wanted) { Ok(()) } else { Err(Forbidden::NotYours) }
 }
 
@@ -444,6 +462,93 @@ mod tests {
             groups: groups.iter().map(ToString::to_string).collect(),
             last_sign_in: Timestamp::from_secs(0),
         }
+    }
+
+    /// A provider of this workspace's own.
+    pub(super) fn own(workspace: WorkspaceId) -> ProviderId {
+        ProviderId::of_workspace(workspace, [1; 5])
+    }
+
+    #[test]
+    fn immune_33_nobody_of_a_workspaces_own_provider_is_a_platform_admin_or_listed() {
+        let provider = own(WorkspaceId::new());
+        // The configuration cannot name it; should it, it counts for nothing.
+        let rules = vec![
+            PersonRule::VerifiedEmail(provider.clone(), "alice@example.com".parse().unwrap()),
+            PersonRule::Group(provider.clone(), "ops".into()),
+            PersonRule::Sub(provider.clone(), "s".into()),
+        ];
+        let policy = Policy {
+            platform_admins: rules.clone(),
+            cluster_adders: rules.clone(),
+            workspace_makers: rules,
+            workspaces_per_person: 9,
+        };
+        let alice = policy.person(identity("alice@example.com", true, provider.as_str(), &["ops"]));
+        assert!(!alice.is_platform_admin() && !alice.may_add_clusters() && !alice.may_make_workspaces());
+        assert_eq!(create_workspace(&alice).unwrap_err(), Forbidden::MakesNoWorkspaces);
+        assert_eq!(add_cluster(&alice).unwrap_err(), Forbidden::AddsNoClusters);
+        assert!(view_trail(&alice).is_err());
+    }
+
+    #[test]
+    fn immune_28_people_of_a_workspaces_own_provider_count_in_it_alone_whatever_they_are_told_to_be() {
+        let mut theirs = cluster("dex");
+        let ann = Policy::default().person(identity("ann@example.com", true, own(theirs.workspace).as_str(), &[]));
+        theirs.trusts.push((ann.identity.provider.clone(), ClaimMapping::default()));
+        // Elsewhere a row may say that she owns it, and a cluster that it trusts her provider.
+        let elsewhere = Cluster { workspace: WorkspaceId::new(), ..theirs.clone() };
+        let owner = Some(MemberRole::Owner);
+        for (cluster, may) in [(&theirs, true), (&elsewhere, false)] {
+            let cluster = || cluster.clone();
+            assert_eq!(view_cluster(&ann, cluster(), owner).is_ok(), may);
+            assert_eq!(manage_access(&ann, cluster(), owner).is_ok(), may);
+            assert_eq!(manage_cluster(&ann, cluster(), owner).is_ok(), may);
+            assert_eq!(hold_kubeconfig(&ann, cluster(), owner, 3).is_ok(), may);
+            assert_eq!(ask_access(&ann, cluster(), owner, true).is_ok(), may);
+            let link = link(Audience::Anyone);
+            let accepted = accept_link(&ann, link, cluster(), (&ann, owner), Timestamp::from_secs(1));
+            assert_eq!(accepted.is_ok(), may);
+            let workspace = || Workspace {
+                id: cluster().workspace,
+                name: "Payments".into(),
+                created_by: None,
+                created_at: Timestamp::from_secs(0),
+                removing: None,
+            };
+            assert_eq!(view_workspace(&ann, workspace(), owner).is_ok(), may);
+            assert_eq!(manage_members(&ann, workspace(), owner).is_ok(), may);
+            assert_eq!(manage_workspace(&ann, workspace(), owner).is_ok(), may);
+            assert_eq!(manage_reach(&ann, Reach::Workspace(workspace()), owner).is_ok(), may);
+            assert_eq!(make_group(&ann, Some(workspace()), owner).is_ok(), may);
+            assert_eq!(make_preset(&ann, Some(workspace()), owner).is_ok(), may);
+            assert_eq!(make_role(&ann, Some(workspace()), owner).is_ok(), may);
+        }
+        assert!(manage_reach(&ann, Reach::Global, owner).is_err());
+    }
+
+    #[test]
+    fn immune_32_who_would_be_taken_for_another_providers_person_gets_no_kubeconfig() {
+        let mut both = cluster("dex");
+        let prefixed = ClaimMapping {
+            username_prefix: "payments:".into(),
+            groups_prefix: "oidc:payments:".into(),
+            ..ClaimMapping::default()
+        };
+        both.trusts.push((own(both.workspace), prefixed));
+        let held = |groups: &[&str]| {
+            let bob = Policy::default().person(identity("bob@example.com", true, "dex", groups));
+            hold_kubeconfig(&bob, both.clone(), None, 1).map(drop)
+        };
+        assert_eq!(held(&["ops", "payment:ops"]), Ok(()));
+        // “oidc:payments:ops” is what the group ops of the workspace's provider is called.
+        assert_eq!(held(&["payments:ops"]), Err(Forbidden::TakenForAnother));
+        let of_dex = "dex".parse().unwrap();
+        assert!(both.reads_as_anothers(&of_dex, &crate::model::subject::Subject::group("oidc:payments:ops")));
+        assert!(both.reads_as_anothers(&of_dex, &crate::model::subject::Subject::user("payments:bob@example.com")));
+        assert!(
+            !both.reads_as_anothers(&own(both.workspace), &crate::model::subject::Subject::group("oidc:payments:ops"))
+        );
     }
 
     fn policy() -> Policy {

@@ -23,12 +23,13 @@ use crate::{
     model::{
         audit::Action,
         binding::Memory,
-        claim_mapping::ClaimMapping,
+        claim_mapping::{ClaimMapping, Unmappable},
         cluster::Cluster,
         grant::{EndReason, Grant, GrantState, Grantee},
         id::{ClusterId, GrantId},
         identity::Identity,
         made_role::MadeRole,
+        provider::ProviderId,
     },
     store::{DueGrant, RoleAt, Store},
 };
@@ -288,7 +289,13 @@ impl Applier {
                 return Ok(made.map_err(Went::Unmappable));
             }
         };
-        Ok(match provider.and_then(|p| cluster.mapping(p)) {
+        let named = provider.and_then(|p| Some((p, cluster.mapping(p)?)));
+        let anothers = |(id, mapping): (&ProviderId, &ClaimMapping)| {
+            let subject = grant.grantee.subject(mapping, person);
+            subject.is_ok_and(|subject| cluster.reads_as_anothers(id, &subject))
+        };
+        Ok(match named.map(|(_, mapping)| mapping) {
+            Some(_) if named.is_some_and(anothers) => Err(Went::Unmappable(Unmappable::Anothers)),
             Some(mapping) => bindings::wanted(grant, person, mapping, &self.instance).map_err(Went::Unmappable),
             None => Err(Went::NotTrusted),
         })

@@ -64,6 +64,10 @@ impl Clusters {
             Some(workspace) => Some(workspace.id),
             None => self.store.own_workspace(person.identity()).await?,
         };
+        if request.trusts.iter().any(|(provider, _)| !provider.counts_in(workspace)) {
+            let message = "One of these is of another workspace’s own, and only clusters of that one trust it.".into();
+            return Err(AccessError::Invalid { field: "trust", message });
+        }
         let taken = presets::for_new(&self.store, workspace, &request.labels, &mut request.trusts).await?;
         if names_alike(&request.trusts) {
             return Err(alike("trust"));
@@ -138,13 +142,18 @@ impl Clusters {
         provider: &ProviderId,
         mapping: Option<ClaimMapping>,
     ) -> Result<(), AccessError> {
+        if !provider.counts_in(Some(permit.cluster().workspace)) {
+            let message = "It is of another workspace’s own, and only clusters of that one trust it.".into();
+            return Err(AccessError::Invalid { field: "provider", message });
+        }
         let newly_trusted = mapping.is_some() && permit.cluster().mapping(provider).is_none();
-        if newly_trusted && !permit.person().may_add_clusters() {
+        // The tokens of a workspace's own provider open that workspace's clusters alone, whose owners say which of them they reach.
+        if newly_trusted && provider.home().is_none() && !permit.person().may_add_clusters() {
             return Err(Forbidden::AddsNoClusters.into());
         }
         let others = permit.cluster().trusts.iter().filter(|(id, _)| id != provider).cloned();
         let all: Vec<_> = others.chain(mapping.clone().map(|m| (provider.clone(), m))).collect();
-        if names_alike(&all) {
+        if names_alike(&all) || self.reads_as_own(permit, provider, mapping.as_ref()).await? {
             return Err(alike("username_prefix"));
         }
         let target = match &mapping {
@@ -153,6 +162,20 @@ impl Clusters {
         };
         let event = audit::by(permit.person(), Action::ClusterTrustChanged, target);
         Ok(self.store.set_trust(permit.cluster().id, provider, mapping.as_ref(), event, self.clock.now()).await?)
+    }
+
+    /// Whether a configured provider's people would be named there like those of one of the workspace's own, trusted now or not.
+    async fn reads_as_own(
+        &self,
+        permit: &Authorized<ManageCluster>,
+        provider: &ProviderId,
+        mapping: Option<&ClaimMapping>,
+    ) -> Result<bool, AccessError> {
+        let Some(mapping) = mapping.filter(|_| provider.home().is_none()) else { return Ok(false) };
+        let own = self.store.own_providers_of(permit.cluster().workspace).await?;
+        Ok(own
+            .into_iter()
+            .any(|own| names_alike(&[(provider.clone(), mapping.clone()), (own.id.clone(), own.mapping())])))
     }
 
     /// Offers these formats of kubeconfig alone. Files that people hold go on.
@@ -220,11 +243,16 @@ fn owner_grant(person: &Person, cluster: ClusterId, trusts: &[(ProviderId, Claim
 }
 
 /// Whether two providers would name their people or groups the same way: RBAC could not tell one's bob from the other's.
+///
+/// Whoever runs a workspace's own provider says what stands behind its prefix, so another's prefix that goes on with that is alike, too.
 pub(super) fn names_alike(trusts: &[(ProviderId, ClaimMapping)]) -> bool {
     let alike = |a: &ClaimMapping, b: &ClaimMapping| {
         a.username_prefix == b.username_prefix || a.groups_prefix == b.groups_prefix
     };
-    trusts.iter().enumerate().any(|(n, (_, a))| trusts[n + 1..].iter().any(|(_, b)| alike(a, b)))
+    let pairs = trusts.iter().enumerate().flat_map(|(n, a)| trusts[n + 1..].iter().map(move |b| (a, b)));
+    let within =
+        |own: &(ProviderId, ClaimMapping), other: &ClaimMapping| own.0.home().is_some() && own.1.may_become(other);
+    pairs.into_iter().any(|(a, b)| alike(&a.1, &b.1) || within(a, &b.1) || within(b, &a.1))
 }
 
 fn alike(field: &'static str) -> AccessError {
@@ -259,5 +287,12 @@ mod tests {
         assert!(names_alike(&[trust("a", "", "oidc:"), trust("b", "", "b:")]));
         assert!(names_alike(&[trust("a", "a:", "oidc:"), trust("c", "c:", "c:"), trust("b", "b:", "oidc:")]));
         assert!(!names_alike(&[trust("a", "", "oidc:"), trust("b", "b:", "b:")]));
+        // `eu:alice@…` at the workspace's own provider would be `corp:eu:alice@…`, and the group `eu:ops` likewise.
+        let own = ProviderId::of_workspace(crate::model::id::WorkspaceId::new(), [1; 5]);
+        let own = (own, trust("x", "corp:", "oidc:corp:").1);
+        assert!(!names_alike(&[own.clone(), trust("a", "", "oidc:")]));
+        for other in [trust("a", "corp:eu:", "oidc:"), trust("a", "", "oidc:corp:eu:")] {
+            assert!(names_alike(&[own.clone(), other.clone()]) && names_alike(&[other, own.clone()]));
+        }
     }
 }

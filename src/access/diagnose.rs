@@ -125,7 +125,7 @@ impl Diagnoser {
         let client = held.client(provider.settings());
         let (token, seen) = match held {
             Held::Living { token, .. } => match TokenClaims::read(token.expose_secret()) {
-                Some(claims) => (TokenState::Shown(claims), self.look(cluster, provider, token, grants, until).await),
+                Some(claims) => (TokenState::Shown(claims), self.look(cluster, &provider, token, grants, until).await),
                 None => (TokenState::Missing, Seen::only(Answer::NotAsked)),
             },
             Held::Over(at) => (TokenState::Over(at), Seen::only(Answer::NotAsked)),

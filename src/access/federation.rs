@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{AccessError, Recipient, audit, own_groups};
+use super::{AccessError, Recipient, audit, own_groups, own_providers};
 use crate::{
     clock::Clock,
     model::{
@@ -69,6 +69,7 @@ impl Federation {
         let (grantee, who, group) = match request.grantee {
             Recipient::One(grantee) => {
                 let (grantee, person) = self.known(grantee).await?;
+                own_providers::counts_in(&grantee, person.as_ref(), workspace)?;
                 let who = audit::grantee(&grantee, person.as_ref());
                 (Holder::One(grantee), who, None)
             }

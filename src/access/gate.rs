@@ -16,7 +16,7 @@ use crate::{
         id::{ClusterId, CustomRoleId, GroupId, IdentityId, PresetId, WorkspaceId},
         identity::Identity,
         project::Membership,
-        share_link::ShareLink,
+        share_link::{LinkState, ShareLink},
         workspace::{MemberRole, Workspace},
     },
     policy::{
@@ -79,6 +79,25 @@ impl Gate {
     /// The person behind a session.
     pub async fn person(&self, id: IdentityId) -> Result<Person, AccessError> {
         Ok(self.somebody(self.store.identity(id).await?))
+    }
+
+    /// The same, where they can still sign in: whoever runs a workspace's own provider vouches for its people no longer once it is
+    /// off, on any replica.
+    pub async fn signed_in(&self, id: IdentityId) -> Result<Person, AccessError> {
+        let identity = self.store.identity(id).await?;
+        if identity.provider.home().is_some() && !self.store.is_own_provider_on(&identity.provider).await? {
+            return Err(AccessError::NotFound);
+        }
+        Ok(self.somebody(identity))
+    }
+
+    /// Whoever made a link, as long as somebody vouches for them.
+    async fn maker(&self, id: IdentityId) -> Result<Option<Person>, AccessError> {
+        match self.signed_in(id).await {
+            Ok(maker) => Ok(Some(maker)),
+            Err(AccessError::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whoever this is, with what the platform lets them do.
@@ -329,7 +348,7 @@ impl Gate {
             Some(_) => return Ok(LinkView::Ended(Box::new(cluster))),
             None => {}
         }
-        let maker = self.person(link.created_by).await?;
+        let Some(maker) = self.maker(link.created_by).await? else { return Ok(LinkView::Closed) };
         let makers_role = self.store.membership(cluster.workspace, maker.identity()).await?;
         let why = match policy::accept_link(person, link.clone(), cluster.clone(), (&maker, makers_role), now) {
             Ok(permit) => return Ok(LinkView::Open(Box::new(permit))),
@@ -340,6 +359,24 @@ impl Gate {
             return Ok(LinkView::Theirs(Box::new(ManagedLink { link, cluster, may_change, why })));
         }
         Ok(if why == Forbidden::ProviderNotTrusted { LinkView::WrongProvider } else { LinkView::Closed })
+    }
+
+    /// The workspace in which an open link or invitation lends or invites: whoever holds it may learn where they can sign in to accept
+    /// it. Nothing of one that is not open.
+    pub async fn home_of_link(&self, token: &PlainToken) -> Result<Option<WorkspaceId>, AccessError> {
+        let (hash, now) = (token.hash(), self.clock.now());
+        match self.store.link_by_token(&hash).await {
+            Ok(link) if link.state(now) == LinkState::Open => {
+                Ok(Some(self.store.cluster(link.rules.scope.cluster()).await?.workspace))
+            }
+            Ok(_) => Ok(None),
+            Err(StoreError::NotFound) => match self.store.invitation_by_token(&hash).await {
+                Ok(invitation) => Ok((invitation.state(now) == LinkState::Open).then_some(invitation.workspace)),
+                Err(StoreError::NotFound) => Ok(None),
+                Err(error) => Err(error.into()),
+            },
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// What an invitation is to this person.
@@ -353,7 +390,7 @@ impl Gate {
         if member >= Some(invitation.role) {
             return Ok(LinkView::Member(Box::new(workspace)));
         }
-        let maker = self.person(invitation.created_by).await?;
+        let Some(maker) = self.maker(invitation.created_by).await? else { return Ok(LinkView::Closed) };
         let makers_role = self.store.membership(workspace.id, maker.identity()).await?;
         let now = self.clock.now();
         Ok(match policy::join_workspace(person, invitation, workspace, &maker, makers_role, now) {

@@ -304,6 +304,10 @@ fn check_grantee(cluster: &Cluster, grantee: &Grantee, person: Option<&Identity>
         check_group(group, mapping)?;
     }
     match grantee.subject(mapping, person) {
+        Ok(subject) if provider.is_some_and(|id| cluster.reads_as_anothers(id, &subject)) => Err(invalid(
+            "name",
+            "On this cluster that name would read like one of another provider that it trusts, whose people would have the access.",
+        )),
         Ok(_) => Ok(()),
         Err(Unmappable::System) => Err(invalid(
             "name",

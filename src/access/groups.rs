@@ -1,8 +1,8 @@
 //! What a provider's group may be called, wherever something is given to one.
 
-use super::AccessError;
+use super::{AccessError, own_providers};
 use crate::{
-    model::{grant::Grantee, identity::Identity, name},
+    model::{grant::Grantee, id::WorkspaceId, identity::Identity, name},
     store::Store,
 };
 
@@ -34,11 +34,15 @@ pub(super) fn check_wide(group: &str) -> Result<(), AccessError> {
     Ok(())
 }
 
-/// Whom somebody is added as: whoever has signed in with this email already is added as the person.
+/// Whom somebody is added as in this workspace: whoever has signed in with this email already is added as the person.
 ///
 /// # Errors
 /// `Invalid` at the field `name`.
-pub(super) async fn known(store: &Store, who: Grantee) -> Result<(Grantee, Option<Identity>), AccessError> {
+pub(super) async fn known(
+    store: &Store,
+    workspace: WorkspaceId,
+    who: Grantee,
+) -> Result<(Grantee, Option<Identity>), AccessError> {
     let person = match &who {
         Grantee::Email(provider, email) => store.identity_by_email(provider, email).await?,
         Grantee::Person(id) => Some(store.identity(*id).await?),
@@ -48,6 +52,7 @@ pub(super) async fn known(store: &Store, who: Grantee) -> Result<(Grantee, Optio
         }
         Grantee::ServiceAccount(_) => return Err(no_account()),
     };
+    own_providers::counts_in(&who, person.as_ref(), Some(workspace))?;
     Ok(match person {
         Some(person) => (Grantee::Person(person.id), Some(person)),
         None => (who, None),

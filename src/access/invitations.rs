@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
-use super::{AccessError, audit};
+use super::{AccessError, audit, own_providers};
 use crate::{
     clock::Clock,
     crypto::{Keyring, PlainToken, SHARE_LINK_PREFIX},
@@ -44,6 +44,11 @@ impl Invitations {
         permit: &Authorized<ManageMembers>,
         request: InvitationRequest,
     ) -> Result<InvitationId, AccessError> {
+        if let Audience::Listed(provider, _) = &request.audience
+            && !provider.counts_in(Some(permit.workspace().id))
+        {
+            return Err(own_providers::elsewhere("only_for"));
+        }
         if request.role > MemberRole::Viewer && request.audience == Audience::Anyone {
             let message = "Say who: a link for anyone may make viewers alone.".to_owned();
             return Err(AccessError::Invalid { field: "only_for", message });

@@ -279,7 +279,7 @@ impl Kubeconfigs {
         }
     }
 
-    fn provider(&self, permit: &Authorized<HoldKubeconfig>) -> Result<&Arc<Provider>, AccessError> {
+    fn provider(&self, permit: &Authorized<HoldKubeconfig>) -> Result<Arc<Provider>, AccessError> {
         let provider = self.providers.get(&permit.person().identity().provider);
         Ok(provider.ok_or(Forbidden::ProviderNotTrusted)?)
     }
@@ -301,7 +301,8 @@ impl Kubeconfigs {
     }
 
     fn plugin(&self, permit: &Authorized<HoldKubeconfig>) -> Result<Kind, AccessError> {
-        let settings = self.provider(permit)?.settings();
+        let provider = self.provider(permit)?;
+        let settings = provider.settings();
         let scopes = settings.scopes.iter().filter(|scope| *scope != "openid").cloned().collect();
         Ok(Kind::Kubelogin { scopes })
     }

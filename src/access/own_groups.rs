@@ -102,6 +102,7 @@ impl Groups {
     pub async fn add(&self, permit: &Authorized<ManageGroup>, who: Grantee) -> Result<(), AccessError> {
         let group = permit.group();
         let (who, person) = self.known(who).await?;
+        super::own_providers::counts_in(&who, person.as_ref(), group.workspace)?;
         policy::join_seated(permit.person(), &who, !self.store.seats_of(group.id).await?.is_empty())?;
         let target = format!("{} to {}", audit::grantee(&who, person.as_ref()), group.name);
         let event = audit::by(permit.person(), Action::GroupMemberAdded, target);

@@ -104,9 +104,9 @@ impl Presets {
         let cluster = self.store.cluster(permit.cluster().id).await?;
         let takeovers = self.store.takeovers_of(cluster.id).await?;
         for (provider, has) in &cluster.trusts {
-            let default = self.providers.get(provider).map(|provider| &provider.settings().claim_mapping);
+            let default = self.providers.get(provider).map(|provider| provider.settings().claim_mapping.clone());
             let taken = takeovers.iter().find(|taken| taken.provider == *provider).map(|taken| &taken.mapping);
-            let untouched = Some(has) == default || Some(has) == taken;
+            let untouched = Some(has) == default.as_ref() || Some(has) == taken;
             let counts = counting(&presets, cluster.workspace, &cluster.labels, provider);
             let Some(counts) = counts.filter(|counts| untouched && counts.rules.mapping != *has) else { continue };
             if renamed(&cluster.trusts, provider, &counts.rules.mapping) {
@@ -135,6 +135,11 @@ impl Presets {
     }
 
     fn check(&self, rules: &PresetRules) -> Result<(), AccessError> {
+        if rules.provider.home().is_some() {
+            let message =
+                "The people of a workspace’s own provider are named as its page says, on each cluster alike.".into();
+            return Err(AccessError::Invalid { field: "provider", message });
+        }
         if self.providers.get(&rules.provider).is_some() {
             return Ok(());
         }

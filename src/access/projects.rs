@@ -36,7 +36,7 @@ impl Projects {
         who: Grantee,
         role: MemberRole,
     ) -> Result<(), AccessError> {
-        let (who, person) = groups::known(&self.store, who).await?;
+        let (who, person) = groups::known(&self.store, permit.workspace().id, who).await?;
         policy::set_project_member(permit, &who, None, role)?;
         let event = by(permit, Action::ProjectMemberAdded, &who, person.as_ref(), role);
         let member = self.member(permit, who, role);

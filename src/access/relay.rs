@@ -23,6 +23,7 @@ use crate::{
         device::{Device, DeviceLimits, DeviceState, Use},
         id::DeviceId,
         identity::Identity,
+        provider::ProviderId,
         time::Timestamp,
     },
     store::{Renewal, Store, StoreError},
@@ -53,7 +54,11 @@ impl RelaySettings {
     }
 
     /// Where somebody signs in so that their devices go on.
-    fn renew(&self) -> String {
+    fn renew(&self, at: &ProviderId) -> String {
+        // A workspace's own provider is not among those that everybody chooses from.
+        if at.home().is_some() {
+            return format!("{}renew?at={at}", self.public_url);
+        }
         format!("{}renew", self.public_url)
     }
 }
@@ -127,13 +132,13 @@ impl Relay {
         let tokens = match living {
             Ok(Ok(tokens)) => tokens,
             Ok(Err(UpstreamError::Missing | UpstreamError::Ended)) => {
-                let renew = self.settings.renew();
+                let renew = self.settings.renew(&person.provider);
                 return refused(format!(
                     "Your sign-in has ended. Sign in at {renew} and this kubeconfig goes on working"
                 ));
             }
             Ok(Err(UpstreamError::Unclear(_))) => {
-                let renew = self.settings.renew();
+                let renew = self.settings.renew(&person.provider);
                 return refused(format!(
                     "Your identity provider cannot renew your sign-in now. Try again; if it stays so, sign in at {renew}"
                 ));

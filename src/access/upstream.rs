@@ -192,7 +192,13 @@ impl Upstreams {
         let (Some(provider), Some(token)) =
             (self.providers.get(&session.provider), session.tokens.refresh_token.clone())
         else {
-            return Err(UpstreamError::Ended);
+            // Another replica may have added a workspace's own a moment ago; one that is off or gone is trusted nowhere.
+            return if session.provider.home().is_some() {
+                self.store.release_upstream(&session).await?;
+                Err(UpstreamError::Unavailable("this replica does not know the provider yet".into()))
+            } else {
+                Err(UpstreamError::Ended)
+            };
         };
         let late = match provider.refresh(&token, &identity.sub).await {
             Ok(Renewal::Verified(new)) => return self.replaced(&session, *new).await,

@@ -81,7 +81,7 @@ impl Workspaces {
         who: Grantee,
         role: MemberRole,
     ) -> Result<(), AccessError> {
-        let (who, person) = groups::known(&self.store, who).await?;
+        let (who, person) = groups::known(&self.store, permit.workspace().id, who).await?;
         policy::set_member(permit, &who, None, role)?;
         let event = by(permit, Action::MemberAdded, &who, person.as_ref(), role.as_str());
         let member = self.member(permit, who, role);

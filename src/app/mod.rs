@@ -16,9 +16,9 @@ use tokio::sync::watch;
 
 use crate::{
     access::{
-        Applier, Clusters, CustomRoles, Devices, Diagnoser, Drifts, Exchange, Exports, Federation, Gate, Grants,
-        Groups, Insight, Invitations, Kubeconfigs, Links, Observer, OwnClients, Presets, Probe, Projects, Relay,
-        RelaySettings, Requests, Rotation, Seats, ServiceAccounts, SignIns, Upstreams, Workspaces,
+        AccessError, Applier, Clusters, CustomRoles, Devices, Diagnoser, Drifts, Exchange, Exports, Federation, Gate,
+        Grants, Groups, Insight, Invitations, Kubeconfigs, Links, Observer, OwnClients, OwnProviders, Presets, Probe,
+        Projects, Relay, RelaySettings, Requests, Rotation, Seats, ServiceAccounts, SignIns, Upstreams, Workspaces,
     },
     clock::Clock,
     config::{self, Settings},
@@ -51,6 +51,9 @@ pub enum AppError {
     /// A provider's settings: which, and why.
     #[error("provider {0}")]
     Provider(String),
+    /// Workspaces' own providers.
+    #[error("workspaces' own providers cannot be read: {0}")]
+    OwnProviders(AccessError),
     /// Logs or metrics.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
@@ -77,6 +80,7 @@ pub async fn serve(settings: Settings, stop: impl Future<Output = ()> + Send + '
     let built = build(&settings).await?;
     let (stopping, stopped) = watch::channel(false);
     let providers = built.parts.providers.clone();
+    let own_providers = built.parts.own_providers.clone();
     let (store, upstreams) = (built.parts.store.clone(), built.upstreams);
     let signal = stopping.clone();
     tokio::spawn(async move {
@@ -92,11 +96,12 @@ pub async fn serve(settings: Settings, stop: impl Future<Output = ()> + Send + '
         stopping.send_replace(true);
         served
     };
-    let (served, (), (), ()) = tokio::join!(
+    let (served, (), (), (), ()) = tokio::join!(
         serving,
         counted.keep_small(until(stopped.clone())),
         built.reconciler.run(stopped.clone()),
         providers.keep_fresh(until(stopped.clone())),
+        own_providers.keep_reading(until(stopped.clone())),
     );
     // No request is left that would begin another. One that was begun may hold the only token that its provider still takes.
     upstreams.settled().await;
@@ -144,8 +149,11 @@ async fn build(settings: &Settings) -> Result<Built, AppError> {
     let rotation =
         Rotation::new(store.clone(), keyring.clone(), clients.clone(), probe.clone(), instance.clone(), clock.clone());
     let insight = Insight::new(clients.clone(), observer.clone(), store.clone());
+    let own_providers = OwnProviders::new(store.clone(), keyring.clone(), providers.clone(), clock.clone());
+    own_providers.read_again().await.map_err(AppError::OwnProviders)?;
     let parts = web::Parts {
         gate,
+        own_providers,
         sign_ins: SignIns::new(store.clone(), keyring.clone(), upstreams.clone(), clock.clone()),
         presets: Presets::new(store.clone(), providers.clone(), clock.clone()),
         rotation: rotation.clone(),

@@ -1,13 +1,11 @@
 //! The providers' settings.
 
-use std::net::IpAddr;
-
-use rustls_pki_types::{CertificateDer, pem::PemObject};
-use url::{Host, Url};
-
 use super::{ProviderConfig, section::Section};
 use crate::model::{
+    ca::{self as authorities, BadCa},
     claim_mapping::{ClaimMapping, UsernameClaim},
+    issuer::{self, BadIssuer},
+    own_provider::is_scope,
     provider::ProviderId,
 };
 
@@ -41,6 +39,10 @@ pub(super) fn read(root: &mut Section<'_>, allow_loopback: bool) -> Vec<Provider
 
 fn one(mut section: Section<'_>, allow_loopback: bool) -> Option<ProviderConfig> {
     let id = section.required("id", "dex").and_then(|text| match text.parse::<ProviderId>() {
+        Ok(id) if id.home().is_some() => {
+            section.mistake("id", "reads like that of a workspace's own provider", "choose another one");
+            None
+        }
         Ok(id) => Some(id),
         Err(why) => {
             section.mistake("id", why.to_string(), "choose one; it becomes part of the redirect URI");
@@ -77,31 +79,14 @@ fn one(mut section: Section<'_>, allow_loopback: bool) -> Option<ProviderConfig>
 fn issuer(section: &mut Section<'_>, allow_loopback: bool) -> Option<String> {
     const FIX: &str = "copy the “issuer” of the provider's /.well-known/openid-configuration to the letter";
     let text = section.required("issuer", "https://idp.example.com")?;
-    let problem = match Url::parse(&text) {
-        Err(e) => format!("“{text}” is no address: {e}"),
-        Ok(url) if !url.username().is_empty() || url.password().is_some() => "holds a user or a password".into(),
-        Ok(url) if url.scheme() != "https" => format!("“{text}” is not https, which OpenID Connect wants"),
-        Ok(url) if url.query().is_some() || url.fragment().is_some() => format!("“{text}” has a query or a fragment"),
-        Ok(url) if !allow_loopback && is_loopback(&url) => {
-            section.mistake(
-                "issuer",
-                format!("“{text}” is a loopback address, and Kubelend does not connect there"),
-                "for development, set network.allow_loopback = true",
-            );
-            return None;
+    match issuer::check(&text, allow_loopback) {
+        Ok(()) => Some(text),
+        Err(problem) => {
+            let loopback = matches!(problem, BadIssuer::Loopback(_));
+            let fix = if loopback { "for development, set network.allow_loopback = true" } else { FIX };
+            section.mistake("issuer", problem.to_string(), fix);
+            None
         }
-        Ok(_) => return Some(text),
-    };
-    section.mistake("issuer", problem, FIX);
-    None
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(v4)) => v4.is_loopback(),
-        Some(Host::Ipv6(v6)) => IpAddr::V6(v6).to_canonical().is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        None => false,
     }
 }
 
@@ -126,27 +111,20 @@ fn check_clients(section: &Section<'_>, client: Option<&str>, has_secret: bool, 
 /// A file with certificates of authorities, as PEM.
 pub(super) fn ca(section: &mut Section<'_>, name: &'static str) -> Option<String> {
     let pem = section.file(name)?;
-    let good =
-        |(count, all_good): (usize, bool), certificate: Result<_, _>| (count + 1, all_good && certificate.is_ok());
-    match CertificateDer::pem_slice_iter(pem.as_bytes()).fold((0, true), good) {
-        (0, _) | (_, false) => {
-            section.mistake(
-                name,
-                "the file holds no PEM certificate",
-                "name the CA's certificate (-----BEGIN CERTIFICATE-----)",
-            );
+    match authorities::check(&pem) {
+        Ok(()) => Some(pem),
+        Err(why @ BadCa::NoCertificate) => {
+            section.mistake(name, why.to_string(), "name the CA's certificate (-----BEGIN CERTIFICATE-----)");
             None
         }
-        // Anything else that stands in the file (a key, say) would end up in people's kubeconfigs.
-        _ if pem.contains("PRIVATE KEY") => {
+        Err(why @ BadCa::PrivateKey) => {
             section.mistake(
                 name,
-                "the file holds a private key",
+                why.to_string(),
                 "name a file with the certificate alone: it is written into kubeconfigs",
             );
             None
         }
-        _ => Some(pem),
     }
 }
 
@@ -155,9 +133,7 @@ fn scopes(section: &mut Section<'_>) -> Vec<String> {
     if !scopes.iter().any(|s| s == "openid") {
         section.mistake("scopes", "“openid” is not among them", "add it: without it there is no ID token");
     }
-    // RFC 6749 section 3.3.
-    let plain = |s: &String| !s.is_empty() && s.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\');
-    if let Some(odd) = scopes.iter().find(|s| !plain(s)) {
+    if let Some(odd) = scopes.iter().find(|s| !is_scope(s)) {
         section.mistake(
             "scopes",
             format!("“{odd}” is no scope"),

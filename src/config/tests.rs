@@ -238,6 +238,14 @@ fn without_a_provider_or_a_platform_admin_it_says_what_nobody_could_do() {
 }
 
 #[test]
+fn immune_32_no_configured_provider_is_called_like_one_of_a_workspaces_own() {
+    let own = "w-0190b5e1c0de7000800000000000cafe-abcde";
+    let all = mistakes(&SMALL.replace("\"dex\"", &format!("\"{own}\"")));
+    assert!(all.iter().any(|m| m.problem.contains("workspace's own")), "{all:#?}");
+    assert!(parse(&SMALL.replace("\"dex\"", "\"w-dex\"")).is_ok(), "what only begins so is another name");
+}
+
+#[test]
 fn a_rule_names_people_in_exactly_one_way_at_a_known_provider() {
     let with = |rule: &str| parse(&SMALL.replace("email = \"alice@example.com\"", rule));
     assert_eq!(with("group = \"ops\"").unwrap().platform_admins[0].who, Who::Group("ops".into()));

@@ -106,11 +106,16 @@ pub enum Action {
     CustomRoleAdded,
     CustomRoleChanged,
     CustomRoleRemoved,
+    OwnProviderAdded,
+    OwnProviderChanged,
+    OwnProviderOff,
+    OwnProviderOn,
+    OwnProviderRemoved,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 88] = [
+    pub const ALL: [Self; 93] = [
         Self::SignedIn,
         Self::SignedOut,
         Self::ClusterAdded,
@@ -199,6 +204,11 @@ impl Action {
         Self::CustomRoleAdded,
         Self::CustomRoleChanged,
         Self::CustomRoleRemoved,
+        Self::OwnProviderAdded,
+        Self::OwnProviderChanged,
+        Self::OwnProviderOff,
+        Self::OwnProviderOn,
+        Self::OwnProviderRemoved,
     ];
 
     /// As stored: `noun.verb`.
@@ -292,6 +302,11 @@ impl Action {
             Self::CustomRoleAdded => "custom_role.added",
             Self::CustomRoleChanged => "custom_role.changed",
             Self::CustomRoleRemoved => "custom_role.removed",
+            Self::OwnProviderAdded => "provider.added",
+            Self::OwnProviderChanged => "provider.changed",
+            Self::OwnProviderOff => "provider.off",
+            Self::OwnProviderOn => "provider.on",
+            Self::OwnProviderRemoved => "provider.removed",
         }
     }
 

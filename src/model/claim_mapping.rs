@@ -71,6 +71,11 @@ pub enum Unmappable {
     /// The name would begin with `system:`, which Kubernetes keeps for itself.
     #[error("the name would begin with “system:”, which Kubernetes keeps for itself")]
     System,
+    /// The name would read like one of another provider's.
+    #[error(
+        "the name would read like one of another provider that the cluster trusts, whose people would have the access"
+    )]
+    Anothers,
 }
 
 impl ClaimMapping {
@@ -83,6 +88,11 @@ impl ClaimMapping {
             self.groups_prefix,
             self.groups_claim
         )
+    }
+
+    /// Whether whoever says what stands behind these prefixes could make names of another mapping's with them.
+    pub fn may_become(&self, other: &Self) -> bool {
+        other.username_prefix.starts_with(&self.username_prefix) || other.groups_prefix.starts_with(&self.groups_prefix)
     }
 
     /// The user name of somebody who has signed in.

@@ -7,9 +7,11 @@ use super::{
     claim_mapping::ClaimMapping,
     device::Format,
     id::{ClusterId, IdentityId, WorkspaceId},
+    identity::Identity,
     name::ClusterName,
     project::Labels,
     provider::ProviderId,
+    subject::{Subject, SubjectKind},
     time::Timestamp,
 };
 
@@ -115,6 +117,28 @@ impl Cluster {
     /// What it makes of a provider's tokens, if it trusts that provider.
     pub fn mapping(&self, provider: &ProviderId) -> Option<&ClaimMapping> {
         self.trusts.iter().find(|(id, _)| id == provider).map(|(_, mapping)| mapping)
+    }
+
+    /// Whether a name that it gives somebody of this provider reads like one of another provider's: that one's prefix is longer and
+    /// the name goes on with it, as the group `payments:ops` behind `oidc:` does where another's groups stand behind `oidc:payments:`.
+    /// RBAC could not tell the two.
+    pub fn reads_as_anothers(&self, provider: &ProviderId, subject: &Subject) -> bool {
+        let prefix = |mapping: &ClaimMapping| match subject.kind {
+            SubjectKind::Group => mapping.groups_prefix.clone(),
+            SubjectKind::User | SubjectKind::ServiceAccount => mapping.username_prefix.clone(),
+        };
+        let Some(own) = self.mapping(provider).map(prefix) else { return false };
+        let others = self.trusts.iter().filter(|(id, _)| id != provider).map(|(_, mapping)| prefix(mapping));
+        let mut longer = others.filter(|other| other.len() > own.len());
+        longer.any(|other| subject.name.starts_with(&other))
+    }
+
+    /// The same of any name that somebody has there: their own, or that of one of their groups.
+    pub fn takes_for_another(&self, identity: &Identity) -> bool {
+        let Some(mapping) = self.mapping(&identity.provider) else { return false };
+        let own = mapping.username(identity).ok().map(Subject::user);
+        let groups = mapping.groups(identity).into_iter().map(Subject::group);
+        own.into_iter().chain(groups).any(|subject| self.reads_as_anothers(&identity.provider, &subject))
     }
 }
 

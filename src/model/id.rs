@@ -72,3 +72,16 @@ id_types! {
     /// Names one connection check of a cluster.
     CheckId,
 }
+
+impl WorkspaceId {
+    /// The same as 32 hexadecimal digits, for names in which `-` is taken.
+    pub(super) fn digits(self) -> String {
+        self.0.simple().to_string()
+    }
+
+    /// Reads [`Self::digits`], and no other spelling.
+    pub(super) fn of_digits(digits: &str) -> Option<Self> {
+        let id = uuid::Uuid::try_parse(digits).ok().map(Self)?;
+        (id.digits() == digits).then_some(id)
+    }
+}

@@ -2,7 +2,12 @@
 //!
 //! An identity is (issuer, sub). Email, name and groups hang on it and are taken anew at each sign-in.
 
-use super::{id::IdentityId, name::Email, provider::ProviderId, time::Timestamp};
+use super::{
+    id::{IdentityId, WorkspaceId},
+    name::Email,
+    provider::ProviderId,
+    time::Timestamp,
+};
 
 /// What a verified ID token said (OpenID Connect Core 1.0, section 2 and 5.1; `groups` by convention).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +55,11 @@ impl Identity {
     /// What to call this person on a page: email, else name, else `sub`.
     pub fn display(&self) -> &str {
         self.email.as_ref().map(Email::as_str).or(self.name.as_deref()).unwrap_or(&self.sub)
+    }
+
+    /// Whether they count in this workspace, or (`None`) everywhere: those of a workspace's own provider count in that one alone.
+    pub fn counts_in(&self, workspace: Option<WorkspaceId>) -> bool {
+        self.provider.counts_in(workspace)
     }
 
     /// The email, if the provider verified it.

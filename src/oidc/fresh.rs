@@ -30,8 +30,9 @@ const UP_PAUSE: Duration = Duration::from_mins(1);
 const DOWN_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 impl Providers {
-    /// Keeps discovery and keys of all of them fresh until `stop` resolves: at once, then every minute while up, every few
-    /// seconds with backoff while down.
+    /// Keeps discovery and keys of the configured ones fresh until `stop` resolves: at once, then every minute while up, every few
+    /// seconds with backoff while down. Those of workspaces' own are asked when somebody signs in: how many there are is not the
+    /// operator's to say.
     pub async fn keep_fresh(self, stop: impl Future<Output = ()> + Send) {
         let all = join_all(self.iter().map(|p| p.keep_fresh()));
         tokio::select! {

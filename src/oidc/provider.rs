@@ -1,8 +1,11 @@
 //! A configured provider, with what discovery said and how it is doing.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{sync::Notify, time::Instant};
 use url::Url;
@@ -13,6 +16,7 @@ use crate::{
     model::{
         claim_mapping::ClaimMapping,
         device::Format,
+        id::WorkspaceId,
         provider::{KubeconfigIssuer, ProviderId},
         time::Timestamp,
     },
@@ -118,31 +122,85 @@ pub struct Provider {
     health: Mutex<ProviderHealth>,
 }
 
-/// All configured providers, in the configuration's order.
+/// All providers: the configured ones, in the configuration's order, and those of workspaces' own, as they were last read.
+///
+/// Clones share what was read.
 #[derive(Clone, Debug)]
-pub struct Providers(Vec<Arc<Provider>>);
+pub struct Providers {
+    configured: Arc<[Arc<Provider>]>,
+    own: Arc<ArcSwap<OwnOnes>>,
+    rules: AddressRules,
+    clock: Clock,
+}
+
+/// Those of workspaces' own, each with the revision of its settings.
+type OwnOnes = BTreeMap<ProviderId, (i64, Arc<Provider>)>;
 
 impl Providers {
-    /// Builds them; nothing is asked yet.
+    /// Builds the configured ones; nothing is asked yet.
     ///
     /// # Errors
     /// A CA that cannot be read: the provider's id and why.
     pub fn new(settings: Vec<ProviderSettings>, rules: AddressRules, clock: &Clock) -> Result<Self, String> {
-        settings
-            .into_iter()
-            .map(|s| Provider::new(s, rules, clock.clone()).map(Arc::new))
-            .collect::<Result<_, _>>()
-            .map(Self)
+        let built = settings.into_iter().map(|s| Provider::new(s, rules, clock.clone()).map(Arc::new));
+        let configured = built.collect::<Result<Arc<[_]>, _>>()?;
+        Ok(Self { configured, own: Arc::default(), rules, clock: clock.clone() })
     }
 
-    /// All, in order.
+    /// The configured ones, in order: those that people of all workspaces sign in at.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Provider>> {
-        self.0.iter()
+        self.configured.iter()
     }
 
-    /// One.
-    pub fn get(&self, id: &ProviderId) -> Option<&Arc<Provider>> {
-        self.0.iter().find(|p| p.settings.id == *id)
+    /// Those whose people count in a workspace, or (`None`) everywhere: the configured ones, and then the workspace's own.
+    pub fn around(&self, workspace: Option<WorkspaceId>) -> Vec<Arc<Provider>> {
+        let own = self.own.load();
+        let at_home = |id: &ProviderId| workspace.is_some() && id.home() == workspace;
+        let of_it = own.iter().filter(|(id, _)| at_home(id)).map(|(_, (_, provider))| provider);
+        self.configured.iter().chain(of_it).cloned().collect()
+    }
+
+    /// Whether there is one of a workspace's own at all.
+    pub fn has_own(&self) -> bool {
+        !self.own.load().is_empty()
+    }
+
+    /// One, of either kind.
+    pub fn get(&self, id: &ProviderId) -> Option<Arc<Provider>> {
+        let configured = self.configured.iter().find(|p| p.settings.id == *id).cloned();
+        configured.or_else(|| self.own.load().get(id).map(|(_, provider)| Arc::clone(provider)))
+    }
+
+    /// Puts what was read of workspaces' own providers in place of what was read before. One whose revision is the same stays, with
+    /// what it is known to say. One that cannot be built is left out, with a word in the log.
+    pub fn replace_own(&self, read: Vec<(i64, ProviderSettings)>) {
+        let before = self.own.load_full();
+        let mut now = OwnOnes::new();
+        for (revision, settings) in read {
+            let id = settings.id.clone();
+            if let Some((_, same)) = before.get(&id).filter(|(was, _)| *was == revision) {
+                now.insert(id, (revision, Arc::clone(same)));
+                continue;
+            }
+            match Provider::new(settings, self.rules, self.clock.clone()) {
+                Ok(provider) => drop(now.insert(id, (revision, Arc::new(provider)))),
+                Err(why) => tracing::warn!(%why, "a workspace's own provider cannot be used"),
+            }
+        }
+        self.own.store(Arc::new(now));
+    }
+
+    /// Asks a provider with these settings for discovery and keys, before anything is kept of it.
+    ///
+    /// # Errors
+    /// `Nonsense` for a CA that cannot be used; else as [`Provider::probe`].
+    pub async fn try_out(&self, settings: ProviderSettings) -> Result<(), OidcError> {
+        Provider::new(settings, self.rules, self.clock.clone()).map_err(OidcError::Nonsense)?.probe().await
+    }
+
+    /// Which addresses may be dialled.
+    pub fn rules(&self) -> AddressRules {
+        self.rules
     }
 }
 

@@ -99,7 +99,7 @@ pub fn view_reach(
 ) -> Result<Authorized<ViewReach>, Forbidden> {
     let is = is.into();
     may(person, &reach, is, MemberRole::Viewer)?;
-    let sees = sees_workspace(person, is);
+    let sees = reach.workspace().map_or(person.platform_admin, |home| sees_workspace(person, home.id, is));
     Ok(authorized(person, ViewReach(reach, sees)))
 }
 
@@ -116,7 +116,7 @@ pub fn manage_reach(
     may(person, &reach, is, MemberRole::Editor)?;
     // What only owners give is given by those of the workspace: owning a project in it is less.
     let owner = person.platform_admin || is.workspace == Some(MemberRole::Owner);
-    let sees = sees_workspace(person, is);
+    let sees = reach.workspace().map_or(person.platform_admin, |home| sees_workspace(person, home.id, is));
     Ok(authorized(person, ManageReach(reach, owner, sees)))
 }
 
@@ -125,7 +125,9 @@ fn may(person: &Person, reach: &Reach, is: Membership, wanted: MemberRole) -> Re
         Reach::Global if person.platform_admin => Ok(()),
         Reach::Global => Err(Forbidden::NoPlatformAdmin),
         Reach::Project(_, project) => in_project(person, project, is, wanted),
-        Reach::Workspace(_) | Reach::Cluster(..) => in_workspace(person, is.workspace, wanted),
+        Reach::Workspace(workspace) | Reach::Cluster(workspace, _) => {
+            in_workspace(person, workspace.id, is.workspace, wanted)
+        }
     }
 }
 

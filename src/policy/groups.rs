@@ -61,7 +61,7 @@ fn may(
     wanted: MemberRole,
 ) -> Result<(), Forbidden> {
     match workspace {
-        Some(_) => in_workspace(person, member, wanted),
+        Some(workspace) => in_workspace(person, workspace.id, member, wanted),
         None if person.is_platform_admin() => Ok(()),
         None => Err(Forbidden::NoPlatformAdmin),
     }

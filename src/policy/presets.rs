@@ -1,7 +1,8 @@
 //! Who may say what new clusters take over.
 
-use super::{Authorized, Forbidden, Person, at_least, authorized};
+use super::{Authorized, Forbidden, Person, authorized, workspaces::in_workspace};
 use crate::model::{
+    id::WorkspaceId,
     preset::Preset,
     workspace::{MemberRole, Workspace},
 };
@@ -36,7 +37,7 @@ pub fn make_preset(
     workspace: Option<Workspace>,
     member: Option<MemberRole>,
 ) -> Result<Authorized<MakePreset>, Forbidden> {
-    may(person, workspace.is_some(), member)?;
+    may(person, workspace.as_ref().map(|workspace| workspace.id), member)?;
     Ok(authorized(person, MakePreset(workspace)))
 }
 
@@ -49,17 +50,15 @@ pub fn manage_preset(
     preset: Preset,
     member: Option<MemberRole>,
 ) -> Result<Authorized<ManagePreset>, Forbidden> {
-    may(person, preset.workspace.is_some(), member)?;
+    may(person, preset.workspace, member)?;
     Ok(authorized(person, ManagePreset(preset)))
 }
 
-fn may(person: &Person, in_workspace: bool, member: Option<MemberRole>) -> Result<(), Forbidden> {
-    if in_workspace {
-        at_least(person, member, MemberRole::Owner).map_err(|_| Forbidden::NotYourWorkspace)
-    } else if person.is_platform_admin() {
-        Ok(())
-    } else {
-        Err(Forbidden::NoPlatformAdmin)
+fn may(person: &Person, workspace: Option<WorkspaceId>, member: Option<MemberRole>) -> Result<(), Forbidden> {
+    match workspace {
+        Some(workspace) => in_workspace(person, workspace, member, MemberRole::Owner),
+        None if person.is_platform_admin() => Ok(()),
+        None => Err(Forbidden::NoPlatformAdmin),
     }
 }
 
@@ -67,7 +66,7 @@ fn may(person: &Person, in_workspace: bool, member: Option<MemberRole>) -> Resul
 mod tests {
     use super::*;
     use crate::{
-        model::{id::WorkspaceId, time::Timestamp},
+        model::time::Timestamp,
         policy::{PersonRule, Policy, tests::identity},
     };
 

@@ -7,6 +7,7 @@
 use super::{Authorized, Forbidden, Person, at_least, authorized};
 use crate::model::{
     grant::Grantee,
+    id::WorkspaceId,
     project::{Membership, Project},
     workspace::{MemberRole, Workspace},
 };
@@ -65,7 +66,7 @@ pub fn view_project(
     is: Membership,
 ) -> Result<Authorized<ViewProject>, Forbidden> {
     in_project(person, &project, is, MemberRole::Viewer)?;
-    let sees = sees_workspace(person, is);
+    let sees = sees_workspace(person, workspace.id, is);
     Ok(authorized(person, ViewProject(workspace, project, sees)))
 }
 
@@ -80,7 +81,7 @@ pub fn manage_project(
     is: Membership,
 ) -> Result<Authorized<ManageProject>, Forbidden> {
     in_project(person, &project, is, MemberRole::Editor)?;
-    super::workspaces::in_workspace(person, is.workspace, MemberRole::Editor)?;
+    super::workspaces::in_workspace(person, workspace.id, is.workspace, MemberRole::Editor)?;
     Ok(authorized(person, ManageProject(workspace, project)))
 }
 
@@ -95,7 +96,7 @@ pub fn manage_project_members(
     is: Membership,
 ) -> Result<Authorized<ManageProjectMembers>, Forbidden> {
     in_project(person, &project, is, MemberRole::Owner)?;
-    let sees = sees_workspace(person, is);
+    let sees = sees_workspace(person, workspace.id, is);
     Ok(authorized(person, ManageProjectMembers(workspace, project, sees)))
 }
 
@@ -110,7 +111,7 @@ pub fn manage_takes(
     project: Project,
     is: Membership,
 ) -> Result<Authorized<ManageTakes>, Forbidden> {
-    super::workspaces::in_workspace(person, is.workspace, MemberRole::Owner)?;
+    super::workspaces::in_workspace(person, workspace.id, is.workspace, MemberRole::Owner)?;
     Ok(authorized(person, ManageTakes(workspace, project)))
 }
 
@@ -135,12 +136,12 @@ pub(super) fn in_project(
     is: Membership,
     wanted: MemberRole,
 ) -> Result<(), Forbidden> {
-    at_least(person, is.within(project), wanted).map_err(|_| Forbidden::NotYourProject)
+    at_least(person, project.workspace, is.within(project), wanted).map_err(|_| Forbidden::NotYourProject)
 }
 
 /// Whether they may look at the workspace that they are such a member of.
-pub(super) fn sees_workspace(person: &Person, is: Membership) -> bool {
-    at_least(person, is.workspace, MemberRole::Viewer).is_ok()
+pub(super) fn sees_workspace(person: &Person, workspace: WorkspaceId, is: Membership) -> bool {
+    at_least(person, workspace, is.workspace, MemberRole::Viewer).is_ok()
 }
 
 #[cfg(test)]
@@ -148,7 +149,7 @@ mod tests {
     use super::*;
     use crate::{
         model::{
-            id::{IdentityId, ProjectId, WorkspaceId},
+            id::{IdentityId, ProjectId},
             project::{Placement, Takes},
             role::Role,
             time::Timestamp,

@@ -3,7 +3,7 @@
 //! a role that others have defined where it lets do more than `admin`, whatever it is called.
 
 use super::{Authorized, Forbidden, ManageAccess, ManageReach, Person, at_least};
-use crate::model::{role::Role, share_link::ShareLink, workspace::MemberRole};
+use crate::model::{cluster::Cluster, role::Role, share_link::ShareLink, workspace::MemberRole};
 
 impl Authorized<ManageAccess> {
     /// Whether they manage it as one of its owners, or as a platform admin.
@@ -65,8 +65,14 @@ pub fn give_widely(permit: &Authorized<ManageReach>, role: &Role) -> Result<(), 
 ///
 /// # Errors
 /// [`Forbidden::MakerNoOwner`].
-pub(super) fn vouched(link: &ShareLink, maker: &Person, makers_role: Option<MemberRole>) -> Result<(), Forbidden> {
-    let owner = link.created_by == maker.identity.id && at_least(maker, makers_role, MemberRole::Owner).is_ok();
+pub(super) fn vouched(
+    link: &ShareLink,
+    cluster: &Cluster,
+    maker: &Person,
+    makers_role: Option<MemberRole>,
+) -> Result<(), Forbidden> {
+    let owner = link.created_by == maker.identity.id
+        && at_least(maker, cluster.workspace, makers_role, MemberRole::Owner).is_ok();
     if owner || !is_an_owners(link) { Ok(()) } else { Err(Forbidden::MakerNoOwner) }
 }
 

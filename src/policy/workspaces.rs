@@ -4,8 +4,10 @@
 
 use super::{Authorized, Forbidden, Person, at_least, authorized};
 use crate::model::{
+    audience::NotInvited,
     cluster::Cluster,
     grant::Grantee,
+    id::WorkspaceId,
     invitation::Invitation,
     share_link::LinkState,
     time::Timestamp,
@@ -26,7 +28,7 @@ pub struct ManageWorkspaceAccess(Workspace);
 /// May say who is a member, and what.
 #[derive(Clone, Debug)]
 pub struct ManageMembers(Workspace);
-/// May rename and delete a workspace.
+/// May rename and delete a workspace, and say which provider of its own it has.
 #[derive(Clone, Debug)]
 pub struct ManageWorkspace(Workspace);
 /// May put a cluster into another workspace.
@@ -110,7 +112,7 @@ pub fn view_workspace(
     workspace: Workspace,
     member: Option<MemberRole>,
 ) -> Result<Authorized<ViewWorkspace>, Forbidden> {
-    in_workspace(person, member, MemberRole::Viewer)?;
+    in_workspace(person, workspace.id, member, MemberRole::Viewer)?;
     Ok(authorized(person, ViewWorkspace(workspace)))
 }
 
@@ -123,7 +125,7 @@ pub fn manage_workspace_access(
     workspace: Workspace,
     member: Option<MemberRole>,
 ) -> Result<Authorized<ManageWorkspaceAccess>, Forbidden> {
-    in_workspace(person, member, MemberRole::Editor)?;
+    in_workspace(person, workspace.id, member, MemberRole::Editor)?;
     Ok(authorized(person, ManageWorkspaceAccess(workspace)))
 }
 
@@ -136,11 +138,11 @@ pub fn manage_members(
     workspace: Workspace,
     member: Option<MemberRole>,
 ) -> Result<Authorized<ManageMembers>, Forbidden> {
-    in_workspace(person, member, MemberRole::Owner)?;
+    in_workspace(person, workspace.id, member, MemberRole::Owner)?;
     Ok(authorized(person, ManageMembers(workspace)))
 }
 
-/// May they rename and delete it? Its owners may.
+/// May they rename and delete it, and say which provider of its own it has? Its owners may.
 ///
 /// # Errors
 /// [`Forbidden::NotYourWorkspace`].
@@ -149,7 +151,7 @@ pub fn manage_workspace(
     workspace: Workspace,
     member: Option<MemberRole>,
 ) -> Result<Authorized<ManageWorkspace>, Forbidden> {
-    in_workspace(person, member, MemberRole::Owner)?;
+    in_workspace(person, workspace.id, member, MemberRole::Owner)?;
     Ok(authorized(person, ManageWorkspace(workspace)))
 }
 
@@ -163,8 +165,8 @@ pub fn move_cluster(
     from: (Workspace, Option<MemberRole>),
     to: (Workspace, Option<MemberRole>),
 ) -> Result<Authorized<MoveCluster>, Forbidden> {
-    at_least(person, from.1, MemberRole::Owner)?;
-    in_workspace(person, to.1, MemberRole::Owner)?;
+    at_least(person, from.0.id, from.1, MemberRole::Owner)?;
+    in_workspace(person, to.0.id, to.1, MemberRole::Owner)?;
     Ok(authorized(person, MoveCluster { cluster, from: from.0, to: to.0 }))
 }
 
@@ -187,12 +189,17 @@ pub fn join_workspace(
         LinkState::Open => {}
         closed => return Err(Forbidden::LinkClosed(closed)),
     }
-    if invitation.created_by != maker.identity.id || at_least(maker, makers_role, MemberRole::Owner).is_err() {
+    let manages = at_least(maker, workspace.id, makers_role, MemberRole::Owner).is_ok();
+    if invitation.created_by != maker.identity.id || !manages {
         return Err(Forbidden::LinkClosed(LinkState::Revoked));
     }
     invitation.audience.invites(&person.identity).map_err(Forbidden::NotInvited)?;
     if person.identity.id == maker.identity.id {
         return Err(Forbidden::RaisesThemselves);
+    }
+    // “Anyone” is anyone who counts there.
+    if !person.identity.counts_in(Some(workspace.id)) {
+        return Err(Forbidden::NotInvited(NotInvited::NotListed));
     }
     if workspace.removing.is_some() {
         return Err(Forbidden::WorkspaceGoing);
@@ -224,8 +231,13 @@ pub(super) fn raises_nobody(
     if themselves && !person.platform_admin && held < Some(to) { Err(Forbidden::RaisesThemselves) } else { Ok(()) }
 }
 
-pub(super) fn in_workspace(person: &Person, member: Option<MemberRole>, wanted: MemberRole) -> Result<(), Forbidden> {
-    at_least(person, member, wanted).map_err(|_| Forbidden::NotYourWorkspace)
+pub(super) fn in_workspace(
+    person: &Person,
+    workspace: WorkspaceId,
+    member: Option<MemberRole>,
+    wanted: MemberRole,
+) -> Result<(), Forbidden> {
+    at_least(person, workspace, member, wanted).map_err(|_| Forbidden::NotYourWorkspace)
 }
 
 #[cfg(test)]

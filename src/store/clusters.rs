@@ -13,7 +13,7 @@ mod credential;
 mod ends;
 mod rotation;
 
-pub(super) use changes::{mark_removal, put_trust};
+pub(super) use changes::{mark_removal, put_trust, write_trust};
 pub use credential::{HeldCredential, SealedCredential, StoredCredential};
 pub use ends::Described;
 pub use rotation::{NewOwnToken, Rotated};
@@ -96,7 +96,8 @@ macro_rules! select_clusters {
         concat!(
             "SELECT c.id, c.workspace_id, c.name, c.server, c.ca_pem, c.tls_server_name, c.created_by, c.created_at, \
              c.removing, c.formats, c.labels, t.provider, t.username_claim, t.username_prefix, t.groups_claim, t.groups_prefix \
-             FROM clusters c LEFT JOIN cluster_trusts t ON t.cluster_id = c.id WHERE ",
+             FROM clusters c LEFT JOIN cluster_trusts t ON t.cluster_id = c.id AND NOT EXISTS \
+             (SELECT 1 FROM own_providers o WHERE o.id = t.provider AND o.off_since IS NOT NULL) WHERE ",
             $($rest),+,
             " ORDER BY c.id, t.provider"
         )

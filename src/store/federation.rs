@@ -10,8 +10,8 @@ mod place;
 
 pub use pages::{FederatedPage, Placed, PlacementCounts};
 pub(super) use place::{
-    bounded, end_of_group, end_of_project, end_of_workspace, end_on_cluster, end_strangers, place_cluster, place_group,
-    place_project, set_terms,
+    bounded, end_of_group, end_of_project, end_of_provider, end_of_workspace, end_on_cluster, end_strangers,
+    place_cluster, place_group, place_project, set_terms,
 };
 
 use super::{

@@ -16,8 +16,8 @@ mod terms;
 mod work;
 
 pub(super) use changes::{
-    address_of, end, end_all, end_federated, forget_bindings, give_to_person, rename_person, rename_provider, retime,
-    retry_all,
+    address_of, end, end_all, end_federated, end_of_provider, forget_bindings, give_to_person, rename_person,
+    rename_provider, retime, retry_all,
 };
 pub(super) use filter::literal;
 pub use filter::{GrantFilter, Standing};
@@ -25,8 +25,8 @@ pub use orders::GrantOrder;
 pub use overdue::Overdue;
 pub use page::GrantPage;
 pub(super) use rows::{
-    GrantRow, GranteeColumns, email_key, key, keys_reaching, names_of, names_text, namespaces_text, origin_of,
-    origin_text, person_key, reason_of, role_of, role_text, scope_of,
+    GrantRow, GranteeColumns, email_key, home_text, key, keys_reaching, names_of, names_text, namespaces_text,
+    origin_of, origin_text, person_key, reason_of, role_of, role_text, scope_of,
 };
 pub use terms::{Replaced, Replacement, Terms};
 pub use work::{DueGrant, Outcome};

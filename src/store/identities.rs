@@ -8,7 +8,7 @@ use super::{
     AuditDraft, Store, StoreError,
     audit::About,
     db::{CHUNK, Tx, parsed, shown},
-    federation, grants, groups, projects, record, workspaces,
+    federation, grants, groups, own_providers, projects, record, workspaces,
 };
 use crate::model::{
     audit::Actor,
@@ -55,7 +55,7 @@ impl IdentityRow {
         Ok(Identity {
             id: parsed(&self.id, "id of a person")?,
             provider: parsed(&self.provider, "provider of a person")?,
-            issuer: self.issuer,
+            issuer: issuer_of(&self.provider, self.issuer),
             sub: self.sub,
             email: self.email.map(|email| parsed(&email, "email of a person")).transpose()?,
             email_verified: self.email_verified,
@@ -63,6 +63,24 @@ impl IdentityRow {
             groups: serde_json::from_str(&self.group_list).map_err(|_| StoreError::Corrupt("groups of a person"))?,
             last_sign_in: Timestamp::from_millis(self.last_sign_in),
         })
+    }
+}
+
+/// What a person's `sub` is told apart by. Whoever runs a workspace's own provider says what its tokens say, so its people are
+/// never those of another provider, whatever issuer it names: its id stands in front. No issuer has a space.
+fn realm(claims: &VerifiedClaims) -> String {
+    if claims.provider.home().is_some() {
+        format!("{} {}", claims.provider, claims.issuer)
+    } else {
+        claims.issuer.clone()
+    }
+}
+
+/// The issuer in a stored realm.
+fn issuer_of(provider: &str, realm: String) -> String {
+    match realm.split_once(' ') {
+        Some((id, issuer)) if id == provider => issuer.to_owned(),
+        _ => realm,
     }
 }
 
@@ -92,7 +110,7 @@ async fn meet(tx: &mut Tx, claims: &VerifiedClaims, now: Timestamp) -> Result<Be
     Ok(on!(tx, |db| sqlx::query_as(SQL)
         .bind(IdentityId::new().to_string())
         .bind(claims.provider.as_str())
-        .bind(&claims.issuer)
+        .bind(realm(claims))
         .bind(&claims.sub)
         .bind(now.millis())
         .fetch_one(db)
@@ -183,6 +201,7 @@ async fn sign_in(tx: &mut Tx, claims: &VerifiedClaims, now: Timestamp) -> Result
         queue_for(tx, &claims.provider, &email.normalised()).await?;
         groups::lock_if_named(tx, claims).await?;
     }
+    own_providers::lock_if_own(tx, &claims.provider).await?;
     let before = meet(tx, claims, now).await?;
     learn(tx, before, claims, now).await
 }
@@ -196,7 +215,7 @@ pub(super) async fn refreshed(tx: &mut Tx, claims: &VerifiedClaims, now: Timesta
         groups::lock_if_named(tx, claims).await?;
     }
     let before: Option<Before> =
-        on!(tx, |db| sqlx::query_as(SQL).bind(&claims.issuer).bind(&claims.sub).fetch_optional(db).await)?;
+        on!(tx, |db| sqlx::query_as(SQL).bind(realm(claims)).bind(&claims.sub).fetch_optional(db).await)?;
     learn(tx, before.ok_or(StoreError::NotFound)?, claims, now).await.map(drop)
 }
 
@@ -257,6 +276,7 @@ impl Store {
     ///   *other* identity ever held this email at this provider. Then they become `Pending` instead, each with an event, and
     ///   their bindings must go: the API server compares the email alone, and would let whoever has it now in;
     /// * memberships of this email in workspaces, projects and Groups become the person's on the same conditions, and are told of where it has others;
+    /// * at a workspace's own provider, it is on;
     /// * if this identity's email changed or came back, its live grants become `Pending`, so that bindings are rewritten.
     pub async fn record_sign_in(
         &self,

@@ -13,7 +13,7 @@ use super::{Store, StoreError, db::Pool};
 use crate::crypto;
 
 /// The folder `migrations`, in order. A migration that has been released is never changed.
-const MIGRATIONS: [(i64, &str, &str); 22] = [
+const MIGRATIONS: [(i64, &str, &str); 23] = [
     (1, "main job", include_str!("../../migrations/0001_main_job.sql")),
     (2, "link rules", include_str!("../../migrations/0002_link_rules.sql")),
     (3, "relay", include_str!("../../migrations/0003_relay.sql")),
@@ -36,6 +36,7 @@ const MIGRATIONS: [(i64, &str, &str); 22] = [
     (27, "project members", include_str!("../../migrations/0027_project_members.sql")),
     (30, "rotation", include_str!("../../migrations/0030_rotation.sql")),
     (31, "presets", include_str!("../../migrations/0031_presets.sql")),
+    (34, "own providers", include_str!("../../migrations/0034_own_providers.sql")),
 ];
 
 /// How long a request waits for a connection before it says that the database does not answer.

@@ -29,7 +29,7 @@ use super::{
     audit::About,
     clusters,
     db::{Tx, parsed},
-    federation,
+    federation, own_providers,
 };
 use crate::model::{
     audit::Action,
@@ -155,6 +155,7 @@ pub(super) async fn finish(tx: &mut Tx, now: Timestamp) -> Result<(), StoreError
     let due: Vec<(String,)> = on!(tx, |db| sqlx::query_as(DUE).fetch_all(db).await)?;
     for (id,) in due {
         let workspace = lock(tx, parsed(&id, "id of a workspace")?).await?;
+        own_providers::forget_workspace(tx, workspace.id, now).await?;
         on!(tx, |db| {
             sqlx::query("DELETE FROM workspace_members WHERE workspace_id = $1").bind(&id).execute(&mut *db).await?;
             sqlx::query("DELETE FROM workspaces WHERE id = $1").bind(&id).execute(&mut *db).await?;

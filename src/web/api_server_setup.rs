@@ -75,11 +75,10 @@ impl<'a> Trusted<'a> {
 impl ApiServerSetup {
     /// For the providers that a cluster trusts; `version` is the API server's, where it is known.
     pub fn of(cluster: &Cluster, providers: &Providers, version: Option<&str>) -> Self {
-        let trusted: Vec<(Trusted<'_>, &ClaimMapping)> = cluster
-            .trusts
-            .iter()
-            .filter_map(|(id, mapping)| Some((Trusted::of(providers.get(id)?.settings()), mapping)))
-            .collect();
+        let known = cluster.trusts.iter().filter_map(|(id, mapping)| Some((providers.get(id)?, mapping)));
+        let known: Vec<_> = known.collect();
+        let trusted: Vec<(Trusted<'_>, &ClaimMapping)> =
+            known.iter().map(|(provider, mapping)| (Trusted::of(provider.settings()), *mapping)).collect();
         Self::from_parts(&trusted, version)
     }
 

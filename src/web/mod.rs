@@ -57,7 +57,7 @@ use url::Url;
 use crate::{
     access::{
         Clusters, CustomRoles, Devices, Diagnoser, Exchange, Exports, Federation, Gate, Grants, Groups, Insight,
-        Invitations, Kubeconfigs, Links, Observer, Presets, Projects, Relay, Requests, Rotation, Seats,
+        Invitations, Kubeconfigs, Links, Observer, OwnProviders, Presets, Projects, Relay, Requests, Rotation, Seats,
         ServiceAccounts, SignIns, Workspaces,
     },
     clock::Clock,
@@ -79,6 +79,8 @@ pub struct Parts {
     pub clusters: Clusters,
     /// Trading credentials for less.
     pub exchange: Exchange,
+    /// Providers of workspaces' own.
+    pub own_providers: OwnProviders,
     /// What new clusters take over.
     pub presets: Presets,
     /// Renewing credentials.
@@ -163,6 +165,7 @@ parts! {
     sign_ins: SignIns,
     clusters: Clusters,
     exchange: Exchange,
+    own_providers: OwnProviders,
     presets: Presets,
     rotation: Rotation,
     links: Links,
@@ -252,9 +255,9 @@ fn visitor_pages() -> Router<Parts> {
 fn workspace_pages() -> Router<Parts> {
     use pages::{
         create_workspace, custom_role, custom_roles, delete_workspace, export, federated, global_access, group,
-        group_settings, groups, invitations, matrix, matrix_csv, matrix_holder, members, move_cluster, preset, presets,
-        project, project_members, projects, requests, trail, workspace_access, workspace_activity, workspace_overview,
-        workspace_settings, workspaces,
+        group_settings, groups, invitations, matrix, matrix_csv, matrix_holder, members, move_cluster, own_provider,
+        own_providers, preset, presets, project, project_members, projects, requests, trail, workspace_access,
+        workspace_activity, workspace_overview, workspace_settings, workspaces,
     };
     use paths::pattern;
 
@@ -304,6 +307,10 @@ fn workspace_pages() -> Router<Parts> {
         .route(pattern::PROJECT_TAKES, post(project_members::switch))
         .route(pattern::FEDERATED, get(federated::get).post(federated::remove))
         .route(pattern::EXTEND_FEDERATED, get(federated::get).post(federated::extend))
+        .route(pattern::OWN_PROVIDERS, get(own_providers::get).post(own_providers::post))
+        .route(pattern::OWN_PROVIDER, get(own_provider::get).post(own_provider::post))
+        .route(pattern::SWITCH_OWN_PROVIDER, post(own_provider::switch))
+        .route(pattern::REMOVE_OWN_PROVIDER, get(own_provider::ask_remove).post(own_provider::remove))
 }
 
 /// ServiceAccounts of a cluster.

@@ -135,6 +135,14 @@ pub mod pattern {
     pub const TAKE_OVER: &str = "/clusters/{cluster}/settings/preset";
     /// What new clusters of a workspace take over; POST makes a preset.
     pub const WORKSPACE_PRESETS: &str = "/workspaces/{workspace}/presets";
+    /// A workspace's own providers; POST adds one.
+    pub const OWN_PROVIDERS: &str = "/workspaces/{workspace}/providers";
+    /// One of them; POST changes it.
+    pub const OWN_PROVIDER: &str = "/workspaces/{workspace}/providers/{provider}";
+    /// Switches it off and on (POST).
+    pub const SWITCH_OWN_PROVIDER: &str = "/workspaces/{workspace}/providers/{provider}/switch";
+    /// Removes it (POST; GET asks first).
+    pub const REMOVE_OWN_PROVIDER: &str = "/workspaces/{workspace}/providers/{provider}/remove";
     /// A preset; POST changes it.
     pub const PRESET: &str = "/presets/{preset}";
     /// Removes it (POST).
@@ -240,6 +248,13 @@ fn encode(text: &str) -> String {
 /// The choice of providers; `next` is where to go afterwards.
 pub fn sign_in(next: &str, purpose: Purpose) -> String {
     with_next(SIGN_IN, next, purpose)
+}
+
+/// The choice of providers with those of this workspace's own: its people bookmark it, and its links lead there.
+pub fn sign_in_at(workspace: WorkspaceId, next: &str, purpose: Purpose) -> String {
+    let path = with_next(SIGN_IN, next, purpose);
+    let sign = if path.contains('?') { '&' } else { '?' };
+    format!("{path}{sign}workspace={workspace}")
 }
 
 /// Straight to one provider.
@@ -526,6 +541,30 @@ of_workspace! {
 /// What new clusters of a workspace take over.
 pub fn workspace_presets(workspace: WorkspaceId) -> String {
     fill(pattern::WORKSPACE_PRESETS, &[("workspace", workspace.to_string())])
+}
+
+/// A workspace's own providers.
+pub fn own_providers(workspace: WorkspaceId) -> String {
+    fill(pattern::OWN_PROVIDERS, &[("workspace", workspace.to_string())])
+}
+
+fn of_provider(pattern: &str, workspace: WorkspaceId, provider: &ProviderId) -> String {
+    fill(pattern, &[("workspace", workspace.to_string()), ("provider", provider.to_string())])
+}
+
+/// One of them.
+pub fn own_provider(workspace: WorkspaceId, provider: &ProviderId) -> String {
+    of_provider(pattern::OWN_PROVIDER, workspace, provider)
+}
+
+/// Switches it off and on.
+pub fn switch_own_provider(workspace: WorkspaceId, provider: &ProviderId) -> String {
+    of_provider(pattern::SWITCH_OWN_PROVIDER, workspace, provider)
+}
+
+/// Removes it.
+pub fn remove_own_provider(workspace: WorkspaceId, provider: &ProviderId) -> String {
+    of_provider(pattern::REMOVE_OWN_PROVIDER, workspace, provider)
 }
 
 /// A preset.

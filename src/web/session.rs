@@ -137,7 +137,7 @@ async fn find(parts: &RequestParts, from: ClientAddress, state: &Parts) -> Resul
     let Some((identity, record)) = read(session, clock.now(), &state.settings).await? else {
         return Ok(None);
     };
-    match gate.person(identity).await {
+    match gate.signed_in(identity).await {
         Ok(person) => {
             touch(session, clock.now(), from, &state.settings).await?;
             let token_key = session.get::<String>(session_keys::TOKEN_KEY).await?.unwrap_or_default();

@@ -19,8 +19,8 @@ use super::{
 use crate::{
     access::{
         Applier, Clusters, CustomRoles, Devices, Diagnoser, Exchange, Exports, Federation, Gate, Grants, Groups,
-        Insight, Invitations, Kubeconfigs, Links, Observer, OwnClients, Presets, Probe, Projects, Relay, RelaySettings,
-        Requests, Rotation, Seats, ServiceAccounts, SignIns, Upstreams, Workspaces,
+        Insight, Invitations, Kubeconfigs, Links, Observer, OwnClients, OwnProviders, Presets, Probe, Projects, Relay,
+        RelaySettings, Requests, Rotation, Seats, ServiceAccounts, SignIns, Upstreams, Workspaces,
     },
     clock::Clock,
     crypto::{self, Keyring},
@@ -229,6 +229,7 @@ fn parts(store: Store, clock: Clock, ids: &[&str]) -> Parts {
         devices: Devices::new(store.clone(), clock.clone()),
         relay: relay.clone(),
         sign_ins: SignIns::new(store.clone(), keyring.clone(), upstreams.clone(), clock.clone()),
+        own_providers: OwnProviders::new(store.clone(), keyring.clone(), providers.clone(), clock.clone()),
         presets: Presets::new(store.clone(), providers.clone(), clock.clone()),
         rotation: Rotation::new(
             store.clone(),

@@ -145,6 +145,12 @@ pub fn forbidden(why: Forbidden) -> Words {
             "This link is not open any more",
             "Ask the person who sent it to you for a new one.".to_owned(),
         ),
+        Forbidden::TakenForAnother => (
+            "This cluster would take you for somebody else",
+            "You, or a group that you are in, are called there as people of another provider are that it trusts, and it could not \
+             tell you apart. Its owners see the names under its settings; whoever runs your provider can rename the group."
+                .to_owned(),
+        ),
         Forbidden::ProviderNotTrusted => (
             "The cluster does not know the provider that you sign in at",
             "Sign out and sign in at the provider that your host uses, or ask them to let the cluster trust yours.".to_owned(),

@@ -14,6 +14,8 @@ use crate::flows::house::{Database, House, connect};
 struct Walk {
     studio: Studio,
     house: House,
+    /// Where everybody signs in, and where those do who are the workspace's alone.
+    providers: [Dex; 2],
     /// Its own: what is given to a group here would reach the people of other tests on a shared one.
     cluster: ControlPlane,
     alice: Browser,
@@ -26,7 +28,8 @@ impl Walk {
         let cluster = ControlPlane::builder("wide").jwt(dex.jwt_issuer()).start(bed.etcd().await?).await?;
         let house = House::of(person("alice", &[]).await?, Database::Sqlite, &dex, "").await?;
         let alice = owner(&house, BrowserOptions::default()).await?;
-        Ok(Self { studio: Studio::new()?, house, cluster, alice })
+        let providers = [dex, bed.new_dex(Dex::builder()).await?];
+        Ok(Self { studio: Studio::new()?, house, providers, cluster, alice })
     }
 
     async fn clusters(&mut self) -> Result<()> {
@@ -225,6 +228,48 @@ impl Walk {
         self.studio.look(&self.alice, "custom-role-wider").await
     }
 
+    /// A provider of the workspace's own, from nothing to its end; signs alice out.
+    async fn providers(&mut self) -> Result<()> {
+        self.alice.click("link", "Workspaces").await?;
+        self.alice.click("link", "Clusters of alice@acme.example").await?;
+        self.alice.follow("link", "Settings").await?;
+        self.alice.follow("link", "Providers").await?;
+        self.studio.look(&self.alice, "own-providers-empty").await?;
+        self.alice.fill("Name", "Partners of Acme").await?;
+        self.alice.fill("Issuer", "http://idp.partners.example").await?;
+        self.alice.fill("Client id", "kubelend").await?;
+        self.alice.fill("Scopes", "email").await?;
+        self.alice.click("button", "Add provider").await?;
+        self.alice.see("without it there is no ID token").await?;
+        self.studio.look(&self.alice, "own-providers-errors").await?;
+        let [_, own] = &self.providers;
+        self.alice.fill("Issuer", own.issuer()).await?;
+        self.alice.fill("Scopes", "openid email groups offline_access").await?;
+        self.alice.fill("Certificate of its CA", own.ca_pem()).await?;
+        self.alice.click("button", "Add provider").await?;
+        self.alice.see("The redirect URI to register").await?;
+        let page = self.alice.url().await?;
+        self.alice.click("link", "Overview").await?;
+        self.alice.click("link", "production").await?;
+        self.alice.follow("link", "Settings").await?;
+        self.alice.click("button", "Trust Partners of Acme").await?;
+        self.alice.find("button", "Stop trusting Partners of Acme").await?;
+        self.studio.look(&self.alice, "settings-own-provider").await?;
+        self.alice.goto(&page).await?;
+        self.studio.look(&self.alice, "own-provider").await?;
+        self.alice.follow("link", "Remove provider").await?;
+        self.alice.see("This cannot be undone").await?;
+        self.studio.look(&self.alice, "own-provider-remove").await?;
+        self.alice.click("link", "All providers here").await?;
+        self.alice.find("heading", "Providers of this workspace’s own").await?;
+        self.studio.look(&self.alice, "own-providers").await?;
+        let workspace = page.split('/').nth(4).context("the workspace's id")?.to_owned();
+        self.alice.click("button", "Sign out").await?;
+        self.alice.find("heading", "You are signed out").await?;
+        self.alice.goto(&format!("{}/sign-in?workspace={workspace}", self.house.kubelend.url())).await?;
+        self.studio.look(&self.alice, "sign-in-workspace").await
+    }
+
     async fn matrix(&mut self) -> Result<()> {
         self.alice.click("link", "Matrix").await?;
         self.alice.find("heading", "Who can reach what").await?;
@@ -260,5 +305,6 @@ async fn every_page_of_wide_access_is_accessible_small_and_narrow() -> Result<()
     walk.groups().await.context("groups")?;
     walk.roles().await.context("roles")?;
     walk.matrix().await.context("matrix")?;
+    walk.providers().await.context("providers")?;
     walk.studio.verdict()
 }

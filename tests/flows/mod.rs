@@ -22,6 +22,7 @@ mod main_job;
 mod matrix;
 mod namespace_roles;
 mod outages;
+mod own_providers;
 mod own_roles;
 mod presets;
 mod projects;

@@ -34,6 +34,7 @@ mod links;
 mod made_roles;
 mod matrix;
 mod opening;
+mod own_providers;
 mod pages;
 mod presets;
 mod project_members;

@@ -299,7 +299,7 @@ impl<'a> Draft<'a> {
             Who::Account(_) => None,
         };
         if provider.is_some_and(|provider| !parts.providers.contains(provider)) {
-            self.leave_out("entries of providers that the configuration has no longer");
+            self.leave_out("entries of providers that the configuration does not name");
             return Ok(None);
         }
         Ok(Some(who))

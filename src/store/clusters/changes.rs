@@ -21,11 +21,26 @@ use crate::{
         AuditDraft, Store, StoreError,
         audit::About,
         db::{Tx, clash, parsed},
-        federation, grants, record, service_accounts, workspaces,
+        federation, grants, own_providers, record, service_accounts, workspaces,
     },
 };
 
+/// Lets a cluster trust a provider, and name its people so; those of a workspace's own it names as that says.
+///
+/// # Errors
+/// `NotFound` for one of another workspace's own.
 pub(in crate::store) async fn put_trust(
+    tx: &mut Tx,
+    cluster: ClusterId,
+    provider: &ProviderId,
+    mapping: &ClaimMapping,
+) -> Result<(), StoreError> {
+    let mapping = own_providers::mapping_on(tx, cluster, provider, mapping).await?;
+    write_trust(tx, cluster, provider, &mapping).await
+}
+
+/// The same where it is known that it may.
+pub(in crate::store) async fn write_trust(
     tx: &mut Tx,
     cluster: ClusterId,
     provider: &ProviderId,
@@ -214,6 +229,9 @@ impl Store {
                     .map(drop))?,
             }
             grants::rename_provider(tx, id, provider, now).await?;
+            if provider.home().is_some() && mapping.is_some() {
+                own_providers::look_again(tx, id, now).await?;
+            }
             audit.append(tx, About::Cluster(id), now).await
         })
     }
@@ -235,7 +253,8 @@ impl Store {
         })
     }
 
-    /// Puts it into another workspace; grants, links and devices go along. Both workspaces and the cluster's trail get the event.
+    /// Puts it into another workspace; grants, links and devices go along, but for those of a provider that is the old one's own. Both
+    /// workspaces and the cluster's trail get the event.
     /// Repeating it changes nothing.
     ///
     /// # Errors
@@ -259,6 +278,7 @@ impl Store {
                 .map_err(|e| clash(e, NAME_TAKEN))?;
             record::cluster_changed(tx, id, now).await?;
             federation::end_strangers(tx, id, to, &audit, now).await?;
+            own_providers::leave_behind(tx, id, (from, to), &audit, now).await?;
             federation::place_cluster(tx, id, now).await?;
             audit.append(tx, About::Workspace(from), now).await?;
             audit.append(tx, About::Cluster(id), now).await

@@ -10,6 +10,7 @@ use crate::{
         grant::{EndReason, Grantee, Origin},
         group::Holder,
         id::{ClusterId, FederatedGrantId, GrantId, GroupId, ProjectId, WorkspaceId},
+        provider::ProviderId,
         reason::Reason,
         scope::Scope,
         time::Timestamp,
@@ -208,6 +209,23 @@ pub(in crate::store) async fn end_of_workspace(
     end_of(tx, WideScope::Workspace(id), event, now).await?;
     for project in projects::of_workspace(tx, id).await? {
         end_of_project(tx, project.id, event, now).await?;
+    }
+    Ok(())
+}
+
+/// Ends what reaches further than a cluster and is for the people, addresses and groups of a provider, each with an event like this one.
+pub(in crate::store) async fn end_of_provider(
+    tx: &mut Tx,
+    id: &ProviderId,
+    event: &AuditDraft,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    const SQL: &str = select_federated!(
+        "WHERE f.ended IS NULL AND (f.provider = $1 OR f.identity_id IN (SELECT i.id FROM identities i WHERE i.provider = $1))"
+    );
+    let rows: Vec<FederatedRow> = on!(tx, |db| sqlx::query_as(SQL).bind(id.as_str()).fetch_all(db).await)?;
+    for row in rows {
+        end(tx, &row.grant()?, EndReason::Revoked, event, now).await?;
     }
     Ok(())
 }

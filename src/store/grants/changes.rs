@@ -118,6 +118,28 @@ pub(in crate::store) async fn end_federated(
     Ok(())
 }
 
+/// Ends all live grants to the people, addresses and groups of a provider, on one cluster or on all.
+pub(in crate::store) async fn end_of_provider(
+    tx: &mut Tx,
+    provider: &ProviderId,
+    cluster: Option<ClusterId>,
+    why: EndReason,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    const SQL: &str = make_ended!(
+        "(provider = $3 OR identity_id IN (SELECT id FROM identities WHERE provider = $3)) AND ($4 = '' OR cluster_id = $4)"
+    );
+    on!(tx, |db| sqlx::query(SQL)
+        .bind(now.millis())
+        .bind(why.as_str())
+        .bind(provider.as_str())
+        .bind(cluster.map(|id| id.to_string()).unwrap_or_default())
+        .execute(db)
+        .await
+        .map(drop))?;
+    Ok(())
+}
+
 /// Calls all ended grants on a cluster `Removed`, whatever stands there, and whatever an attempt that is under way comes to.
 pub(in crate::store) async fn forget_bindings(
     tx: &mut Tx,

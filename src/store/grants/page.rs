@@ -6,7 +6,7 @@
 
 use super::{
     filter::{GrantFilter, Patterns},
-    keys_reaching,
+    home_text, keys_reaching,
     orders::{GrantOrder, Key, Place, PlaceRow, Statements, bind_key},
     rows::GrantRow,
 };
@@ -188,7 +188,8 @@ impl Store {
         const SQL: &str = select_grants!(
             "WHERE g.grantee_key IN ",
             id_list!(),
-            " AND g.ended IS NULL AND (g.expires_at IS NULL OR g.expires_at > $33) AND ($34 = '' OR g.cluster_id = $34)"
+            " AND g.ended IS NULL AND (g.expires_at IS NULL OR g.expires_at > $33) AND ($34 = '' OR g.cluster_id = $34) \
+             AND ($35 = '' OR g.cluster_id IN (SELECT c.id FROM clusters c WHERE c.workspace_id = $35))"
         );
         let cluster = cluster.map(|id| id.to_string()).unwrap_or_default();
         let mut grants = Vec::new();
@@ -196,6 +197,7 @@ impl Store {
             let rows: Vec<GrantRow> = read!(self, |db| bind_ids!(sqlx::query_as(SQL), chunk)
                 .bind(now.millis())
                 .bind(&cluster)
+                .bind(home_text(person))
                 .fetch_all(db)
                 .await)?;
             for row in rows {

@@ -188,6 +188,11 @@ pub(in crate::store) fn keys_reaching(person: &Identity) -> Vec<String> {
     keys
 }
 
+/// The one workspace that a person counts in, where there is one; else an empty text.
+pub(in crate::store) fn home_text(person: &Identity) -> String {
+    person.provider.home().map(|home| home.to_string()).unwrap_or_default()
+}
+
 /// What the text filter looks at; a person's email and name are looked up, since they change.
 pub(super) fn search_text(grantee: &Grantee) -> String {
     match grantee {

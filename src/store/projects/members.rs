@@ -183,6 +183,9 @@ impl Store {
             id_list!()
         );
         let mut is = Membership::default();
+        if person.provider.home().is_some() && !person.counts_in(Some(self.project(project).await?.workspace)) {
+            return Ok(is);
+        }
         for chunk in grants::keys_reaching(person).chunks(CHUNK) {
             let rows: Vec<(String, String)> =
                 read!(self, |db| bind_ids!(sqlx::query_as(SQL), chunk).bind(project.to_string()).fetch_all(db).await)?;
@@ -211,7 +214,8 @@ impl Store {
         let ids: Vec<String> = held.keys().cloned().collect();
         let projects = self.projects(&ids).await?;
         let with_role = |project: Project| held.get(&project.id.to_string()).map(|role| (project, *role));
-        Ok(projects.into_iter().filter_map(with_role).collect())
+        let at_home = projects.into_iter().filter(|project| person.counts_in(Some(project.workspace)));
+        Ok(at_home.filter_map(with_role).collect())
     }
 
     /// Several, by name; unknown ids are left out.

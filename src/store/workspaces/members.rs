@@ -241,8 +241,12 @@ impl Store {
             let rows: Vec<(String, String)> =
                 read!(self, |db| bind_ids!(sqlx::query_as(SQL), chunk).fetch_all(db).await)?;
             for (workspace, held) in rows {
+                let workspace = parsed(&workspace, "workspace of a member")?;
+                if !person.counts_in(Some(workspace)) {
+                    continue;
+                }
                 let held = rosters::role(&held)?.ok_or(StoreError::Corrupt("role of a member"))?;
-                let entry = strongest.entry(parsed(&workspace, "workspace of a member")?).or_insert(held);
+                let entry = strongest.entry(workspace).or_insert(held);
                 *entry = held.max(*entry);
             }
         }
@@ -258,7 +262,7 @@ impl Store {
         const SQL: &str = concat!(
             "SELECT role FROM members_reached WHERE member_key IN ",
             id_list!(),
-            " AND workspace_id = (SELECT workspace_id FROM clusters WHERE id = $33)"
+            " AND workspace_id = (SELECT workspace_id FROM clusters WHERE id = $33) AND ($34 = '' OR workspace_id = $34)"
         );
         self.strongest(SQL, &cluster.to_string(), person).await
     }
@@ -269,8 +273,11 @@ impl Store {
         workspace: WorkspaceId,
         person: &Identity,
     ) -> Result<Option<MemberRole>, StoreError> {
-        const SQL: &str =
-            concat!("SELECT role FROM members_reached WHERE member_key IN ", id_list!(), " AND workspace_id = $33");
+        const SQL: &str = concat!(
+            "SELECT role FROM members_reached WHERE member_key IN ",
+            id_list!(),
+            " AND workspace_id = $33 AND ($34 = '' OR workspace_id = $34)"
+        );
         self.strongest(SQL, &workspace.to_string(), person).await
     }
 
@@ -280,10 +287,10 @@ impl Store {
         of: &str,
         person: &Identity,
     ) -> Result<Option<MemberRole>, StoreError> {
-        let mut strongest = None;
+        let (mut strongest, home) = (None, grants::home_text(person));
         for chunk in grants::keys_reaching(person).chunks(CHUNK) {
             let rows: Vec<(String,)> =
-                read!(self, |db| bind_ids!(sqlx::query_as(sql), chunk).bind(of).fetch_all(db).await)?;
+                read!(self, |db| bind_ids!(sqlx::query_as(sql), chunk).bind(of).bind(&home).fetch_all(db).await)?;
             strongest = strongest.max(rosters::strongest(rows)?);
         }
         Ok(strongest)

@@ -1,5 +1,7 @@
 //! `/clusters/add`: one command for the owner's own kubectl, and the form that takes what it printed.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::{
     extract::{Query, State},
@@ -10,7 +12,15 @@ use axum::{
 use crate::{
     access::{AccessError, Clusters, Gate, NewClusterRequest},
     kubeconfig::{self, Parsed},
-    model::{claim_mapping::ClaimMapping, name::ClusterName, project::Labels, provider::ProviderId, role::Role},
+    model::{
+        claim_mapping::ClaimMapping,
+        id::WorkspaceId,
+        name::ClusterName,
+        project::Labels,
+        provider::ProviderId,
+        role::Role,
+        workspace::{MemberRole, Workspace},
+    },
     oidc::{Provider, Providers},
     policy::{self, Person},
     store::Store,
@@ -58,6 +68,12 @@ pub struct Into {
     workspace: String,
 }
 
+impl Into {
+    fn is(&self, workspace: WorkspaceId) -> bool {
+        self.workspace == workspace.to_string()
+    }
+}
+
 /// The form.
 pub async fn get(
     who: SignedIn,
@@ -67,8 +83,9 @@ pub async fn get(
     State(providers): State<Providers>,
 ) -> Result<Response, PageError> {
     gate.add_cluster(&who.person)?;
-    let boxes = provider_boxes(&providers, |_| true);
     let workspaces = workspaces(&who.person, &store, &into.workspace).await?;
+    let offered = offered(&who.person, &store, &providers).await?;
+    let boxes = provider_boxes(&offered, |p| p.settings().id.home().is_none_or(|home| into.is(home)));
     Ok(page(&who, StatusCode::OK, Typed::default(), boxes, workspaces, FieldErrors::default()))
 }
 
@@ -87,7 +104,8 @@ pub async fn post(
         id => gate.add_cluster_to(&who.person, id.parse().map_err(|_| PageError::not_found())?).await?,
     };
     let mut errors = FieldErrors::default();
-    if let Some(request) = read(&form, &providers, &mut errors) {
+    let offered = offered(&who.person, &store, &providers).await?;
+    if let Some(request) = read(&form, &offered, &mut errors) {
         match clusters.add(&permit, request).await {
             Ok(cluster) => return Ok(Redirect::to(&paths::cluster(cluster.id)).into_response()),
             Err(AccessError::Invalid { field, message }) => errors.add(field, message),
@@ -99,19 +117,41 @@ pub async fn post(
         labels: form.get("labels").to_owned(),
         kubeconfig: pasted(&form).to_owned(),
     };
-    let boxes = provider_boxes(&providers, |p| chosen(&form, &providers, &p.settings().id));
+    let boxes = provider_boxes(&offered, |p| chosen(&form, &offered, &p.settings().id));
     let workspaces = workspaces(&who.person, &store, chosen_workspace).await?;
     Ok(page(&who, StatusCode::UNPROCESSABLE_ENTITY, typed, boxes, workspaces, errors))
+}
+
+/// What a cluster of theirs can trust: the configured providers, and those that are a workspace's own to which they can add it, each
+/// with the name of that.
+async fn offered(
+    person: &Person,
+    store: &Store,
+    providers: &Providers,
+) -> Result<Vec<(Arc<Provider>, Option<String>)>, PageError> {
+    let mut offered: Vec<_> = providers.iter().map(|provider| (Arc::clone(provider), None)).collect();
+    for (workspace, _) in open(person, store).await? {
+        let around = providers.around(Some(workspace.id)).into_iter();
+        let own = around.filter(|provider| provider.settings().id.home().is_some());
+        offered.extend(own.map(|provider| (provider, Some(workspace.name.clone()))));
+    }
+    Ok(offered)
+}
+
+/// The workspaces that they can add clusters to.
+async fn open(person: &Person, store: &Store) -> Result<Vec<(Workspace, Option<MemberRole>)>, PageError> {
+    let all = store.workspaces_of(person.identity(), person.is_platform_admin()).await?;
+    let takes = |(w, role): &(Workspace, Option<MemberRole>)| {
+        policy::add_cluster_to(person, w.clone(), *role).is_ok() && w.removing.is_none()
+    };
+    Ok(all.into_iter().filter(takes).collect())
 }
 
 /// Where a cluster of theirs can go; nothing where there is nothing to choose. Without a choice it goes to the one that they own
 /// themselves, which is made with their first cluster.
 async fn workspaces(person: &Person, store: &Store, chosen: &str) -> Result<Vec<Choice>, PageError> {
     let own = store.own_workspace(person.identity()).await?.map(|id| id.to_string());
-    let all = store.workspaces_of(person.identity(), person.is_platform_admin()).await?;
-    let open = all
-        .into_iter()
-        .filter(|(w, role)| policy::add_cluster_to(person, w.clone(), *role).is_ok() && w.removing.is_none());
+    let open = open(person, store).await?.into_iter();
     let chosen = if chosen.is_empty() { own.as_deref().unwrap_or_default() } else { chosen };
     let mut choices: Vec<Choice> = open.map(|(w, _)| Choice::new(w.id.to_string(), w.name, chosen)).collect();
     if own.is_none() && !choices.is_empty() {
@@ -152,14 +192,16 @@ fn page(
     render_with(status, &page)
 }
 
-fn read(form: &ProtectedMultipart, providers: &Providers, errors: &mut FieldErrors) -> Option<NewClusterRequest> {
+type Offered = [(Arc<Provider>, Option<String>)];
+
+fn read(form: &ProtectedMultipart, offered: &Offered, errors: &mut FieldErrors) -> Option<NewClusterRequest> {
     let name = errors.keep("name", form.get("name").parse::<ClusterName>());
     let labels = errors.keep("labels", form.get("labels").parse::<Labels>());
     let kubeconfig = read_kubeconfig(form, errors);
-    let trusts: Vec<(ProviderId, ClaimMapping)> = providers
+    let trusts: Vec<(ProviderId, ClaimMapping)> = offered
         .iter()
-        .map(|p| p.settings())
-        .filter(|s| chosen(form, providers, &s.id))
+        .map(|(provider, _)| provider.settings())
+        .filter(|s| chosen(form, offered, &s.id))
         .map(|s| (s.id.clone(), s.claim_mapping.clone()))
         .collect();
     if trusts.is_empty() {
@@ -195,20 +237,24 @@ pub(super) fn pasted(form: &ProtectedMultipart) -> &str {
 }
 
 /// With a single provider there is nothing to choose.
-fn chosen(form: &ProtectedMultipart, providers: &Providers, id: &ProviderId) -> bool {
-    providers.iter().count() == 1 || !form.get(&box_name(id)).is_empty()
+fn chosen(form: &ProtectedMultipart, offered: &Offered, id: &ProviderId) -> bool {
+    offered.len() == 1 || !form.get(&box_name(id)).is_empty()
 }
 
 fn box_name(id: &ProviderId) -> String {
     format!("trust-{id}")
 }
 
-fn provider_boxes(providers: &Providers, chosen: impl Fn(&Provider) -> bool) -> Vec<ProviderBox> {
-    providers
+fn provider_boxes(offered: &Offered, chosen: impl Fn(&Provider) -> bool) -> Vec<ProviderBox> {
+    let named = |name: &str, of: &Option<String>| match of {
+        Some(workspace) => format!("{name}, of {workspace} alone"),
+        None => name.to_owned(),
+    };
+    offered
         .iter()
-        .map(|p| ProviderBox {
+        .map(|(p, of)| ProviderBox {
             id: p.settings().id.clone(),
-            name: p.settings().name.clone(),
+            name: named(&p.settings().name, of),
             names_people: names_people(&p.settings().claim_mapping),
             chosen: chosen(p),
         })

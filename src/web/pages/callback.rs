@@ -11,10 +11,10 @@ use axum::{
 
 use super::sign_in::{callback_url, trouble};
 use crate::{
-    access::SignIns,
+    access::{OwnProviders, SignIns},
     crypto::{self, Keyring},
     model::provider::ProviderId,
-    oidc::{Attempt, Callback, OidcError, Provider, Providers, Purpose},
+    oidc::{Attempt, Callback, OidcError, Provider, Purpose},
     web::{
         Parts, WebSettings, attempts,
         errors::{NextStep, PageError},
@@ -27,7 +27,7 @@ use crate::{
 /// What finishing a sign-in takes.
 #[derive(Clone, Debug)]
 pub struct Desk {
-    providers: Providers,
+    own_providers: OwnProviders,
     sign_ins: SignIns,
     keyring: Arc<Keyring>,
     settings: Arc<WebSettings>,
@@ -36,7 +36,7 @@ pub struct Desk {
 impl FromRef<Parts> for Desk {
     fn from_ref(parts: &Parts) -> Self {
         Self {
-            providers: parts.providers.clone(),
+            own_providers: parts.own_providers.clone(),
             sign_ins: parts.sign_ins.clone(),
             keyring: Arc::clone(&parts.keyring),
             settings: Arc::clone(&parts.settings),
@@ -53,15 +53,15 @@ pub async fn get(
     Query(callback): Query<Callback>,
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
-    let provider = desk.providers.get(&provider).ok_or_else(PageError::not_found)?;
+    let provider = desk.own_providers.find(&provider).await?.ok_or_else(PageError::not_found)?;
     let state = callback.state.clone().unwrap_or_default();
     let attempt = attempts::find(&headers, &desk.keyring, &state).filter(|a| a.provider == provider.settings().id);
     let Some(attempt) = attempt else {
-        return without_attempt(provider, before.as_ref());
+        return without_attempt(&provider, before.as_ref());
     };
     // Whatever comes of it, this attempt is over.
     let forget = attempts::forget(&state);
-    let answer = match desk.finish(provider, &attempt, callback, sessions, before).await {
+    let answer = match desk.finish(&provider, &attempt, callback, sessions, before).await {
         Ok(next) => Redirect::to(next.as_str()).into_response(),
         Err(error) => error.into_response(),
     };

@@ -17,7 +17,7 @@ use crate::{
         time::Timestamp,
         token_claims::{Listed, TokenClaims},
     },
-    oidc::Providers,
+    oidc::{Provider, Providers},
     policy,
     store::Store,
     web::{
@@ -100,7 +100,8 @@ pub async fn get(
     let mut clusters = reached(&store, identity, now).await?;
     let more = clusters.len().saturating_sub(CLUSTERS);
     clusters.truncate(CLUSTERS);
-    let provider = providers.get(&identity.provider).map(|provider| provider.settings());
+    let provider = providers.get(&identity.provider);
+    let provider = provider.as_deref().map(Provider::settings);
     let groups_claim =
         provider.map_or_else(|| ClaimMapping::default().groups_claim, |p| p.claim_mapping.groups_claim.clone());
     Ok(render(&Page {

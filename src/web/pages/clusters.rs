@@ -11,6 +11,7 @@ use crate::{
     model::{
         cluster::{Cluster, ConnectionCheck},
         id::{ClusterId, WorkspaceId},
+        provider::ProviderId,
         time::Timestamp,
         trial::Trial,
         workspace::Workspace,
@@ -142,11 +143,9 @@ fn row(cluster: &Cluster, counts: &Counts, providers: &Providers, now: Timestamp
     let of_check = Health::of(check, now);
     let trials = counts.trials.get(&cluster.id).map(Vec::as_slice).unwrap_or_default();
     let health = trust::health(of_check.clone(), cluster, trials, providers);
-    let trusted: Vec<&str> = cluster
-        .trusts
-        .iter()
-        .map(|(id, _)| providers.get(id).map_or(id.as_str(), |p| p.settings().name.as_str()))
-        .collect();
+    let name = |id: &ProviderId| providers.get(id).map_or_else(|| id.to_string(), |p| p.settings().name.clone());
+    let names: Vec<String> = cluster.trusts.iter().map(|(id, _)| name(id)).collect();
+    let trusted: Vec<&str> = names.iter().map(String::as_str).collect();
     let version = check.and_then(|c| c.version.as_deref());
     let people = counts.grantees.get(&cluster.id).copied().unwrap_or_default();
     let links = counts.links.get(&cluster.id).copied().unwrap_or_default();

@@ -15,6 +15,7 @@ use super::{
     group_home::AtGroup,
     member_form::{MemberForm, key, provider_choices},
     member_list::named,
+    member_list::of_own_provider,
     trail::{Asked as Looked, Found},
     wide_access::progress,
     workspace::Head,
@@ -176,7 +177,7 @@ impl Desk {
     async fn change(&self, at: &AtGroup, form: &MemberForm, errors: &mut FieldErrors) -> Result<(), AccessError> {
         let permit = at.manage()?;
         match form.change.as_str() {
-            "add" => match form.read(&self.providers, errors) {
+            "add" => match form.read(&self.providers, at.group().workspace, errors) {
                 Some((who, _)) => self.groups.add(&permit, who).await,
                 None => Ok(()),
             },
@@ -219,7 +220,7 @@ impl Desk {
             settings: may_change.then(|| paths::group_settings(at.id())),
             may_change,
             asking,
-            providers: provider_choices(&self.providers, &form.provider),
+            providers: provider_choices(&self.providers, group.workspace, &form.provider),
             rows: self.rows(members.get(from..).unwrap_or_default(), now).await?,
             next: (members.len() > to.saturating_mul(A_PAGE)).then(|| format!("{here}?page={to}")),
             newest: asked.page == 0,
@@ -242,17 +243,18 @@ impl Desk {
             self.store.identities(&givers).await?.into_iter().map(|p| (p.id, p.display().to_owned())).collect();
         let mut rows = Vec::with_capacity(members.len());
         for (member, person) in members {
-            let notes = self.notes(&member.who).await?;
+            let notes = self.notes(&member.who, person.as_ref()).await?;
             rows.push(row(member, person.as_ref(), givers.get(&member.by).cloned(), notes, now));
         }
         Ok(rows)
     }
 
     /// What is to be said of a member beside the name.
-    async fn notes(&self, who: &Grantee) -> Result<Vec<String>, PageError> {
+    async fn notes(&self, who: &Grantee, person: Option<&Identity>) -> Result<Vec<String>, PageError> {
         let at = |id| self.providers.get(id).map_or_else(|| id.to_string(), |p| p.settings().name.clone());
         Ok(match who {
-            Grantee::Person(_) | Grantee::ServiceAccount(_) => Vec::new(),
+            Grantee::Person(_) => of_own_provider(&self.providers, person).into_iter().collect(),
+            Grantee::ServiceAccount(_) => Vec::new(),
             Grantee::Group(provider, _) => vec![format!("everybody in this group at {}", at(provider))],
             Grantee::Email(provider, email) if self.store.email_changed_hands(provider, email).await? => vec![
                 "This address has had several holders, so it gives nothing. Add it again once you know who has it now."

@@ -135,7 +135,7 @@ pub async fn post(
         return Ok(Redirect::to(&here).into_response());
     }
     let mut errors = FieldErrors::default();
-    let known: Vec<ProviderId> = desk.providers.iter().map(|p| p.settings().id.clone()).collect();
+    let known: Vec<ProviderId> = desk.providers.around(Some(at.id())).iter().map(|p| p.settings().id.clone()).collect();
     if let Some(request) = form.read(&known, &mut errors) {
         match desk.invitations.invite(&permit, request).await {
             Ok(id) => return Ok(Redirect::to(&format!("{here}?show={id}")).into_response()),
@@ -172,7 +172,7 @@ impl Desk {
             here: paths::invitations(at.id()),
             open: at.workspace().removing.is_none(),
             shown,
-            providers: provider_choices(&self.providers, &form.provider),
+            providers: provider_choices(&self.providers, Some(at.id()), &form.provider),
             rows: all.iter().map(|invitation| row(invitation, at.now)).collect(),
             form,
             errors,

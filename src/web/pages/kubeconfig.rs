@@ -236,7 +236,7 @@ impl Desk {
         lender: Option<String>,
     ) -> Result<Vec<Choice>, PageError> {
         let provider = &permit.person().identity().provider;
-        let about = About::new(permit.cluster(), self.settings(provider)?, lender);
+        let about = About::new(permit.cluster(), &self.settings(provider)?, lender);
         let facts =
             Facts { about: &about, life: self.store.token_life(provider).await?, limits: self.relay.settings().limits };
         let here = paths::kubeconfig(permit.cluster().id);
@@ -293,7 +293,7 @@ impl Desk {
         let provider = self.settings(&identity.provider)?;
         let checks = self.store.checks(&[cluster.id]).await?;
         let version = checks.first().and_then(|(_, stored)| stored.check.version.as_deref());
-        let about = About::new(cluster, provider, lender);
+        let about = About::new(cluster, &provider, lender);
         let setup = ApiServerSetup::of(cluster, &self.providers, version);
         let sign_in = sign_in_for(cluster.id, &identity.provider, Format::Relay);
         Ok(TestView::new(test, &about, identity.display(), setup, sign_in))
@@ -308,8 +308,8 @@ impl Desk {
         Ok(Lent { by: Some(by), until: last_end(grants).map(|at| When::new(at, now)) })
     }
 
-    fn settings(&self, id: &ProviderId) -> Result<&ProviderSettings, PageError> {
-        Ok(self.providers.get(id).ok_or_else(PageError::not_found)?.settings())
+    fn settings(&self, id: &ProviderId) -> Result<ProviderSettings, PageError> {
+        Ok(self.providers.get(id).ok_or_else(PageError::not_found)?.settings().clone())
     }
 
     fn name_of(&self, id: &ProviderId) -> String {

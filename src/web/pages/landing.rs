@@ -19,6 +19,7 @@ use crate::{
     access::{AcceptOutcome, Gate, Invitations, LinkView, Links},
     clock::Clock,
     crypto::{Keyring, PlainToken, SHARE_LINK_PREFIX},
+    model::id::WorkspaceId,
     oidc::{Providers, Purpose},
     policy::Person,
     store::Store,
@@ -94,7 +95,9 @@ pub async fn get(
     let text = door.text(&headers, &handle)?;
     let here = paths::accept(&handle);
     let Some(who) = who else {
-        return Ok(before_sign_in(&providers, &here));
+        let token = token(&text).filter(|_| providers.has_own());
+        let home = door.home(token.as_ref()).await?;
+        return Ok(before_sign_in(&providers, home, &here));
     };
     let frame = Frame::new(&who, Nav::Shared);
     match door.look(&who.person, token(&text).as_ref()).await? {
@@ -144,6 +147,14 @@ impl Door {
         opened_links::find(headers, &self.keyring, handle, self.clock.now()).ok_or_else(accept::not_opened_here)
     }
 
+    /// The workspace whose own providers somebody may sign in at to accept it, where it is open: nothing else of it is said before that.
+    async fn home(&self, token: Option<&PlainToken>) -> Result<Option<WorkspaceId>, PageError> {
+        match token {
+            Some(token) => Ok(self.gate.home_of_link(token).await?),
+            None => Ok(None),
+        }
+    }
+
     async fn look(&self, person: &Person, token: Option<&PlainToken>) -> Result<LinkView, PageError> {
         match token {
             Some(token) => Ok(self.gate.link(person, token).await?),
@@ -164,10 +175,14 @@ fn refused(view: &LinkView, person: &Person) -> PageError {
     }
 }
 
-fn before_sign_in(providers: &Providers, here: &str) -> Response {
-    let mut all = providers.iter();
-    let sign_in = match (all.next(), all.next()) {
-        (Some(only), None) => paths::auth_start(&only.settings().id, here, Purpose::Kubeconfig),
+/// One and the same page for all links; only where its button leads depends on the workspace.
+fn before_sign_in(providers: &Providers, home: Option<WorkspaceId>, here: &str) -> Response {
+    let all = providers.around(home);
+    let sign_in = match (all.as_slice(), home) {
+        ([only], _) => paths::auth_start(&only.settings().id, here, Purpose::Kubeconfig),
+        (several, Some(home)) if several.iter().any(|provider| provider.settings().id.home().is_some()) => {
+            paths::sign_in_at(home, here, Purpose::Kubeconfig)
+        }
         _ => paths::sign_in(here, Purpose::Kubeconfig),
     };
     render(&Page { frame: Frame::anonymous(), sign_in })

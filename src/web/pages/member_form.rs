@@ -3,7 +3,7 @@
 use crate::{
     model::{
         grant::Grantee,
-        id::GroupId,
+        id::{GroupId, WorkspaceId},
         name::{Email, group_name},
         provider::ProviderId,
         workspace::MemberRole,
@@ -68,9 +68,10 @@ pub(super) fn roles(chosen: &str) -> Vec<Choice> {
     MemberRole::ALL.into_iter().map(|role| Choice::new(role.as_str(), role.as_str(), chosen)).collect()
 }
 
-/// The providers as choices.
-pub(super) fn provider_choices(providers: &Providers, chosen: &str) -> Vec<Choice> {
-    let settings = providers.iter().map(|p| p.settings());
+/// The providers as choices whose people count in this workspace, or (`None`) everywhere.
+pub(super) fn provider_choices(providers: &Providers, workspace: Option<WorkspaceId>, chosen: &str) -> Vec<Choice> {
+    let all = providers.around(workspace);
+    let settings = all.iter().map(|p| p.settings());
     settings.map(|s| Choice::new(s.id.to_string(), s.name.clone(), chosen)).collect()
 }
 
@@ -106,9 +107,14 @@ impl MemberForm {
         errors.keep("role", MemberRole::parse(&self.role).ok_or("Choose what they may do."))
     }
 
-    /// Whom to add, and as what.
-    pub(super) fn read(&self, providers: &Providers, errors: &mut FieldErrors) -> Option<(Grantee, MemberRole)> {
-        let known: Vec<ProviderId> = providers.iter().map(|p| p.settings().id.clone()).collect();
+    /// Whom to add there, and as what.
+    pub(super) fn read(
+        &self,
+        providers: &Providers,
+        workspace: Option<WorkspaceId>,
+        errors: &mut FieldErrors,
+    ) -> Option<(Grantee, MemberRole)> {
+        let known: Vec<ProviderId> = providers.around(workspace).iter().map(|p| p.settings().id.clone()).collect();
         let who = self.who(&known, errors);
         Some((who?, self.role(errors)?))
     }

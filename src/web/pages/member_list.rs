@@ -144,6 +144,8 @@ pub(super) struct Wanted<'a> {
     pub(super) members: &'a Listed,
     /// The Groups of our own that are members; they stand first.
     pub(super) seats: &'a [SeatedGroup],
+    /// The workspace that they are in.
+    pub(super) home: WorkspaceId,
     /// The workspace whose Groups can be made members, for those who may name them.
     pub(super) groups_of: Option<WorkspaceId>,
     pub(super) page: usize,
@@ -177,7 +179,7 @@ pub(super) async fn list(
         next: (wanted.members.len().saturating_add(wanted.seats.len()) > to.saturating_mul(A_PAGE))
             .then(|| format!("{}?page={to}", wanted.here)),
         newest: wanted.page == 0,
-        providers: provider_choices(providers, &wanted.form.provider),
+        providers: provider_choices(providers, Some(wanted.home), &wanted.form.provider),
         here: wanted.here,
         csrf: wanted.csrf.to_owned(),
         words: wanted.words,
@@ -202,17 +204,23 @@ async fn rows(
     for (member, person) in members {
         let own = member.who == Grantee::Person(me);
         let by = givers.get(&member.by).filter(|_| member.who != Grantee::Person(member.by)).cloned();
-        let notes = notes(store, providers, &member.who).await?;
+        let notes = notes(store, providers, &member.who, person.as_ref()).await?;
         rows.push(row(member, person.as_ref(), own, by, notes, now));
     }
     Ok(rows)
 }
 
 /// What is to be said of a member beside the name.
-async fn notes(store: &Store, providers: &Providers, who: &Grantee) -> Result<Vec<String>, PageError> {
+async fn notes(
+    store: &Store,
+    providers: &Providers,
+    who: &Grantee,
+    person: Option<&Identity>,
+) -> Result<Vec<String>, PageError> {
     let at = |id| providers.get(id).map_or_else(|| id.to_string(), |p| p.settings().name.clone());
     Ok(match who {
-        Grantee::Person(_) | Grantee::ServiceAccount(_) => Vec::new(),
+        Grantee::Person(_) => of_own_provider(providers, person).into_iter().collect(),
+        Grantee::ServiceAccount(_) => Vec::new(),
         Grantee::Group(provider, _) => vec![format!("group at {}", at(provider))],
         Grantee::Email(provider, email) if store.email_changed_hands(provider, email).await? => vec![
             "This address has had several holders, so it gives nothing. Add it again once you know who has it now."
@@ -220,6 +228,14 @@ async fn notes(store: &Store, providers: &Providers, who: &Grantee) -> Result<Ve
         ],
         Grantee::Email(provider, _) => vec![format!("has not signed in yet at {}", at(provider))],
     })
+}
+
+/// Where somebody signs in whose provider is a workspace's own: what that calls them is no word of everybody's provider, an address that
+/// looks like a colleague's included.
+pub(super) fn of_own_provider(providers: &Providers, person: Option<&Identity>) -> Option<String> {
+    let id = &person.filter(|person| person.provider.home().is_some())?.provider;
+    let name = providers.get(id).map_or_else(|| id.to_string(), |p| p.settings().name.clone());
+    Some(format!("signs in at {name}, the workspace’s own"))
 }
 
 pub(super) fn row(

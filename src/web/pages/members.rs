@@ -112,7 +112,7 @@ impl Desk {
             return done;
         }
         if form.change == "add" {
-            let Some((who, role)) = form.read(&self.providers, errors) else { return Ok(()) };
+            let Some((who, role)) = form.read(&self.providers, Some(at.id()), errors) else { return Ok(()) };
             return self.workspaces.add(&permit, who, role).await;
         }
         let members = self.store.members(at.id()).await?;
@@ -147,6 +147,7 @@ impl Desk {
             me: at.who.person.identity().id,
             members: &members,
             seats: &seats,
+            home: at.id(),
             groups_of: groups_of(at),
             page: asked.page,
             words: words(removing),

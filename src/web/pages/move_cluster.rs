@@ -23,7 +23,7 @@ use crate::{
         identity::Identity,
         workspace::{Member, MemberRole, Seats},
     },
-    policy::Forbidden,
+    policy::{Authorized, Forbidden, MoveCluster},
     store::Store,
     web::{
         errors::{NextStep, PageError},
@@ -107,6 +107,7 @@ pub async fn get(
     changes.gain.extend(seats_beyond(&is, &was));
     changes.lose.extend(reaching(&store, permit.from(), at.cluster()).await?);
     changes.gain.extend(reaching(&store, permit.to(), at.cluster()).await?);
+    changes.lose.extend(left_behind(&at, &store, &permit).await?);
     Ok(render(&MoveClusterPage {
         frame: at.frame(),
         head: at.head(Tab::Settings),
@@ -148,6 +149,30 @@ fn seats_beyond(here: &[SeatedGroup], there: &[SeatedGroup]) -> Vec<String> {
         |seat: &SeatedGroup| there.iter().find(|other| other.group.id == seat.group.id).map(|other| other.role);
     let more = here.iter().filter(|seat| elsewhere(seat) < Some(seat.role));
     more.map(|seat| format!("Kubelend group {}: {}", seat.group.spelt(), a_role(seat.role))).collect()
+}
+
+/// The workspace's own providers that the cluster trusts no longer then, each with whom that takes access from.
+async fn left_behind(
+    at: &AtCluster,
+    store: &Store,
+    permit: &Authorized<MoveCluster>,
+) -> Result<Vec<String>, PageError> {
+    let mut words = Vec::new();
+    for provider in store.own_providers_of(permit.from().id).await? {
+        if at.cluster().mapping(&provider.id).is_none() {
+            continue;
+        }
+        let (people, groups) = store.count_grantees_of(at.id(), &provider.id, at.now).await?;
+        let who = [(people, "person"), (groups, "group")].into_iter().filter(|(n, _)| *n > 0);
+        let who: Vec<String> = who.map(|(n, noun)| counted(n, noun)).collect();
+        let who = if who.is_empty() { "nobody".to_owned() } else { who.join(" and ") };
+        words.push(format!(
+            "{}, a provider of {} alone, is not trusted there: {who} of it had access, which ends, as do their kubeconfigs. Take its issuer out of the API server’s configuration",
+            provider.rules.name,
+            permit.from().name
+        ));
+    }
+    Ok(words)
 }
 
 type Listed = [(Member, Option<Identity>)];

@@ -137,7 +137,7 @@ impl Desk {
             return done;
         }
         if form.change == "add" {
-            let Some((who, role)) = form.read(&self.providers, errors) else { return Ok(()) };
+            let Some((who, role)) = form.read(&self.providers, Some(at.workspace().id), errors) else { return Ok(()) };
             return self.projects.add(&permit, who, role).await;
         }
         let members = self.store.project_members(at.project().id).await?;
@@ -173,6 +173,7 @@ impl Desk {
             me: at.who.person.identity().id,
             members: &members,
             seats: &seats,
+            home: workspace,
             groups_of: groups_of(at),
             page: asked.page,
             words: words(removing),

@@ -141,6 +141,8 @@ fn all() -> Vec<(&'static str, String)> {
     pages.extend(super::federated::tests::samples());
     pages.extend(super::presets::tests::samples());
     pages.extend(super::preset::tests::samples());
+    pages.extend(super::own_providers::tests::samples());
+    pages.extend(super::own_provider::tests::samples());
     pages.extend(super::projects::tests::samples());
     pages.extend(super::project::tests::samples());
     pages.extend(super::project_members::tests::samples());

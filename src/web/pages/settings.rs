@@ -63,6 +63,8 @@ struct ProviderForm {
     claims: Vec<Choice>,
     example: String,
     trusted: bool,
+    /// Whether the workspace says how they are named: nothing of it is typed here.
+    own: bool,
     /// From which preset it is, and what another one would make of it.
     note: Note,
     may_drop: bool,
@@ -171,13 +173,15 @@ async fn trust(
     form: &SettingsForm,
     errors: &mut FieldErrors,
 ) -> Done {
-    let id = form.provider.parse::<ProviderId>().ok().filter(|id| providers.get(id).is_some());
-    let Some(id) = id else { return Err(AccessError::NotFound) };
-    let mapping = if form.drop.is_empty() {
+    let id = form.provider.parse::<ProviderId>().map_err(|_| AccessError::NotFound)?;
+    let provider = providers.get(&id).ok_or(AccessError::NotFound)?;
+    let mapping = if !form.drop.is_empty() {
+        None
+    } else if id.home().is_some() {
+        Some(provider.settings().claim_mapping.clone())
+    } else {
         let Some(mapping) = form.mapping(errors) else { return Ok(None) };
         Some(mapping)
-    } else {
-        None
     };
     clusters.set_trust(permit, &id, mapping).await?;
     Ok(Some(paths::settings(permit.cluster().id)))
@@ -237,7 +241,8 @@ fn provider_forms(
     errors: &FieldErrors,
     notes: &Notes,
 ) -> Vec<ProviderForm> {
-    providers
+    let around = providers.around(Some(cluster.workspace));
+    around
         .iter()
         .map(|p| p.settings())
         .map(|s| {
@@ -251,6 +256,7 @@ fn provider_forms(
                 claims: claims(mapping.username_claim),
                 example: names_people(&mapping),
                 trusted: stored.is_some(),
+                own: s.id.home().is_some(),
                 note: notes.about(cluster, &s.id),
                 may_drop: stored.is_some() && cluster.trusts.len() > 1,
                 errors: if typed { errors.clone() } else { FieldErrors::default() },
@@ -333,6 +339,7 @@ pub(super) mod tests {
                         issuer: "https://dex.example.com/dex".into(),
                         claims: claims(mapping.username_claim),
                         example: names_people(&mapping),
+                        own: n == 1,
                         trusted: n == 0,
                         note: Note::hostile(n == 0),
                         may_drop: n == 0 && count > 1,

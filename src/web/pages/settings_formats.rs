@@ -63,7 +63,7 @@ pub(super) fn offered(
             },
             ticked: if form.change == "formats" { typed.contains(&format) } else { cluster.offers(format) },
             missing: makers.is_empty(),
-            stands: makers.into_iter().map(|provider| stand(cluster, provider, format, trials, now)).collect(),
+            stands: makers.into_iter().map(|provider| stand(cluster, &provider, format, trials, now)).collect(),
         }
     };
     Format::ALL.into_iter().map(one).collect()

@@ -12,8 +12,9 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::{
+    access::OwnProviders,
     crypto::Keyring,
-    model::provider::ProviderId,
+    model::{id::WorkspaceId, provider::ProviderId},
     oidc::{OidcError, Provider, ProviderHealth, Providers, Purpose},
     web::{
         WebSettings, attempts,
@@ -30,9 +31,15 @@ use crate::{
 pub struct Wish {
     next: Option<String>,
     purpose: Option<String>,
+    workspace: Option<String>,
 }
 
 impl Wish {
+    /// The workspace whose own providers stand beside those of everybody.
+    fn workspace(&self) -> Option<WorkspaceId> {
+        self.workspace.as_deref()?.parse().ok()
+    }
+
     fn purpose(&self) -> Purpose {
         self.purpose.as_deref().map_or(Purpose::Pages, Purpose::parse)
     }
@@ -78,7 +85,10 @@ pub async fn get(
         href: paths::auth_start(&provider.settings().id, next.as_str(), wish.purpose()),
         down: matches!(provider.health(), ProviderHealth::Down(..)),
     };
-    let choices = providers.iter().map(choice).collect();
+    let mut around = providers.around(wish.workspace());
+    // Whoever comes by a workspace's address most likely signs in with what is that workspace's own.
+    around.sort_by_key(|provider| provider.settings().id.home().is_none());
+    let choices = around.iter().map(choice).collect();
     let why = match (wish.purpose(), &who) {
         (Purpose::Pages, _) => Why::Pages,
         (Purpose::Kubeconfig | Purpose::Direct, None) => Why::Lent,
@@ -90,30 +100,48 @@ pub async fn get(
 
 /// Sends the browser to a provider, and remembers that it did.
 pub async fn start(
-    State(providers): State<Providers>,
+    State(own): State<OwnProviders>,
     State(keyring): State<Arc<Keyring>>,
     State(settings): State<Arc<WebSettings>>,
     Path(provider): Path<ProviderId>,
     Query(wish): Query<Wish>,
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
-    let provider = providers.get(&provider).ok_or_else(PageError::not_found)?;
+    let provider = own.find(&provider).await?.ok_or_else(PageError::not_found)?;
     let next = ReturnTo::parse_or_home(wish.next.as_deref(), &settings.public_url);
     // Another site must not make somebody sign in: for a kubeconfig that can end the renewing of the one they have.
     if headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
-        return Ok(Redirect::to(&paths::sign_in(next.as_str(), wish.purpose())).into_response());
+        let choice = match provider.settings().id.home() {
+            Some(workspace) => paths::sign_in_at(workspace, next.as_str(), wish.purpose()),
+            None => paths::sign_in(next.as_str(), wish.purpose()),
+        };
+        return Ok(Redirect::to(&choice).into_response());
     }
     let back = callback_url(&settings.public_url, &provider.settings().id)?;
     match provider.begin(&back, wish.purpose(), next.as_str()).await {
         Ok((there, attempt)) => {
             Ok((attempts::remember(&headers, &keyring, &attempt), Redirect::to(there.as_str())).into_response())
         }
-        Err(error) => Err(trouble(provider, &error, &next, wish.purpose())),
+        Err(error) => Err(trouble(&provider, &error, &next, wish.purpose())),
     }
 }
 
+/// Which of a workspace's own providers somebody signs in at once more.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct At {
+    at: String,
+}
+
 /// For people whose terminal told them that their sign-in has ended: to their provider, and from there to what they hold.
-pub async fn renew(State(providers): State<Providers>, MaybeSignedIn(who): MaybeSignedIn) -> Redirect {
+pub async fn renew(
+    State(providers): State<Providers>,
+    MaybeSignedIn(who): MaybeSignedIn,
+    Query(at): Query<At>,
+) -> Redirect {
+    if let Some(own) = at.at.parse::<ProviderId>().ok().filter(|id| id.home().is_some()) {
+        return Redirect::to(&paths::auth_start(&own, paths::OWN_DEVICES, Purpose::Kubeconfig));
+    }
     let only = providers.iter().next().filter(|_| providers.iter().count() == 1).map(|p| p.settings().id.clone());
     let known = who.map(|who| who.person.identity().provider.clone()).filter(|id| providers.get(id).is_some());
     match known.or(only) {

@@ -79,7 +79,7 @@ pub async fn get(
     if who.is_some() {
         return Redirect::to(paths::HOME).into_response();
     }
-    let provider = from.provider.and_then(|id| providers.get(&id).cloned());
+    let provider = from.provider.and_then(|id| providers.get(&id));
     let at_provider = provider.and_then(|provider| {
         let url = provider.sign_out_url(None, &settings.public_url)?;
         Some(AtProvider { name: provider.settings().name.clone(), url: url.into() })

@@ -175,7 +175,8 @@ impl Desk {
         form: &WideForm,
         errors: &mut FieldErrors,
     ) -> Result<Option<FederatedGrantId>, AccessError> {
-        let Some(request) = form.read(&self.providers, self.clock.now(), errors) else { return Ok(None) };
+        let home = permit.reach().workspace().map(|workspace| workspace.id);
+        let Some(request) = form.read(&self.providers, home, self.clock.now(), errors) else { return Ok(None) };
         match self.federation.grant(permit, request).await {
             Ok(id) => Ok(Some(id)),
             Err(AccessError::Invalid { field, message }) => {
@@ -193,7 +194,11 @@ impl Desk {
             rows: page.rows.iter().map(|(grant, counts)| row(grant, *counts, &people, now)).collect(),
             next: page.next.map(|id| format!("{}?before={id}", wanted.here)),
             newest: wanted.before.is_none(),
-            providers: provider_choices(&self.providers, &wanted.form.provider),
+            providers: provider_choices(
+                &self.providers,
+                wanted.gives.as_ref().and_then(|permit| permit.reach().workspace()).map(|workspace| workspace.id),
+                &wanted.form.provider,
+            ),
             groups: match &wanted.gives {
                 Some(permit) if permit.sees_workspace() => {
                     usable_groups(&self.store, permit.reach().workspace().map(|w| w.id)).await?

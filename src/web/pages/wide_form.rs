@@ -6,7 +6,9 @@ use super::{
 };
 use crate::{
     access::{FederatedRequest, Recipient},
-    model::{grant::Grantee, name::Email, provider::ProviderId, reason::Reason, role::Role, time::Timestamp},
+    model::{
+        grant::Grantee, id::WorkspaceId, name::Email, provider::ProviderId, reason::Reason, role::Role, time::Timestamp,
+    },
     oidc::Providers,
     web::forms::{Choice, FieldErrors, parse_span, span_choices},
 };
@@ -65,10 +67,12 @@ impl WideForm {
     pub(super) fn read(
         &self,
         providers: &Providers,
+        workspace: Option<WorkspaceId>,
         now: Timestamp,
         errors: &mut FieldErrors,
     ) -> Option<FederatedRequest> {
         let known: Vec<(ProviderId, String)> = providers
+            .around(workspace)
             .iter()
             .map(|p| (p.settings().id.clone(), p.settings().claim_mapping.groups_prefix.clone()))
             .collect();

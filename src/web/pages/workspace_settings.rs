@@ -28,6 +28,7 @@ struct WorkspaceSettingsPage {
     name: String,
     errors: FieldErrors,
     presets: String,
+    providers: String,
     /// Where it is deleted, as long as that can still be asked for.
     delete: Option<String>,
     given_up: bool,
@@ -71,6 +72,7 @@ fn page(at: &AtWorkspace, status: StatusCode, name: String, errors: FieldErrors)
         head: at.head(Tab::Settings),
         here: paths::workspace_settings(at.id()),
         presets: paths::workspace_presets(at.id()),
+        providers: paths::own_providers(at.id()),
         delete: (removing != Some(Removal::Leave)).then(|| paths::delete_workspace(at.id())),
         given_up: removing.is_some(),
         name,
@@ -96,6 +98,7 @@ pub(super) mod tests {
                 head: head(&workspace, Tab::Settings),
                 here: "/s".into(),
                 presets: "/p".into(),
+                providers: "/o".into(),
                 name: name.into(),
                 errors,
                 delete: Some("/d".into()),
