@@ -21,9 +21,9 @@ use crate::{
     },
     policy::{
         self, AcceptLink, AddCluster, AskAccess, Authorized, Forbidden, HoldKubeconfig, JoinWorkspace, MakeGroup,
-        MakePreset, ManageAccess, ManageCluster, ManageGroup, ManageMembers, ManagePreset, ManageReach,
-        ManageWorkspace, ManageWorkspaceAccess, MoveCluster, Person, Policy, Reach, ViewCluster, ViewGroup, ViewReach,
-        ViewRole, ViewWorkspace,
+        MakePreset, MakeRole, ManageAccess, ManageCluster, ManageGroup, ManageMembers, ManagePreset, ManageReach,
+        ManageRole, ManageWorkspace, ManageWorkspaceAccess, MoveCluster, Person, Policy, Reach, ViewCluster, ViewGroup,
+        ViewReach, ViewRole, ViewWorkspace,
     },
     store::{Store, StoreError},
 };
@@ -198,6 +198,23 @@ impl Gate {
         let role = self.store.custom_role(id).await?;
         let (workspace, member) = self.home(person, role.workspace).await?;
         policy::view_role(person, role, workspace.as_ref(), member).map_err(|_| AccessError::NotFound)
+    }
+
+    /// May they change and delete this custom role?
+    pub async fn manage_role(&self, person: &Person, id: CustomRoleId) -> Result<Authorized<ManageRole>, AccessError> {
+        let role = self.store.custom_role(id).await?;
+        let (workspace, member) = self.home(person, role.workspace).await?;
+        Ok(policy::manage_role(person, role, workspace.as_ref(), member)?)
+    }
+
+    /// May they make a custom role of this workspace, or (`None`) of all?
+    pub async fn make_role(
+        &self,
+        person: &Person,
+        workspace: Option<WorkspaceId>,
+    ) -> Result<Authorized<MakeRole>, AccessError> {
+        let (workspace, member) = self.home(person, workspace).await?;
+        Ok(policy::make_role(person, workspace, member)?)
     }
 
     /// May they make a Group of this workspace, or (`None`) of all?

@@ -251,6 +251,13 @@ impl Store {
         rows.into_iter().map(GroupRow::group).collect()
     }
 
+    /// The Groups that somebody made, by name.
+    pub(super) async fn groups_made_by(&self, maker: IdentityId) -> Result<Vec<Group>, StoreError> {
+        const SQL: &str = select_groups!("created_by = $1 ORDER BY name_key, id");
+        let rows: Vec<GroupRow> = read!(self, |db| sqlx::query_as(SQL).bind(maker.to_string()).fetch_all(db).await)?;
+        rows.into_iter().map(GroupRow::group).collect()
+    }
+
     /// The Groups to which something in a workspace can be given, its own first; with `None` those of all alone.
     pub async fn groups_usable_in(&self, workspace: Option<WorkspaceId>) -> Result<Vec<Group>, StoreError> {
         let mut groups = if workspace.is_some() { self.groups_of(workspace).await? } else { Vec::new() };
