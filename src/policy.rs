@@ -38,7 +38,7 @@ pub use workspaces::{
 use crate::model::{
     audience::NotInvited,
     cluster::Cluster,
-    id::FileId,
+    id::{FileId, GroupId},
     identity::Identity,
     name::Email,
     provider::ProviderId,
@@ -353,7 +353,7 @@ pub fn manage_cluster(
 /// # Errors
 /// Why not.
 pub fn accept_link(
-    person: &Person,
+    (person, in_groups): (&Person, &[GroupId]),
     link: ShareLink,
     cluster: Cluster,
     (maker, makers_role): (&Person, Option<MemberRole>),
@@ -367,7 +367,7 @@ pub fn accept_link(
         return Err(Forbidden::BeingRemoved);
     }
     roles::vouched(&link, maker, makers_role)?;
-    link.rules.audience.invites(&person.identity).map_err(Forbidden::NotInvited)?;
+    link.rules.audience.invites(&person.identity, in_groups).map_err(Forbidden::NotInvited)?;
     trusted(person, &cluster)?;
     Ok(authorized(person, AcceptLink { link, cluster }))
 }
@@ -524,7 +524,7 @@ mod tests {
             Audience::Listed("dex".parse().unwrap(), Audience::parse_guests("bob@good.com, group:ops").unwrap());
         let may = |who: Identity, trusts: &str| {
             let (guest, maker) = (policy().person(who), policy().person(identity("m@good.com", true, "dex", &[])));
-            accept_link(&guest, link(listed.clone()), cluster(trusts), (&maker, None), Timestamp::from_secs(1))
+            accept_link((&guest, &[]), link(listed.clone()), cluster(trusts), (&maker, None), Timestamp::from_secs(1))
                 .map(drop)
         };
         assert_eq!(may(identity("Bob@good.com", true, "dex", &[]), "dex"), Ok(()));

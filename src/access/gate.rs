@@ -348,7 +348,10 @@ impl Gate {
         }
         let maker = self.person(link.created_by).await?;
         let makers_role = self.store.membership(cluster.workspace, maker.identity()).await?;
-        let why = match policy::accept_link(person, link.clone(), cluster.clone(), (&maker, makers_role), now) {
+        let named = link.rules.audience.own_groups();
+        let in_groups = self.in_groups(person, &named, cluster.workspace, link.is_an_owners()).await?;
+        let who = (person, in_groups.as_slice());
+        let why = match policy::accept_link(who, link.clone(), cluster.clone(), (&maker, makers_role), now) {
             Ok(permit) => return Ok(LinkView::Open(Box::new(permit))),
             Err(why) => why,
         };
@@ -373,10 +376,26 @@ impl Gate {
         let maker = self.person(invitation.created_by).await?;
         let makers_role = self.store.membership(workspace.id, maker.identity()).await?;
         let now = self.clock.now();
-        Ok(match policy::join_workspace(person, invitation, workspace, &maker, makers_role, now) {
+        let named = invitation.audience.own_groups();
+        let in_groups = self.in_groups(person, &named, workspace.id, true).await?;
+        Ok(match policy::join_workspace((person, &in_groups), invitation, workspace, &maker, makers_role, now) {
             Ok(permit) => LinkView::Invites(Box::new(permit)),
             Err(_) => LinkView::Closed,
         })
+    }
+
+    /// Which of the Groups that a link names somebody is in.
+    async fn in_groups(
+        &self,
+        person: &Person,
+        named: &[GroupId],
+        workspace: WorkspaceId,
+        kept: bool,
+    ) -> Result<Vec<GroupId>, AccessError> {
+        if named.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(self.store.in_groups(person.identity(), named, workspace, kept).await?)
     }
 
     async fn facts(&self, person: &Person, id: ClusterId) -> Result<(Cluster, Option<MemberRole>), AccessError> {

@@ -6,6 +6,7 @@ use super::{Authorized, Forbidden, Person, at_least, authorized};
 use crate::model::{
     cluster::Cluster,
     grant::Grantee,
+    id::GroupId,
     invitation::Invitation,
     share_link::LinkState,
     time::Timestamp,
@@ -176,7 +177,7 @@ pub fn move_cluster(
 /// # Errors
 /// Why not.
 pub fn join_workspace(
-    person: &Person,
+    (person, in_groups): (&Person, &[GroupId]),
     invitation: Invitation,
     workspace: Workspace,
     maker: &Person,
@@ -190,7 +191,7 @@ pub fn join_workspace(
     if invitation.created_by != maker.identity.id || at_least(maker, makers_role, MemberRole::Owner).is_err() {
         return Err(Forbidden::LinkClosed(LinkState::Revoked));
     }
-    invitation.audience.invites(&person.identity).map_err(Forbidden::NotInvited)?;
+    invitation.audience.invites(&person.identity, in_groups).map_err(Forbidden::NotInvited)?;
     if person.identity.id == maker.identity.id {
         return Err(Forbidden::RaisesThemselves);
     }
@@ -330,7 +331,7 @@ mod tests {
         };
         let now = Timestamp::from_secs(1);
         let joins = |who: &Person, maker: &Person, role, workspace| {
-            join_workspace(who, invitation.clone(), workspace, maker, role, now).map(drop)
+            join_workspace((who, &[]), invitation.clone(), workspace, maker, role, now).map(drop)
         };
         assert_eq!(joins(&bob, &maker, Some(Owner), workspace()), Ok(()));
         let taken_back = Err(Forbidden::LinkClosed(LinkState::Revoked));
@@ -341,8 +342,14 @@ mod tests {
         assert_eq!(joins(&maker, &maker, Some(Owner), workspace()), Err(Forbidden::RaisesThemselves));
         let going = Workspace { removing: Some(Removal::Purge), ..workspace() };
         assert_eq!(joins(&bob, &maker, Some(Owner), going), Err(Forbidden::WorkspaceGoing));
-        let over =
-            join_workspace(&bob, invitation.clone(), workspace(), &maker, Some(Owner), Timestamp::from_secs(100));
+        let over = join_workspace(
+            (&bob, &[]),
+            invitation.clone(),
+            workspace(),
+            &maker,
+            Some(Owner),
+            Timestamp::from_secs(100),
+        );
         assert_eq!(over.unwrap_err(), Forbidden::LinkClosed(LinkState::Expired));
     }
 
