@@ -217,10 +217,10 @@ impl Grants {
         role: &Role,
         scope: &Scope,
     ) -> Result<(), AccessError> {
-        if !role.is_everywhere() {
+        if !role.is_everywhere() && role.custom_name().is_none() {
             return Err(invalid(
                 "role",
-                "A Kubelend group is given the roles that every cluster has. Give this one to people and groups of the provider.",
+                "A Kubelend group is given custom roles, and the roles that every cluster has. Give this one to people and groups of the provider.",
             ));
         }
         policy::give_to_group(permit, group, role)
