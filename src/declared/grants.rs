@@ -197,6 +197,7 @@ pub(super) fn role(
     whole: bool,
     mistakes: &mut Mistakes,
 ) -> Option<(GivenRole, Place)> {
+    const FIX: &str = "write view, edit, admin, cluster-admin, the name of a ClusterRole, “Role NAME” or “custom NAME”";
     let (text, at) = fields.required("role", "grant", mistakes)?;
     // Nor has one of those a space: a custom role and a ClusterRole of one name are two.
     if let Some(name) = text.strip_prefix("custom ") {
@@ -210,7 +211,6 @@ pub(super) fn role(
         (None, Some(made)) => Ok(made.role()),
         (None, None) => Role::named(text),
     };
-    const FIX: &str = "write view, edit, admin, cluster-admin, the name of a ClusterRole, “Role NAME” or “custom NAME”";
     let role = mistakes.keep(at, FIX, read)?;
     if !role.is_everywhere() && !on_cluster {
         let problem =

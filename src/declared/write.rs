@@ -293,4 +293,54 @@ mod tests {
             assert_eq!(again.grants[0].who, Who::Group(ids(&["dex"])[0].clone(), hostile.into()), "{written}");
         }
     }
+
+    /// A text in which pieces were left out, doubled, or put elsewhere; `state` is where a simple sequence of numbers stands.
+    fn mutated(text: &str, state: &mut u64) -> String {
+        let mut next = |below: usize| {
+            *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(*state >> 33).unwrap() % below.max(1)
+        };
+        let mut chars: Vec<char> = text.chars().collect();
+        for _ in 0..=next(4) {
+            let from = next(chars.len());
+            let piece: Vec<char> = chars[from..].iter().take(1 + next(24)).copied().collect();
+            let to = next(chars.len());
+            match next(4) {
+                0 => drop(chars.drain(from..from + piece.len())),
+                1 => drop(chars.splice(to..to, piece)),
+                2 => chars[to] = [' ', '\n', ':', '-', '"', '{', ']', ',', '\u{2028}', '0'][next(10)],
+                _ => drop(chars.splice(to..(to + piece.len()).min(chars.len()), piece)),
+            }
+        }
+        chars.into_iter().collect()
+    }
+
+    /// How many texts are tried.
+    const MANY: usize = 3_000;
+
+    #[test]
+    fn immune_23_whatever_becomes_of_a_file_it_is_read_whole_or_told_what_is_wrong() {
+        let (providers, mut state, mut good) = (ids(&["dex"]), 4711, 0);
+        let mut text = WHOLE.to_owned();
+        for _ in 0..MANY {
+            let tried = mutated(&text, &mut state);
+            match read(&tried, &providers) {
+                Ok(file) => {
+                    let written = write(&file, &providers, &[]);
+                    let again = read(&written, &providers).unwrap_or_else(|why| panic!("{why:?}\n{written}\n{tried}"));
+                    assert_eq!(without_places(&again), without_places(&file), "{tried}");
+                    good += 1;
+                    // What is still a file is where the next one begins, until little is left of it.
+                    text = if tried.len() > 500 { tried } else { WHOLE.to_owned() };
+                }
+                Err(mistakes) => {
+                    assert!(
+                        !mistakes.is_empty() && mistakes.iter().all(|m| m.at.line > 0 && !m.fix.is_empty()),
+                        "{tried}"
+                    );
+                }
+            }
+        }
+        assert!(good > MANY / 100, "{good} of {MANY} were files still");
+    }
 }

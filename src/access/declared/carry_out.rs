@@ -63,7 +63,7 @@ impl Declared {
         let person = policy::applying(&file);
         let mut made = Made { homes: plan.homes.clone(), projects: plan.projects.clone() };
         for (done, change) in plan.changes.iter().enumerate() {
-            self.one(&person, &mut made, &change.step).await.map_err(|error| Stopped { done, error })?;
+            Box::pin(self.one(&person, &mut made, &change.step)).await.map_err(|error| Stopped { done, error })?;
         }
         Ok(())
     }
@@ -101,7 +101,7 @@ impl Declared {
                 let permit = self.gate.manage_project(person, id).await?;
                 self.federation.remove_project(&permit).await
             }
-            other => self.own_step(person, made, other).await,
+            other => Box::pin(self.own_step(person, made, other)).await,
         }
     }
 
@@ -133,14 +133,6 @@ impl Declared {
             Step::OpenGroup(id, name) => {
                 let permit = self.gate.manage_group(person, id).await?;
                 self.groups.change(&permit, &name, false).await
-            }
-            Step::AddToGroup(at, who) => {
-                let permit = self.gate.manage_group(person, self.group_at(made, at).await?).await?;
-                self.groups.add(&permit, who).await
-            }
-            Step::TakeOutOfGroup(id, who) => {
-                let permit = self.gate.manage_group(person, id).await?;
-                self.groups.take_out(&permit, &who).await
             }
             Step::RemoveGroup(id) => {
                 let permit = self.gate.manage_group(person, id).await?;
@@ -180,6 +172,21 @@ impl Declared {
             Step::RemoveMember(Seats::Project(id), who) => {
                 let permit = self.gate.manage_project_members(person, id).await?;
                 self.people.remove(&permit, &who).await
+            }
+            other => self.group_step(person, made, other).await,
+        }
+    }
+
+    /// Who is in a Group, and where it is a member.
+    async fn group_step(&self, person: &Person, made: &Made, step: Step) -> Result<(), AccessError> {
+        match step {
+            Step::AddToGroup(at, who) => {
+                let permit = self.gate.manage_group(person, self.group_at(made, at).await?).await?;
+                self.groups.add(&permit, who).await
+            }
+            Step::TakeOutOfGroup(id, who) => {
+                let permit = self.gate.manage_group(person, id).await?;
+                self.groups.take_out(&permit, &who).await
             }
             Step::AddSeat(at, typed, role) => {
                 let permit = self.seat_groups(person, made.seats(at)?).await?;

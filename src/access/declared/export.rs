@@ -64,7 +64,7 @@ impl Exports {
     pub async fn workspace(&self, permit: &Authorized<ViewWorkspace>) -> Result<String, AccessError> {
         let mut draft = Draft::new(self, permit.person());
         let entry = draft.workspace(permit.workspace()).await?;
-        draft.finished(File { workspaces: vec![entry], ..draft.empty()? })
+        Ok(draft.finished(&File { workspaces: vec![entry], ..draft.empty()? }))
     }
 
     /// Everything as a file. Errors as for one workspace; `NotFound` where they may not look so far.
@@ -89,7 +89,7 @@ impl Exports {
                 entry.id = None;
             }
         }
-        draft.finished(File { roles, groups, workspaces: entries, grants, ..draft.empty()? })
+        Ok(draft.finished(&File { roles, groups, workspaces: entries, grants, ..draft.empty()? }))
     }
 }
 
@@ -107,14 +107,14 @@ impl<'a> Draft<'a> {
         Ok(File { name, roles, groups, workspaces, grants: Vec::new(), notes: Vec::new() })
     }
 
-    fn finished(&self, file: File) -> Result<String, AccessError> {
+    fn finished(&self, file: &File) -> String {
         let mut comments = vec![
             format!("Access as it was at {}.", self.now),
             "Applied as it is it changes nothing. Give it a name of its own before you apply it for good.".to_owned(),
         ];
         let left = self.left_out.iter().map(|(what, n)| format!("Not in here: {n} {what}."));
         comments.extend(left);
-        Ok(declared::write(&file, &self.parts.providers, &comments))
+        declared::write(file, &self.parts.providers, &comments)
     }
 
     fn count(&mut self) -> Result<(), AccessError> {

@@ -8,7 +8,7 @@ use crate::{
     declared::{Called, GroupEntry, Place},
     model::{
         grant::Grantee,
-        group::{EVERYWHERE, Group, GroupName, Holder},
+        group::{EVERYWHERE, Group, GroupMember, GroupName, Holder},
         id::GroupId,
         identity::Identity,
     },
@@ -54,24 +54,24 @@ impl Planner<'_> {
     async fn one_group(&mut self, home: Option<usize>, entry: &GroupEntry) -> Result<(), Refused> {
         let is = format!("{}, group {}", self.level(home), entry.name);
         let there = self.group_there(home, &entry.name).cloned();
-        let at = match &there {
-            Some(there) => {
-                self.claimed.groups.insert(there.id);
-                self.group_that_is_there(&is, entry, there).await?;
-                GroupAt::There(there.id)
-            }
-            None => {
-                let kept = home.is_some() && entry.kept.is_some_and(|(kept, _)| kept);
-                let words = if kept { format!("{is}: only owners change it") } else { is.clone() };
-                let step = Step::MakeGroup(home, entry.name.clone(), kept);
-                self.step(Kind::Add, "group", words, Some(entry.at), step);
-                GroupAt::Made(home, entry.name.clone())
-            }
+        let (at, members) = if let Some(there) = &there {
+            self.claimed.groups.insert(there.id);
+            self.group_that_is_there(&is, entry, there).await?;
+            let members = self.parts.store.group_members(there.id).await.map_err(failed)?;
+            (GroupAt::There(there.id), members.into_iter().map(|(member, _)| member).collect())
+        } else {
+            let kept = home.is_some() && entry.kept.is_some_and(|(kept, _)| kept);
+            let words = if kept { format!("{is}: only owners change it") } else { is.clone() };
+            let step = Step::MakeGroup(home, entry.name.clone(), kept);
+            self.step(Kind::Add, "group", words, Some(entry.at), step);
+            (GroupAt::Made(home, entry.name.clone()), Vec::new())
         };
-        let members = match &there {
-            Some(there) => self.parts.store.group_members(there.id).await.map_err(failed)?,
-            None => Vec::new(),
-        };
+        self.in_group(&is, &at, entry, &members);
+        Ok(())
+    }
+
+    /// Who is to be in a Group, of whom these are.
+    fn in_group(&mut self, is: &str, at: &GroupAt, entry: &GroupEntry, members: &[GroupMember]) {
         let mut named: Vec<Grantee> = Vec::new();
         for (place, who) in &entry.members {
             let Some(found) = self.who.get(who).cloned() else { continue };
@@ -81,18 +81,17 @@ impl Planner<'_> {
             }
             named.push(found.who.clone());
             let words = format!("{is}: {} is in it", found.words);
-            match members.iter().find(|(member, _)| same(&member.who, &found.who)) {
+            match members.iter().find(|member| same(&member.who, &found.who)) {
                 None => {
                     let step = Step::AddToGroup(at.clone(), found.who);
                     self.step(Kind::Add, "member", words, Some(*place), step);
                 }
-                Some((member, _)) if member.by != self.file.identity.id => {
+                Some(member) if member.by != self.file.identity.id => {
                     self.remark("member", format!("{words} already, and not because of this file"), Some(*place));
                 }
                 Some(_) => {}
             }
         }
-        Ok(())
     }
 
     async fn group_that_is_there(&mut self, is: &str, entry: &GroupEntry, there: &Group) -> Result<(), Refused> {

@@ -28,7 +28,8 @@ impl Planner<'_> {
                 let Some(found) = self.once(member, &mut named) else { continue };
                 let held = self.room(home).and_then(|room| held(room, &found.who)).cloned();
                 let last = held.as_ref().is_some_and(|held| self.is_last_owner(home, held));
-                self.one_member(Where::Workspace(home), entry.name.as_str(), member, found, held.as_ref(), last);
+                let held = held.as_ref().map(|held| (held, last));
+                self.one_member(Where::Workspace(home), entry.name.as_str(), member, found, held);
             }
         }
     }
@@ -47,7 +48,8 @@ impl Planner<'_> {
                 for member in &entry.members {
                     let Some(found) = self.once(member, &mut named) else { continue };
                     let held = there.iter().map(|(held, _)| held).find(|held| same(&held.who, &found.who));
-                    self.one_member(Where::Project(home, n), &place, member, found, held, false);
+                    let held = held.map(|held| (held, false));
+                    self.one_member(Where::Project(home, n), &place, member, found, held);
                 }
             }
         }
@@ -65,27 +67,20 @@ impl Planner<'_> {
         Some(found)
     }
 
-    fn one_member(
-        &mut self,
-        at: Where,
-        place: &str,
-        entry: &MemberEntry,
-        found: Found,
-        held: Option<&Member>,
-        last: bool,
-    ) {
+    /// `held` is what they are there, and whether nobody else owns it.
+    fn one_member(&mut self, at: Where, place: &str, entry: &MemberEntry, found: Found, held: Option<(&Member, bool)>) {
         let is = format!("{place}: {} is {}", found.words, entry.role.as_str());
         match held {
             None => {
                 let step = Step::AddMember(at, found.who, entry.role);
                 self.step(Kind::Add, "member", is, Some(entry.at), step);
             }
-            Some(held) if held.by != self.file.identity.id => {
+            Some((held, _)) if held.by != self.file.identity.id => {
                 let words = left_alone(&is, held.role, entry.role);
                 self.remark("member", words, Some(entry.at));
             }
-            Some(held) if held.role == entry.role => {}
-            Some(held) => {
+            Some((held, _)) if held.role == entry.role => {}
+            Some((held, last)) => {
                 let words = format!("{is}, was {}", held.role.as_str());
                 if last {
                     let words = format!("{words}: stays, since nobody else owns it");

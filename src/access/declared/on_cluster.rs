@@ -32,15 +32,15 @@ impl Planner<'_> {
         for entry in entries {
             let Some(given) = self.given(Some(home), entry, place, &mut seen) else { continue };
             match given.to.clone() {
-                To::Group(_) => self.to_group(cluster, entry, given).await?,
-                To::One(who) => self.to_one(cluster, entry, given, who).await?,
+                To::Group(_) => self.for_group(cluster, entry, given).await?,
+                To::One(who) => self.for_one(cluster, entry, given, who).await?,
             }
         }
         Ok(())
     }
 
     /// What a Group is given on one cluster is written out for its members, as what reaches further is.
-    async fn to_group(&mut self, cluster: &Cluster, entry: &GrantEntry, given: Given) -> Result<(), Refused> {
+    async fn for_group(&mut self, cluster: &Cluster, entry: &GrantEntry, given: Given) -> Result<(), Refused> {
         let scope = WideScope::Cluster(cluster.id);
         if let Some(there) = self.standing_wide(Some(scope), &given, entry).await? {
             return self.wide_that_stands(given.words, entry, &there).await;
@@ -74,7 +74,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    async fn to_one(
+    async fn for_one(
         &mut self,
         cluster: &Cluster,
         entry: &GrantEntry,

@@ -19,14 +19,14 @@ impl Planner<'_> {
             let seats = self.homes[home].map(Seats::Workspace);
             let there = self.seated(seats, &workspace.members).await?;
             for member in &workspace.members {
-                self.seat(home, Where::Workspace(home), workspace.name.as_str(), member, seats, &there);
+                self.seat(Where::Workspace(home), workspace.name.as_str(), member, seats, &there);
             }
             for (n, project) in workspace.projects.iter().enumerate() {
                 let seats = self.projects[home][n].map(Seats::Project);
                 let there = self.seated(seats, &project.members).await?;
                 let place = format!("{}, project {}", workspace.name, project.name);
                 for member in &project.members {
-                    self.seat(home, Where::Project(home, n), &place, member, seats, &there);
+                    self.seat(Where::Project(home, n), &place, member, seats, &there);
                 }
             }
         }
@@ -40,16 +40,9 @@ impl Planner<'_> {
         }
     }
 
-    fn seat(
-        &mut self,
-        home: usize,
-        at: Where,
-        place: &str,
-        entry: &MemberEntry,
-        seats: Option<Seats>,
-        there: &[SeatedGroup],
-    ) {
+    fn seat(&mut self, at: Where, place: &str, entry: &MemberEntry, seats: Option<Seats>, there: &[SeatedGroup]) {
         let Who::Own(called) = &entry.who else { return };
+        let (Where::Workspace(home) | Where::Project(home, _)) = at;
         let Some(group) = self.own_group(Some(home), called, entry.at) else { return };
         if !group.kept {
             let why = Forbidden::GroupOfEditors;

@@ -66,9 +66,9 @@ pub(super) async fn rename(tx: &mut Tx, before: &Group, after: &Group) -> Result
         return Ok(());
     }
     let line = |group: &Group| Guest::Own(group.id, group.spelt()).stored();
-    let like = format!("%{}%", before.id);
+    let bearing = format!("%{}%", before.id);
     for sql in [LINKS, INVITATIONS] {
-        on!(tx, |db| sqlx::query(sql).bind(line(before)).bind(line(after)).bind(&like).execute(db).await.map(drop))?;
+        on!(tx, |db| sqlx::query(sql).bind(line(before)).bind(line(after)).bind(&bearing).execute(db).await.map(drop))?;
     }
     Ok(())
 }

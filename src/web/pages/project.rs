@@ -89,7 +89,7 @@ struct Other {
 const MADE: usize = 3;
 /// How many bytes of a page the others take, and how many each takes besides its name and UID.
 const ROOM: usize = 4608;
-const AROUND: usize = 40;
+const AROUND: usize = 44;
 
 /// Whether its namespace is made where it is missing: a box.
 #[derive(Debug, Default, serde::Deserialize)]
@@ -225,10 +225,7 @@ async fn page(desk: &Desk, at: &AtProject, shown: Shown) -> Result<Response, Pag
     };
     let clusters = clusters_in(&desk.store, workspace).await?;
     let made = desk.store.made_namespaces(project.id).await?;
-    let before = shown.asked.made.min(made.len());
-    let (first, rest) = made[before..].split_at(MADE.min(made.len() - before));
-    let rest: Vec<Other> = rest.iter().map(|one| Other { on: one.on.to_string(), uid: plain(&one.uid) }).collect();
-    let (others, left) = within(rest, ROOM, |other| other.on.len() + other.uid.len() + AROUND);
+    let (first, others, next) = on_this_page(&made, shown.asked.made);
     let page = ProjectPage {
         wide: desk.wide(wanted, at.now).await?,
         frame,
@@ -247,10 +244,7 @@ async fn page(desk: &Desk, at: &AtProject, shown: Shown) -> Result<Response, Pag
         makes: project.makes_namespace,
         more_made: made.len() - first.len(),
         made: first.iter().map(|one| made_one(project, one, at.now)).collect(),
-        next: (left > 0).then(|| {
-            let seen = made.len() - left;
-            format!("{}?remove=yes&made={seen}#remove", paths::project(workspace, project.id))
-        }),
+        next: next.map(|n| format!("{}?remove=yes&made={n}#remove", paths::project(workspace, project.id))),
         delete_other: format!("uid=UID\n{}", delete(project, "$uid", "EOF")),
         others,
     };
@@ -265,6 +259,15 @@ fn made_one(project: &Project, made: &MadeNamespace, now: Timestamp) -> Made {
         at: When::new(made.at, now),
         delete: delete(project, &plain(&made.uid), "'EOF'"),
     }
+}
+
+/// Of the namespaces that were made, those with their commands, those that are folded away, and where the next page begins.
+fn on_this_page(made: &[MadeNamespace], before: usize) -> (&[MadeNamespace], Vec<Other>, Option<usize>) {
+    let before = before.min(made.len());
+    let (first, rest) = made[before..].split_at(MADE.min(made.len() - before));
+    let rest: Vec<Other> = rest.iter().map(|one| Other { on: one.on.to_string(), uid: plain(&one.uid) }).collect();
+    let (others, left) = within(rest, ROOM, |other| other.on.len() + other.uid.len() + AROUND);
+    (first, others, (left > 0).then(|| made.len() - left))
 }
 
 /// Nothing that a shell reads.
@@ -333,6 +336,21 @@ pub(super) mod tests {
         let delete = "kubectl delete --raw /api/v1/namespaces/shop -f - <<'EOF'\n\
             {\"kind\":\"DeleteOptions\",\"apiVersion\":\"v1\",\"preconditions\":{\"uid\":\"0b1cEOF2d\"}}\nEOF";
         assert_eq!(made.delete, delete);
+    }
+
+    #[test]
+    fn every_namespace_that_was_made_is_on_some_page() {
+        let made = vec![sample_made(); 200];
+        let (mut seen, mut at) = (0, Some(0));
+        while let Some(before) = at {
+            let (first, others, next) = on_this_page(&made, before);
+            assert_eq!(before, seen);
+            seen += first.len() + others.len();
+            assert!(next.is_none_or(|next| next > before), "it goes on");
+            at = next;
+        }
+        assert_eq!(seen, 200);
+        assert!(on_this_page(&made, 1_000).0.is_empty());
     }
 
     /// A project on many clusters, one with mistakes, and one that somebody only looks at.

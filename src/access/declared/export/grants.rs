@@ -102,16 +102,12 @@ impl Draft<'_> {
         if role.custom_name().is_none() {
             return Some(GivenRole::Role(role.clone()));
         }
-        match self.roles.iter().find(|custom| custom.role == *role) {
-            Some(custom) => {
-                let called = Called { name: custom.name.clone(), everywhere: custom.workspace.is_none() };
-                Some(GivenRole::Custom(called))
-            }
-            None => {
-                self.leave_out("grants of custom roles that are not there any more");
-                None
-            }
-        }
+        let Some(custom) = self.roles.iter().find(|custom| custom.role == *role) else {
+            self.leave_out("grants of custom roles that are not there any more");
+            return None;
+        };
+        let called = Called { name: custom.name.clone(), everywhere: custom.workspace.is_none() };
+        Some(GivenRole::Custom(called))
     }
 }
 
