@@ -169,6 +169,7 @@ impl<'a> Planner<'a> {
         wanted.extend(self.mine.projects.iter().map(|project| project.workspace));
         wanted.extend(self.mine.roles.iter().filter_map(|role| role.workspace));
         wanted.extend(self.mine.groups.iter().filter_map(|group| group.workspace));
+        wanted.extend(self.homes_of_others().await?);
         let store = &self.parts.store;
         for workspace in all.into_iter().filter(|workspace| wanted.contains(&workspace.id)) {
             let id = workspace.id;
@@ -179,6 +180,24 @@ impl<'a> Planner<'a> {
             self.rooms.insert(id, Room { workspace, members, projects, clusters, roles, groups });
         }
         Ok(())
+    }
+
+    /// The workspaces of Groups and projects that are not the file's own, and that it has added somebody to.
+    async fn homes_of_others(&self) -> Result<Vec<WorkspaceId>, StoreError> {
+        let (store, mut homes) = (&self.parts.store, Vec::new());
+        for (group, _) in &self.mine.group_members {
+            homes.extend(store.group(*group).await?.workspace);
+        }
+        for (project, _) in &self.mine.project_members {
+            homes.push(store.project(*project).await?.workspace);
+        }
+        for (seats, _) in &self.mine.seats {
+            homes.push(match seats {
+                Seats::Workspace(id) => *id,
+                Seats::Project(id) => store.project(*id).await?.workspace,
+            });
+        }
+        Ok(homes)
     }
 
     /// The workspace that an entry names; none where it is to be made.

@@ -10,6 +10,9 @@ use crate::{
     model::custom_role::{CustomRole, CustomRoleName},
 };
 
+/// In place of what is not named.
+const UNSAID: [&str; 2] = ["and more", "more than can be looked through"];
+
 impl Planner<'_> {
     /// Custom roles that are to be made or changed.
     pub(super) async fn roles(&mut self) -> Result<(), Refused> {
@@ -127,9 +130,10 @@ impl Planner<'_> {
     }
 }
 
-/// Whether each of these was said.
+/// Whether each of these was said. What stands for more than it says is said by nobody: it would be a word for whatever comes.
 pub(super) fn vouched(more: &[String], said: &[String]) -> bool {
-    more.iter().all(|words| said.contains(words))
+    let whole = |words: &String| !UNSAID.iter().any(|unsaid| words.starts_with(unsaid));
+    more.iter().all(|words| whole(words) && said.contains(words))
 }
 
 fn many(entry: &RoleEntry) -> String {

@@ -236,8 +236,8 @@ async fn roles_and_groups_that_somebody_made_by_hand_are_left_alone(bed: Bed) {
     );
     assert_eq!(bed.store.custom_role(id).await.unwrap().rules, [rule("pods")]);
     assert!(!bed.store.group(on_call.id).await.unwrap().owners_only);
-    // Only what it gave goes.
-    let plan = bed.apply(&home("")).await;
+    // Only what it gave goes, also where the file does not name the workspace any more.
+    let plan = bed.apply("file: access\n").await;
     assert_eq!(
         steps(&plan),
         ["- grant Home: Kubelend group ON CALL has view", "- member Home, group ON CALL: group ops"]
@@ -310,6 +310,16 @@ async fn immune_28_a_file_gives_nobody_more_of_a_role_without_the_word_for_it(be
     assert_eq!(steps(&bed.apply(&said).await).len(), 1);
     // Less needs no word, and nobody has more by one that was said before.
     assert_eq!(steps(&bed.apply(&text("secrets", "")).await), ["~ role Home, role log-reader: 1 rule"]);
+    // A word for one object is none for all of its kind, and one for more than is named is none at all.
+    let named = "configmaps], resourceNames: [a";
+    let for_one = "        vouch: [get configmaps named a]\n";
+    assert_eq!(bed.apply(&text(named, for_one)).await.changes.len(), 1);
+    let wrong = bed.wrong(&text("configmaps", for_one)).await;
+    assert_eq!(wrong, ["6:16 whoever holds log-reader gets more by this: get configmaps"]);
+    let many: Vec<String> = (0..20).map(|n| format!("r{n}")).collect();
+    let words: Vec<String> = many.iter().map(|what| format!("get {what}")).collect();
+    let wrong = bed.wrong(&text(&many.join(", "), &format!("        vouch: [{}, and more]\n", words.join(", ")))).await;
+    assert!(matches!(wrong.as_slice(), [one] if one.ends_with(", and more")), "{wrong:?}");
 }
 
 async fn immune_28_a_group_that_editors_change_gets_by_a_file_what_it_gets_on_its_page(bed: Bed) {
