@@ -38,7 +38,7 @@ pub use workspaces::{
 use crate::model::{
     audience::NotInvited,
     cluster::Cluster,
-    id::{FileId, WorkspaceId},
+    id::{FileId, GroupId, WorkspaceId},
     identity::Identity,
     name::Email,
     provider::ProviderId,
@@ -359,7 +359,7 @@ pub fn manage_cluster(
 /// # Errors
 /// Why not.
 pub fn accept_link(
-    person: &Person,
+    (person, in_groups): (&Person, &[GroupId]),
     link: ShareLink,
     cluster: Cluster,
     (maker, makers_role): (&Person, Option<MemberRole>),
@@ -373,7 +373,7 @@ pub fn accept_link(
         return Err(Forbidden::BeingRemoved);
     }
     roles::vouched(&link, &cluster, maker, makers_role)?;
-    link.rules.audience.invites(&person.identity).map_err(Forbidden::NotInvited)?;
+    link.rules.audience.invites(&person.identity, in_groups).map_err(Forbidden::NotInvited)?;
     trusted(person, &cluster)?;
     Ok(authorized(person, AcceptLink { link, cluster }))
 }
@@ -507,7 +507,7 @@ mod tests {
             assert_eq!(hold_kubeconfig(&ann, cluster(), owner, 3).is_ok(), may);
             assert_eq!(ask_access(&ann, cluster(), owner, true).is_ok(), may);
             let link = link(Audience::Anyone);
-            let accepted = accept_link(&ann, link, cluster(), (&ann, owner), Timestamp::from_secs(1));
+            let accepted = accept_link((&ann, &[]), link, cluster(), (&ann, owner), Timestamp::from_secs(1));
             assert_eq!(accepted.is_ok(), may);
             let workspace = || Workspace {
                 id: cluster().workspace,
@@ -629,7 +629,7 @@ mod tests {
             Audience::Listed("dex".parse().unwrap(), Audience::parse_guests("bob@good.com, group:ops").unwrap());
         let may = |who: Identity, trusts: &str| {
             let (guest, maker) = (policy().person(who), policy().person(identity("m@good.com", true, "dex", &[])));
-            accept_link(&guest, link(listed.clone()), cluster(trusts), (&maker, None), Timestamp::from_secs(1))
+            accept_link((&guest, &[]), link(listed.clone()), cluster(trusts), (&maker, None), Timestamp::from_secs(1))
                 .map(drop)
         };
         assert_eq!(may(identity("Bob@good.com", true, "dex", &[]), "dex"), Ok(()));

@@ -47,9 +47,20 @@ impl CustomRoles {
         Ok(new.id)
     }
 
-    /// What would be let beyond what is let now, in words.
+    /// What would be let beyond what is let now, in words; of named objects with their names, since without them it is more.
     pub fn widens(role: &CustomRole, rules: &[PolicyRule]) -> Vec<String> {
-        further(rules, &role.rules, true)
+        let mut all = Vec::new();
+        for rule in rules {
+            let named =
+                if rule.names.is_empty() { String::new() } else { format!(" named {}", rule.names.join(" or ")) };
+            for words in further(std::slice::from_ref(rule), &role.rules, true) {
+                let words = format!("{words}{named}");
+                if !all.contains(&words) {
+                    all.push(words);
+                }
+            }
+        }
+        all
     }
 
     /// Gives it other rules, everywhere at once. Where it lets do more by them, those who hold it already get that only with `vouches`:

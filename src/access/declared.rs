@@ -10,28 +10,38 @@
 
 mod carry_out;
 mod export;
+mod given;
 mod grants;
+mod groups;
 mod look;
 mod members;
+mod on_cluster;
 mod over;
+mod people;
 mod projects;
+mod roles;
+mod seats;
 
 pub use export::Exports;
 
-use super::{AccessError, Federation, Gate, GrantRequest, Grants, Workspaces};
+use super::{AccessError, CustomRoles, Federation, Gate, Grants, Groups, Projects, Recipient, Seats, Workspaces};
 use crate::{
     clock::Clock,
     declared::{self, Mistake, Place},
     model::{
+        custom_role::CustomRoleName,
         federation::WideScope,
         file::FileName,
         grant::Grantee,
-        id::{ClusterId, FederatedGrantId, GrantId, ProjectId, WorkspaceId},
+        group::GroupName,
+        id::{ClusterId, CustomRoleId, FederatedGrantId, GrantId, GroupId, ProjectId, WorkspaceId},
         name::{Namespace, WorkspaceName},
-        project::{Placement, ProjectName},
+        project::{Placement, ProjectName, Takes},
+        rbac::PolicyRule,
         reason::Reason,
+        role::Role,
         time::Timestamp,
-        workspace::MemberRole,
+        workspace::{self, MemberRole},
     },
     store::{Store, Terms},
 };
@@ -44,6 +54,10 @@ pub struct Declared {
     workspaces: Workspaces,
     federation: Federation,
     grants: Grants,
+    roles: CustomRoles,
+    groups: Groups,
+    seats: Seats,
+    people: Projects,
     clock: Clock,
 }
 
@@ -63,7 +77,7 @@ pub enum Kind {
 pub struct Change {
     /// What becomes of it.
     pub kind: Kind,
-    /// `workspace`, `member`, `project` or `grant`.
+    /// `role`, `group`, `workspace`, `member`, `project` or `grant`.
     pub what: &'static str,
     /// Which, in words that stand for themselves.
     pub words: String,
@@ -129,22 +143,79 @@ enum Spot {
     Project(usize, usize),
 }
 
-/// What one step does. `usize` is a workspace's place among the file's entries.
+impl Spot {
+    /// The workspace's entry that it is in.
+    fn home(&self) -> Option<usize> {
+        match self {
+            Self::Everywhere => None,
+            Self::Workspace(home) | Self::Project(home, _) => Some(*home),
+        }
+    }
+}
+
+/// A role that is given: there, or about to be made in the workspace of this entry (`None`: for all).
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum RoleAt {
+    There(Role),
+    Made(Option<usize>, CustomRoleName),
+}
+
+/// A Group: there, or about to be made, as above.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum GroupAt {
+    There(GroupId),
+    Made(Option<usize>, GroupName),
+}
+
+/// What has members, among the file's entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Where {
+    Workspace(usize),
+    Project(usize, usize),
+}
+
+/// What is given.
+#[derive(Clone, Debug)]
+struct Gift {
+    role: RoleAt,
+    namespaces: Vec<Namespace>,
+    until: Option<Timestamp>,
+    reason: Option<Reason>,
+}
+
+/// What one step does. `usize` is a workspace's place among the file's entries, and a project's among its.
 #[derive(Clone, Debug)]
 enum Step {
     MakeWorkspace(usize, WorkspaceName),
-    AddMember(usize, Grantee, MemberRole),
-    ChangeMember(usize, Grantee, MemberRole),
+    MakeRole(Option<usize>, CustomRoleName, Vec<PolicyRule>),
+    /// The rules, and what whoever holds it may get more by them.
+    ChangeRole(CustomRoleId, Vec<PolicyRule>, Vec<String>),
+    MakeGroup(Option<usize>, GroupName, bool),
+    ChangeGroup(GroupId, GroupName, bool),
+    /// The same where editors change it from then on.
+    OpenGroup(GroupId, GroupName),
+    AddMember(Where, Grantee, MemberRole),
+    ChangeMember(Where, Grantee, MemberRole),
     AddProject(usize, usize, NewProject),
     ChangeProject(ProjectId, ProjectName, Placement),
-    GiveWide(Spot, super::FederatedRequest),
-    Give(ClusterId, GrantRequest),
+    Take(usize, usize, Takes),
+    MakeNamespace(usize, usize, bool),
+    AddToGroup(GroupAt, Grantee),
+    /// The Group as it is typed.
+    AddSeat(Where, String, MemberRole),
+    ChangeSeat(Where, GroupId, MemberRole),
+    GiveWide(Spot, Recipient, Gift),
+    Give(ClusterId, Recipient, Gift),
     RetimeWide(WideScope, FederatedGrantId, Option<Timestamp>, Option<Reason>),
     Retime(ClusterId, GrantId, Terms),
     TakeBackWide(WideScope, FederatedGrantId),
     TakeBack(ClusterId, GrantId),
+    RemoveSeat(workspace::Seats, GroupId),
+    TakeOutOfGroup(GroupId, Grantee),
+    RemoveGroup(GroupId),
+    RemoveRole(CustomRoleId),
     RemoveProject(ProjectId),
-    RemoveMember(WorkspaceId, Grantee),
+    RemoveMember(workspace::Seats, Grantee),
     RemoveWorkspace(WorkspaceId),
 }
 
@@ -157,17 +228,23 @@ struct NewProject {
 
 impl Step {
     /// What is given comes before what is taken back, so that nobody is without access in between; what holds something comes before it,
-    /// and goes after it.
+    /// and goes after it. A Group is kept before anything wants that of it.
     fn turn(&self) -> u8 {
         match self {
             Self::MakeWorkspace(..) => 0,
-            Self::AddMember(..) | Self::ChangeMember(..) => 1,
-            Self::AddProject(..) | Self::ChangeProject(..) => 2,
-            Self::GiveWide(..) | Self::Give(..) | Self::RetimeWide(..) | Self::Retime(..) => 3,
-            Self::TakeBackWide(..) | Self::TakeBack(..) => 4,
-            Self::RemoveProject(..) => 5,
-            Self::RemoveMember(..) => 6,
-            Self::RemoveWorkspace(..) => 7,
+            Self::MakeRole(..) | Self::ChangeRole(..) | Self::MakeGroup(..) | Self::ChangeGroup(..) => 1,
+            Self::AddMember(Where::Workspace(_), ..) | Self::ChangeMember(Where::Workspace(_), ..) => 2,
+            Self::AddProject(..) | Self::ChangeProject(..) | Self::Take(..) | Self::MakeNamespace(..) => 3,
+            Self::AddMember(..) | Self::ChangeMember(..) | Self::AddToGroup(..) => 4,
+            Self::AddSeat(..) | Self::ChangeSeat(..) => 5,
+            Self::GiveWide(..) | Self::Give(..) | Self::RetimeWide(..) | Self::Retime(..) => 6,
+            Self::TakeBackWide(..) | Self::TakeBack(..) => 7,
+            Self::RemoveSeat(..) | Self::TakeOutOfGroup(..) => 8,
+            Self::OpenGroup(..) | Self::RemoveGroup(..) | Self::RemoveRole(..) => 9,
+            Self::RemoveMember(workspace::Seats::Project(_), _) => 10,
+            Self::RemoveProject(..) => 11,
+            Self::RemoveMember(..) => 12,
+            Self::RemoveWorkspace(..) => 13,
         }
     }
 }
@@ -182,7 +259,10 @@ impl Declared {
         grants: Grants,
         clock: Clock,
     ) -> Self {
-        Self { store, gate, workspaces, federation, grants, clock }
+        let (roles, groups) =
+            (CustomRoles::new(store.clone(), clock.clone()), Groups::new(store.clone(), clock.clone()));
+        let (seats, people) = (Seats::new(store.clone(), clock.clone()), Projects::new(store.clone(), clock.clone()));
+        Self { store, gate, workspaces, federation, grants, roles, groups, seats, people, clock }
     }
 
     /// What applying this file would come to now. Nothing is written.
@@ -194,8 +274,12 @@ impl Declared {
         for (at, note) in &file.notes {
             planner.remark("gitlab", (*note).to_owned(), Some(*at));
         }
+        planner.roles().await?;
+        planner.groups().await?;
         planner.members();
         planner.projects();
+        planner.project_members().await?;
+        planner.seats().await?;
         planner.grants().await?;
         planner.over().await?;
         planner.plan()

@@ -21,9 +21,9 @@ use crate::{
     },
     policy::{
         self, AcceptLink, AddCluster, AskAccess, Authorized, Forbidden, HoldKubeconfig, JoinWorkspace, MakeGroup,
-        MakePreset, ManageAccess, ManageCluster, ManageGroup, ManageMembers, ManagePreset, ManageReach,
-        ManageWorkspace, ManageWorkspaceAccess, MoveCluster, Person, Policy, Reach, ViewCluster, ViewGroup, ViewReach,
-        ViewRole, ViewWorkspace,
+        MakePreset, MakeRole, ManageAccess, ManageCluster, ManageGroup, ManageMembers, ManagePreset, ManageReach,
+        ManageRole, ManageWorkspace, ManageWorkspaceAccess, MoveCluster, Person, Policy, Reach, ViewCluster, ViewGroup,
+        ViewReach, ViewRole, ViewWorkspace,
     },
     store::{Store, StoreError},
 };
@@ -219,6 +219,23 @@ impl Gate {
         policy::view_role(person, role, workspace.as_ref(), member).map_err(|_| AccessError::NotFound)
     }
 
+    /// May they change and delete this custom role?
+    pub async fn manage_role(&self, person: &Person, id: CustomRoleId) -> Result<Authorized<ManageRole>, AccessError> {
+        let role = self.store.custom_role(id).await?;
+        let (workspace, member) = self.home(person, role.workspace).await?;
+        Ok(policy::manage_role(person, role, workspace.as_ref(), member)?)
+    }
+
+    /// May they make a custom role of this workspace, or (`None`) of all?
+    pub async fn make_role(
+        &self,
+        person: &Person,
+        workspace: Option<WorkspaceId>,
+    ) -> Result<Authorized<MakeRole>, AccessError> {
+        let (workspace, member) = self.home(person, workspace).await?;
+        Ok(policy::make_role(person, workspace, member)?)
+    }
+
     /// May they make a Group of this workspace, or (`None`) of all?
     pub async fn make_group(
         &self,
@@ -350,7 +367,10 @@ impl Gate {
         }
         let Some(maker) = self.maker(link.created_by).await? else { return Ok(LinkView::Closed) };
         let makers_role = self.store.membership(cluster.workspace, maker.identity()).await?;
-        let why = match policy::accept_link(person, link.clone(), cluster.clone(), (&maker, makers_role), now) {
+        let named = link.rules.audience.own_groups();
+        let in_groups = self.in_groups(person, &named, cluster.workspace, link.is_an_owners()).await?;
+        let who = (person, in_groups.as_slice());
+        let why = match policy::accept_link(who, link.clone(), cluster.clone(), (&maker, makers_role), now) {
             Ok(permit) => return Ok(LinkView::Open(Box::new(permit))),
             Err(why) => why,
         };
@@ -393,10 +413,26 @@ impl Gate {
         let Some(maker) = self.maker(invitation.created_by).await? else { return Ok(LinkView::Closed) };
         let makers_role = self.store.membership(workspace.id, maker.identity()).await?;
         let now = self.clock.now();
-        Ok(match policy::join_workspace(person, invitation, workspace, &maker, makers_role, now) {
+        let named = invitation.audience.own_groups();
+        let in_groups = self.in_groups(person, &named, workspace.id, true).await?;
+        Ok(match policy::join_workspace((person, &in_groups), invitation, workspace, &maker, makers_role, now) {
             Ok(permit) => LinkView::Invites(Box::new(permit)),
             Err(_) => LinkView::Closed,
         })
+    }
+
+    /// Which of the Groups that a link names somebody is in.
+    async fn in_groups(
+        &self,
+        person: &Person,
+        named: &[GroupId],
+        workspace: WorkspaceId,
+        kept: bool,
+    ) -> Result<Vec<GroupId>, AccessError> {
+        if named.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(self.store.in_groups(person.identity(), named, workspace, kept).await?)
     }
 
     async fn facts(&self, person: &Person, id: ClusterId) -> Result<(Cluster, Option<MemberRole>), AccessError> {

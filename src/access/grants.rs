@@ -167,15 +167,7 @@ impl Grants {
         request: GroupGrantRequest,
     ) -> Result<FederatedGrantId, AccessError> {
         let (cluster, now) = (permit.cluster(), self.clock.now());
-        if cluster.removing.is_some() {
-            return Err(Forbidden::BeingRemoved.into());
-        }
-        if request.expires_at.is_some_and(|end| end <= now) {
-            return Err(invalid("expires", "That is in the past."));
-        }
-        let group = own_groups::named(&self.store, Some(cluster.workspace), &request.group).await?;
-        let scope = Scope::new(cluster.id, request.namespaces.clone());
-        self.check_role_for(permit, &group, &request.role, &scope).await?;
+        let (group, scope) = self.vet_for_group(permit, &request).await?;
         let what = audit::rights(Some(&request.role), &scope, request.expires_at);
         let why = audit::because(request.reason.as_ref());
         let new = NewFederatedGrant {
@@ -197,8 +189,27 @@ impl Grants {
         }
     }
 
+    /// Whether it can be given, without giving it: the Group that is meant, and where. Errors as for giving it.
+    pub(super) async fn vet_for_group(
+        &self,
+        permit: &Authorized<ManageAccess>,
+        request: &GroupGrantRequest,
+    ) -> Result<(Group, Scope), AccessError> {
+        let cluster = permit.cluster();
+        if cluster.removing.is_some() {
+            return Err(Forbidden::BeingRemoved.into());
+        }
+        if request.expires_at.is_some_and(|end| end <= self.clock.now()) {
+            return Err(invalid("expires", "That is in the past."));
+        }
+        let group = own_groups::named(&self.store, Some(cluster.workspace), &request.group).await?;
+        let scope = Scope::new(cluster.id, request.namespaces.clone());
+        self.check_role_for(permit, &group, &request.role, &scope).await?;
+        Ok((group, scope))
+    }
+
     /// Whether they can give this to a Group: no more than whoever changes its members may, and nothing that only this cluster has,
-    /// since that may grow.
+    /// since that may grow. A custom role grows on an owner's word alone, so it is one of those who gives it.
     async fn check_role_for(
         &self,
         permit: &Authorized<ManageAccess>,
@@ -206,10 +217,10 @@ impl Grants {
         role: &Role,
         scope: &Scope,
     ) -> Result<(), AccessError> {
-        if !role.is_everywhere() {
+        if !role.is_everywhere() && role.custom_name().is_none() {
             return Err(invalid(
                 "role",
-                "A Kubelend group is given the roles that every cluster has. Give this one to people and groups of the provider.",
+                "A Kubelend group is given custom roles, and the roles that every cluster has. Give this one to people and groups of the provider.",
             ));
         }
         policy::give_to_group(permit, group, role)

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
-use super::{AccessError, audit, own_providers};
+use super::{AccessError, audit, own_groups, own_providers};
 use crate::{
     clock::Clock,
     crypto::{Keyring, PlainToken, SHARE_LINK_PREFIX},
@@ -53,6 +53,7 @@ impl Invitations {
             let message = "Say who: a link for anyone may make viewers alone.".to_owned();
             return Err(AccessError::Invalid { field: "only_for", message });
         }
+        own_groups::check_named(&self.store, &request.audience, permit.workspace().id, true).await?;
         let (now, id) = (self.clock.now(), InvitationId::new());
         let token = PlainToken::generate(SHARE_LINK_PREFIX);
         let invitation = Invitation {

@@ -4,7 +4,7 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 
-use super::{AccessError, Applier, Observer, audit};
+use super::{AccessError, Applier, Observer, audit, own_groups};
 use crate::{
     clock::Clock,
     crypto::{Keyring, PlainToken, SHARE_LINK_PREFIX},
@@ -223,6 +223,9 @@ impl Links {
         check_audience(cluster, &request.audience)?;
         let scope = Scope::new(cluster.id, request.namespaces);
         let vouch = self.observer.check_role(permit, request.role.as_ref(), &scope).await?;
+        let of_owners = request.role.as_ref().is_some_and(Role::is_for_owners)
+            || vouch.as_ref().is_some_and(|vouch| vouch.owner.is_some());
+        own_groups::check_named(&self.store, &request.audience, cluster.workspace, of_owners).await?;
         let rules = LinkRules {
             role: request.role,
             scope,

@@ -5,6 +5,7 @@ use super::{AccessError, audit};
 use crate::{
     clock::Clock,
     model::{
+        audience::Audience,
         audit::Action,
         grant::Grantee,
         group::{self, Group, GroupMember, GroupName},
@@ -150,6 +151,36 @@ impl Groups {
 pub(super) async fn named(store: &Store, workspace: Option<WorkspaceId>, typed: &str) -> Result<Group, AccessError> {
     let groups = store.groups_usable_in(workspace).await?;
     group::meant(typed, &groups).cloned().ok_or_else(unknown)
+}
+
+/// Whether a link in a workspace may be for the Groups that it names. One that gives what only owners give, or makes members, is for those
+/// alone whose members owners keep: whoever changes who is in a Group says who gets that.
+///
+/// # Errors
+/// `Invalid` at the field `only_for`.
+pub(super) async fn check_named(
+    store: &Store,
+    audience: &Audience,
+    workspace: WorkspaceId,
+    kept: bool,
+) -> Result<(), AccessError> {
+    for id in audience.own_groups() {
+        let group = match store.group(id).await {
+            Ok(group) if group.is_usable_in(Some(workspace)) => group,
+            Ok(_) | Err(StoreError::NotFound) => {
+                return Err(invalid("only_for", "One of the Kubelend groups is not here any more."));
+            }
+            Err(other) => return Err(other.into()),
+        };
+        if kept && !group.is_kept() {
+            let message = format!(
+                "Editors change who is in the Kubelend group {}, and this is for owners to give: let only owners change it, on its page.",
+                group.name
+            );
+            return Err(AccessError::Invalid { field: "only_for", message });
+        }
+    }
+    Ok(())
 }
 
 /// Nothing here is called so, or whoever typed it is not to know.

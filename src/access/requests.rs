@@ -62,6 +62,12 @@ impl Requests {
         Self { store, applier, observer, clock }
     }
 
+    /// The custom roles that can be asked for there, by name. What one lets do is for those to read who give it.
+    pub async fn custom_roles(&self, permit: &Authorized<AskAccess>) -> Result<Vec<Role>, AccessError> {
+        let roles = self.store.custom_roles_usable_in(Some(permit.cluster().workspace)).await?;
+        Ok(roles.into_iter().map(|role| role.role).collect())
+    }
+
     /// Asks. `Invalid` names the form's field (`role`, `reason`).
     pub async fn ask(
         &self,
@@ -70,6 +76,11 @@ impl Requests {
     ) -> Result<AccessRequestId, AccessError> {
         let (cluster, now) = (permit.cluster(), self.clock.now());
         request.role.fits(request.namespaces.is_empty()).map_err(|why| invalid("role", why))?;
+        if request.role.custom_name().is_some()
+            && self.store.custom_role_of(&request.role, Some(cluster.workspace)).await?.is_none()
+        {
+            return Err(invalid("role", "There is no such role for this cluster (any more)."));
+        }
         let scope = Scope::new(cluster.id, request.namespaces);
         let wish = Wish { role: request.role, scope, lasts: request.lasts, reason: request.reason };
         let event = audit::by(permit.person(), Action::RequestMade, in_words(&wish));

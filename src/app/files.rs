@@ -62,7 +62,7 @@ pub async fn apply(settings: &Settings, text: &str, dry: bool) -> Result<Applied
     let file = declared::read(text, &providers).map_err(ApplyError::Mistakes)?;
     folder(&settings.data_dir)?;
     let store = Store::open(settings.database_url.expose_secret()).await.map_err(AppError::from)?;
-    let applied = with(settings, &store, &file, dry).await;
+    let applied = Box::pin(with(settings, &store, &file, dry)).await;
     store.close().await;
     applied
 }
@@ -100,8 +100,8 @@ async fn written(settings: &Settings, store: &Store, workspace: Option<&str>) ->
 
 async fn with(settings: &Settings, store: &Store, file: &declared::File, dry: bool) -> Result<Applied, ApplyError> {
     let declared = parts(settings, store).await?;
-    let plan = declared.plan(file).await?;
-    let stopped = if dry { None } else { declared.carry_out(&plan).await.err() };
+    let plan = Box::pin(declared.plan(file)).await?;
+    let stopped = if dry { None } else { Box::pin(declared.carry_out(&plan)).await.err() };
     Ok(Applied { plan, stopped })
 }
 

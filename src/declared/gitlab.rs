@@ -7,14 +7,11 @@
 use std::collections::BTreeMap;
 
 use super::{
-    GrantEntry, Who,
+    GivenRole, GrantEntry, Who,
     fields::{Fields, Mistakes, object, short},
     grants::{self, Providers},
 };
-use crate::{
-    model::role::Role,
-    yaml::{Node, Place, Value},
-};
+use crate::yaml::{Node, Place, Value};
 
 /// How many groups, and how many projects, GitLab takes.
 const MOST: usize = 500;
@@ -63,7 +60,7 @@ pub(super) fn read(
     (entries.into_values().collect(), said)
 }
 
-fn grant(at: Place, who: Who, role_at: Place, role: Role) -> GrantEntry {
+fn grant(at: Place, who: Who, role_at: Place, role: GivenRole) -> GrantEntry {
     GrantEntry {
         at,
         who,

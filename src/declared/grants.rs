@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 
 use super::{
-    GrantEntry, MemberEntry, Who,
+    Called, GivenRole, GrantEntry, Who,
     fields::{Fields, Mistakes, object, short},
 };
 use crate::{
     model::{
+        group::EVERYWHERE,
         name::{self, Email, Namespace},
         namespace_role::NamespaceRole,
         provider::ProviderId,
@@ -15,7 +16,6 @@ use crate::{
         role::Role,
         service_account::AccountName,
         time::Timestamp,
-        workspace::MemberRole,
     },
     yaml::{Node, Place, Value},
 };
@@ -25,7 +25,7 @@ const MOST_NAMESPACES: usize = 50;
 /// The longest `sub` (OpenID Connect Core 1.0, section 2).
 const LONGEST_SUB: usize = 255;
 /// The ways to name somebody.
-const WAYS: [&str; 4] = ["person", "group", "sub", "account"];
+pub(super) const WAYS: [&str; 5] = ["person", "group", "sub", "kubelend-group", "account"];
 
 /// What stands around a grant in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,29 +68,6 @@ impl Providers<'_> {
     }
 }
 
-/// A workspace's members.
-pub(super) fn members(nodes: &[Node], providers: &Providers<'_>, mistakes: &mut Mistakes) -> Vec<MemberEntry> {
-    const KNOWN: &[&str] = &["person", "group", "sub", "role", "provider"];
-    let mut seen = HashMap::new();
-    let mut all = Vec::new();
-    for node in nodes {
-        let Some(fields) = object(node, "member", KNOWN, mistakes) else { continue };
-        let who = who(&fields, "member", &WAYS[..3], providers, mistakes);
-        let role = fields.required("role", "member", mistakes).and_then(|(text, at)| {
-            let role = MemberRole::parse(text);
-            if role.is_none() {
-                let problem = format!("“{}” is no role of a member", short(text));
-                mistakes.add(at, problem, "choose viewer, editor or owner");
-            }
-            role
-        });
-        let (Some((at, who)), Some(role)) = (who, role) else { continue };
-        once(&mut seen, who.clone(), at, mistakes);
-        all.push(MemberEntry { at, who, role });
-    }
-    all
-}
-
 /// What is given in one place.
 pub(super) fn grants(
     nodes: &[Node],
@@ -110,10 +87,10 @@ pub(super) fn grants(
 
 fn grant(node: &Node, under: Under, providers: &Providers<'_>, mistakes: &mut Mistakes) -> Option<GrantEntry> {
     const ON_CLUSTER: &[&str] =
-        &["person", "group", "sub", "account", "role", "namespaces", "until", "reason", "provider"];
-    const FURTHER: &[&str] = &["person", "group", "sub", "role", "until", "reason", "provider"];
+        &["person", "group", "sub", "kubelend-group", "account", "role", "namespaces", "until", "reason", "provider"];
+    const FURTHER: &[&str] = &["person", "group", "sub", "kubelend-group", "role", "until", "reason", "provider"];
     let on_cluster = under == Under::Cluster;
-    let (known, ways) = if on_cluster { (ON_CLUSTER, &WAYS[..]) } else { (FURTHER, &WAYS[..3]) };
+    let (known, ways) = if on_cluster { (ON_CLUSTER, &WAYS[..]) } else { (FURTHER, &WAYS[..4]) };
     let fields = object(node, "grant", known, mistakes)?;
     let who = who(&fields, "grant", ways, providers, mistakes);
     let namespaces = if on_cluster { namespaces(&fields, mistakes) } else { Some(Vec::new()) };
@@ -139,13 +116,14 @@ fn grant(node: &Node, under: Under, providers: &Providers<'_>, mistakes: &mut Mi
 }
 
 /// The same entry twice in one list.
-fn once<K: std::hash::Hash + Eq>(seen: &mut HashMap<K, Place>, key: K, at: Place, mistakes: &mut Mistakes) {
+pub(super) fn once<K: std::hash::Hash + Eq>(seen: &mut HashMap<K, Place>, key: K, at: Place, mistakes: &mut Mistakes) {
     if let Some(first) = seen.insert(key, at) {
         mistakes.add(at, format!("the same stands in line {} already", first.line), "keep one of them");
     }
 }
 
-fn who(
+/// Whoever is named, in one of these ways.
+pub(super) fn who(
     fields: &Fields<'_>,
     what: &str,
     ways: &[&'static str],
@@ -168,6 +146,11 @@ fn who(
         let account = text.parse::<AccountName>();
         return Some((at, Who::Account(mistakes.keep(at, "write NAMESPACE/NAME", account)?)));
     }
+    if *way == "kubelend-group" {
+        let (name, everywhere) = apart(text);
+        let name = mistakes.keep(at, "write it as the Groups page does", name.parse())?;
+        return Some((at, Who::Own(Called { name, everywhere })));
+    }
     // Both are looked at, so that both are said.
     let provider = providers.of(fields, mistakes);
     let who = match *way {
@@ -189,6 +172,12 @@ fn who(
     Some((at, who))
 }
 
+/// A name, and whether “(everywhere)” stands behind it.
+fn apart(text: &str) -> (&str, bool) {
+    text.strip_suffix(EVERYWHERE).map_or((text, false), |name| (name, true))
+}
+
+/// The name of a provider's group.
 pub(super) fn group(text: &str) -> Result<String, String> {
     let read = name::group_name(text).map_err(|why| why.to_string())?;
     if read != text {
@@ -201,30 +190,37 @@ pub(super) fn group(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// The role of something that is given.
 pub(super) fn role(
     fields: &Fields<'_>,
     on_cluster: bool,
     whole: bool,
     mistakes: &mut Mistakes,
-) -> Option<(Role, Place)> {
+) -> Option<(GivenRole, Place)> {
+    const FIX: &str = "write view, edit, admin, cluster-admin, the name of a ClusterRole, “Role NAME” or “custom NAME”";
     let (text, at) = fields.required("role", "grant", mistakes)?;
+    // Nor has one of those a space: a custom role and a ClusterRole of one name are two.
+    if let Some(name) = text.strip_prefix("custom ") {
+        let (name, everywhere) = apart(name);
+        let name = mistakes.keep(at, "write it as the Roles page does", name.parse())?;
+        return Some((GivenRole::Custom(Called { name, everywhere }), at));
+    }
     // No ClusterRole's name has a space, so this is one of a namespace's own. So is what Kubelend makes in one, by its name alone.
     let read = match (text.strip_prefix("Role "), NamespaceRole::named(text)) {
         (Some(name), _) => Role::local(name),
         (None, Some(made)) => Ok(made.role()),
         (None, None) => Role::named(text),
     };
-    let role =
-        mistakes.keep(at, "write view, edit, admin, cluster-admin, the name of a ClusterRole, or “Role NAME”", read)?;
+    let role = mistakes.keep(at, FIX, read)?;
     if !role.is_everywhere() && !on_cluster {
         let problem =
             format!("“{role}” may be something else on each cluster, so it is given on one cluster at a time");
-        mistakes.add(at, problem, "give it under a cluster, or choose view, edit or admin");
+        mistakes.add(at, problem, "give it under a cluster, choose view, edit or admin, or write “custom NAME”");
         return None;
     }
     let fix = if role.is_local() { "give it in namespaces, or in a project" } else { "choose admin here" };
     mistakes.keep(at, fix, role.fits(whole))?;
-    Some((role, at))
+    Some((GivenRole::Role(role), at))
 }
 
 fn namespaces(fields: &Fields<'_>, mistakes: &mut Mistakes) -> Option<Vec<Namespace>> {

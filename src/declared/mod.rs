@@ -1,4 +1,4 @@
-//! Access as a file says it: workspaces with members, projects, and grants at every scope.
+//! Access as a file says it: workspaces with members, projects, Groups, custom roles, and grants at every scope.
 //!
 //! Pure: text comes in and entries go out, each with its place, and all mistakes of a text are found at once. Nothing is looked
 //! up here; whether a cluster of that name exists, or a person is known, is decided where the entries are compared with what
@@ -8,11 +8,16 @@ mod entries;
 mod fields;
 mod gitlab;
 mod grants;
+mod members;
+mod own;
 mod read;
 mod rules;
 mod write;
 
-pub use entries::{ClusterEntry, File, GrantEntry, MemberEntry, On, ProjectEntry, Who, WorkspaceEntry};
+pub use entries::{
+    Called, ClusterEntry, File, GivenRole, GrantEntry, GroupEntry, MemberEntry, On, ProjectEntry, RoleEntry, Who,
+    WorkspaceEntry,
+};
 pub use read::{MAX_BYTES, MAX_ENTRIES, read};
 pub use rules::read_rules;
 pub use write::write;

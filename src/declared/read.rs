@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use super::{
-    ClusterEntry, File, GrantEntry, Mistake, On, ProjectEntry, WorkspaceEntry,
+    ClusterEntry, File, GrantEntry, GroupEntry, Mistake, On, ProjectEntry, WorkspaceEntry,
     fields::{Fields, Mistakes, object, short},
     gitlab,
     grants::{self, Providers, Under},
+    members, own,
 };
 use crate::{
     model::{
@@ -47,7 +48,7 @@ pub fn read(text: &str, providers: &[ProviderId]) -> Result<File, Vec<Mistake>> 
 }
 
 fn file(root: &Node, providers: &[ProviderId], mistakes: &mut Mistakes) -> Option<File> {
-    const KNOWN: &[&str] = &["file", "provider", "workspaces", "grants"];
+    const KNOWN: &[&str] = &["file", "provider", "roles", "groups", "workspaces", "grants"];
     let top = object(root, "access file", KNOWN, mistakes)?;
     let name = top.required("file", "access file", mistakes).and_then(|(text, at)| {
         mistakes.keep(at, "name it, as in “file: access”: what it makes is known by that", text.parse::<FileName>())
@@ -59,9 +60,11 @@ fn file(root: &Node, providers: &[ProviderId], mistakes: &mut Mistakes) -> Optio
         (None, _) => None,
     };
     let mut notes = Vec::new();
+    let roles = own::roles(top.list("roles", mistakes), mistakes);
+    let groups = own::groups(top.list("groups", mistakes), false, &providers, mistakes);
     let workspaces = workspaces(&top, &providers, &mut notes, mistakes);
     let grants = grants::grants(top.list("grants", mistakes), Under::Wide, &providers, mistakes);
-    let file = File { name: name?, workspaces, grants, notes };
+    let file = File { name: name?, roles, groups, workspaces, grants, notes };
     let entries = entries(&file);
     if entries > MAX_ENTRIES {
         let problem = format!("there are {entries} entries, and {MAX_ENTRIES} are the most");
@@ -71,16 +74,20 @@ fn file(root: &Node, providers: &[ProviderId], mistakes: &mut Mistakes) -> Optio
 }
 
 fn entries(file: &File) -> usize {
+    let of_groups = |groups: &[GroupEntry]| groups.iter().map(|group| 1 + group.members.len()).sum::<usize>();
     let of_workspace = |w: &WorkspaceEntry| {
-        let projects: usize = w.projects.iter().map(|p| 1 + p.grants.len()).sum();
+        let projects: usize = w.projects.iter().map(|p| 1 + p.members.len() + p.grants.len()).sum();
         let clusters: usize = w.clusters.iter().map(|c| 1 + c.grants.len()).sum();
-        1 + w.members.len() + projects + clusters + w.grants.len()
+        1 + w.roles.len() + of_groups(&w.groups) + w.members.len() + projects + clusters + w.grants.len()
     };
-    file.grants.len() + file.workspaces.iter().map(of_workspace).sum::<usize>()
+    file.roles.len()
+        + of_groups(&file.groups)
+        + file.grants.len()
+        + file.workspaces.iter().map(of_workspace).sum::<usize>()
 }
 
 /// Refuses the second of two that bear one name, whatever the case.
-fn unique(seen: &mut HashMap<String, Place>, name: &str, at: Place, mistakes: &mut Mistakes) {
+pub(super) fn unique(seen: &mut HashMap<String, Place>, name: &str, at: Place, mistakes: &mut Mistakes) {
     if let Some(first) = seen.insert(name.to_lowercase(), at) {
         let problem = format!("“{}” stands in line {} already", short(name), first.line);
         mistakes.add(at, problem, "put all that belongs to it in one place");
@@ -93,7 +100,7 @@ fn workspaces(
     notes: &mut Vec<(Place, &'static str)>,
     mistakes: &mut Mistakes,
 ) -> Vec<WorkspaceEntry> {
-    const KNOWN: &[&str] = &["name", "id", "members", "projects", "clusters", "grants"];
+    const KNOWN: &[&str] = &["name", "id", "roles", "groups", "members", "projects", "clusters", "grants"];
     let mut seen = HashMap::new();
     let mut all = Vec::new();
     for node in top.list("workspaces", mistakes) {
@@ -105,7 +112,9 @@ fn workspaces(
             let id = text.parse().map_err(|_| "this is no workspace's id");
             Some((at, mistakes.keep(at, "take it from the address of the workspace's page", id)?))
         });
-        let members = grants::members(fields.list("members", mistakes), providers, mistakes);
+        let roles = own::roles(fields.list("roles", mistakes), mistakes);
+        let groups = own::groups(fields.list("groups", mistakes), true, providers, mistakes);
+        let members = members::members(fields.list("members", mistakes), providers, mistakes);
         let projects = projects(&fields, providers, mistakes);
         let clusters = clusters(&fields, providers, notes, mistakes);
         let grants = grants::grants(fields.list("grants", mistakes), Under::Wide, providers, mistakes);
@@ -113,13 +122,13 @@ fn workspaces(
         // Two of one name are two where their ids say so.
         let key = id.map_or_else(|| name.as_str().to_owned(), |(_, id)| format!("{name} {id}"));
         unique(&mut seen, &key, at, mistakes);
-        all.push(WorkspaceEntry { at, name, id, members, projects, clusters, grants });
+        all.push(WorkspaceEntry { at, name, id, roles, groups, members, projects, clusters, grants });
     }
     all
 }
 
 fn projects(workspace: &Fields<'_>, providers: &Providers<'_>, mistakes: &mut Mistakes) -> Vec<ProjectEntry> {
-    const KNOWN: &[&str] = &["name", "namespace", "clusters", "labels", "grants"];
+    const KNOWN: &[&str] = &["name", "namespace", "make-namespace", "clusters", "labels", "takes", "members", "grants"];
     let mut seen = HashMap::new();
     let mut all = Vec::new();
     for node in workspace.list("projects", mistakes) {
@@ -131,12 +140,34 @@ fn projects(workspace: &Fields<'_>, providers: &Providers<'_>, mistakes: &mut Mi
             Some((mistakes.keep(at, "write a namespace as kubectl does", text.parse::<Namespace>())?, at))
         });
         let on = on(&fields, mistakes);
+        let makes_namespace = own::yes(&fields, "make-namespace", mistakes);
+        let (takes_editors, takes_viewers) = takes(&fields, mistakes);
+        let members = members::members(fields.list("members", mistakes), providers, mistakes);
         let grants = grants::grants(fields.list("grants", mistakes), Under::Project, providers, mistakes);
         let (Some((name, at)), Some((namespace, namespace_at)), Some(on)) = (name, namespace, on) else { continue };
         unique(&mut seen, name.as_str(), at, mistakes);
-        all.push(ProjectEntry { at, name, namespace_at, namespace, on, grants });
+        all.push(ProjectEntry {
+            at,
+            name,
+            namespace_at,
+            namespace,
+            on,
+            takes_editors,
+            takes_viewers,
+            makes_namespace,
+            members,
+            grants,
+        });
     }
     all
+}
+
+/// Whom of its workspace a project takes over: editors, viewers.
+fn takes(project: &Fields<'_>, mistakes: &mut Mistakes) -> (Option<bool>, Option<bool>) {
+    let Some(node) = project.node("takes") else { return (None, None) };
+    let Some(fields) = object(node, "switch", &["editors", "viewers"], mistakes) else { return (None, None) };
+    let mut of = |name| own::yes(&fields, name, mistakes).map(|(on, _)| on);
+    (of("editors"), of("viewers"))
 }
 
 fn on(project: &Fields<'_>, mistakes: &mut Mistakes) -> Option<On> {

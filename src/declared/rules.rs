@@ -53,7 +53,8 @@ fn of_cluster_role<'a>(node: &'a Node, mistakes: &mut Mistakes) -> &'a [Node] {
     fields.list("rules", mistakes)
 }
 
-fn rule(node: &Node, mistakes: &mut Mistakes) -> Option<PolicyRule> {
+/// One rule; what is wrong with it is said.
+pub(super) fn rule(node: &Node, mistakes: &mut Mistakes) -> Option<PolicyRule> {
     let fields = object(node, "rule", &KNOWN, mistakes)?;
     let mut list = |name: &'static str| texts(name, fields.list(name, mistakes), mistakes);
     let rule = PolicyRule {

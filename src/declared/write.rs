@@ -2,15 +2,21 @@
 
 use serde::Serialize;
 
-use super::{ClusterEntry, File, GrantEntry, MemberEntry, On, ProjectEntry, Who, WorkspaceEntry};
+use super::{
+    ClusterEntry, File, GrantEntry, GroupEntry, MemberEntry, On, ProjectEntry, RoleEntry, Who, WorkspaceEntry,
+};
 use crate::{
-    model::{name::Namespace, provider::ProviderId, reason::Reason},
+    model::{name::Namespace, provider::ProviderId, rbac::PolicyRule, reason::Reason},
     yaml,
 };
 
 #[derive(Serialize)]
 struct Top<'a> {
     file: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    roles: Vec<Role<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    groups: Vec<Group<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     workspaces: Vec<Workspace<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -23,6 +29,10 @@ struct Workspace<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    roles: Vec<Role<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    groups: Vec<Group<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     members: Vec<Member<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     projects: Vec<Project<'a>>,
@@ -30,6 +40,31 @@ struct Workspace<'a> {
     grants: Vec<Grant<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     clusters: Vec<Cluster<'a>>,
+}
+
+#[derive(Serialize)]
+struct Role<'a> {
+    name: &'a str,
+    rules: &'a [PolicyRule],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    vouch: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Group<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept: Option<bool>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    members: Vec<Named<'a>>,
+}
+
+#[derive(Serialize)]
+struct Takes {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    editors: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    viewers: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -43,10 +78,16 @@ struct Member<'a> {
 struct Project<'a> {
     name: &'a str,
     namespace: &'a str,
+    #[serde(rename = "make-namespace", skip_serializing_if = "Option::is_none")]
+    makes_namespace: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     clusters: Option<Clusters<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     labels: Option<std::collections::BTreeMap<&'a str, &'a str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    takes: Option<Takes>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    members: Vec<Member<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     grants: Vec<Grant<'a>>,
 }
@@ -86,6 +127,8 @@ struct Named<'a> {
     sub: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     group: Option<&'a str>,
+    #[serde(rename = "kubelend-group", skip_serializing_if = "Option::is_none")]
+    own: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,6 +140,8 @@ pub fn write(file: &File, providers: &[ProviderId], comments: &[String]) -> Stri
     let several = providers.len() > 1;
     let top = Top {
         file: file.name.as_str(),
+        roles: roles(&file.roles),
+        groups: groups(&file.groups, several),
         workspaces: file.workspaces.iter().map(|workspace| self::workspace(workspace, several)).collect(),
         grants: grants(&file.grants, several),
     };
@@ -109,11 +154,28 @@ fn workspace(entry: &WorkspaceEntry, several: bool) -> Workspace<'_> {
     Workspace {
         name: entry.name.as_str(),
         id: entry.id.map(|(_, id)| id.to_string()),
+        roles: roles(&entry.roles),
+        groups: groups(&entry.groups, several),
         members: entry.members.iter().map(|member| self::member(member, several)).collect(),
         projects: entry.projects.iter().map(|project| self::project(project, several)).collect(),
         grants: grants(&entry.grants, several),
         clusters: entry.clusters.iter().map(|cluster| self::cluster(cluster, several)).collect(),
     }
+}
+
+fn roles(entries: &[RoleEntry]) -> Vec<Role<'_>> {
+    entries.iter().map(|entry| Role { name: entry.name.as_str(), rules: &entry.rules, vouch: &entry.vouch }).collect()
+}
+
+fn groups(entries: &[GroupEntry], several: bool) -> Vec<Group<'_>> {
+    entries
+        .iter()
+        .map(|entry| Group {
+            name: entry.name.as_str(),
+            kept: entry.kept.map(|(kept, _)| kept),
+            members: entry.members.iter().map(|(_, who)| named(who, several)).collect(),
+        })
+        .collect()
 }
 
 fn member(entry: &MemberEntry, several: bool) -> Member<'_> {
@@ -126,11 +188,15 @@ fn project(entry: &ProjectEntry, several: bool) -> Project<'_> {
         On::Listed(names) => (Some(Clusters::Listed(names.iter().map(|(_, name)| name.as_str()).collect())), None),
         On::Labelled(labels) => (None, Some(labels.iter().collect())),
     };
+    let said = entry.takes_editors.is_some() || entry.takes_viewers.is_some();
     Project {
         name: entry.name.as_str(),
         namespace: entry.namespace.as_str(),
+        makes_namespace: entry.makes_namespace.map(|(makes, _)| makes),
         clusters,
         labels,
+        takes: said.then_some(Takes { editors: entry.takes_editors, viewers: entry.takes_viewers }),
+        members: entry.members.iter().map(|member| self::member(member, several)).collect(),
         grants: grants(&entry.grants, several),
     }
 }
@@ -146,7 +212,7 @@ fn grants(entries: &[GrantEntry], several: bool) -> Vec<Grant<'_>> {
 fn grant(entry: &GrantEntry, several: bool) -> Grant<'_> {
     Grant {
         who: named(&entry.who, several),
-        role: if entry.role.is_local() { entry.role.to_string() } else { entry.role.as_str().to_owned() },
+        role: entry.role.to_string(),
         namespaces: entry.namespaces.iter().map(Namespace::as_str).collect(),
         until: entry.until.map(|end| end.to_string()),
         reason: entry.reason.as_ref().map(Reason::as_str),
@@ -159,6 +225,7 @@ fn named(who: &Who, several: bool) -> Named<'_> {
         Who::Person(provider, email) => (Some(provider), Named { person: Some(email.as_str()), ..nobody }),
         Who::Sub(provider, sub) => (Some(provider), Named { sub: Some(sub), ..nobody }),
         Who::Group(provider, group) => (Some(provider), Named { group: Some(group), ..nobody }),
+        Who::Own(group) => (None, Named { own: Some(group.to_string()), ..nobody }),
         Who::Account(account) => (None, Named { account: Some(account.to_string()), ..nobody }),
     };
     Named { provider: provider.filter(|_| several).map(ProviderId::as_str), ..named }
@@ -225,5 +292,55 @@ mod tests {
             let again = read(&written, &ids(&["dex"])).unwrap_or_else(|why| panic!("{why:?}\n{written}"));
             assert_eq!(again.grants[0].who, Who::Group(ids(&["dex"])[0].clone(), hostile.into()), "{written}");
         }
+    }
+
+    /// A text in which pieces were left out, doubled, or put elsewhere; `state` is where a simple sequence of numbers stands.
+    fn mutated(text: &str, state: &mut u64) -> String {
+        let mut next = |below: usize| {
+            *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(*state >> 33).unwrap() % below.max(1)
+        };
+        let mut chars: Vec<char> = text.chars().collect();
+        for _ in 0..=next(4) {
+            let from = next(chars.len());
+            let piece: Vec<char> = chars[from..].iter().take(1 + next(24)).copied().collect();
+            let to = next(chars.len());
+            match next(4) {
+                0 => drop(chars.drain(from..from + piece.len())),
+                1 => drop(chars.splice(to..to, piece)),
+                2 => chars[to] = [' ', '\n', ':', '-', '"', '{', ']', ',', '\u{2028}', '0'][next(10)],
+                _ => drop(chars.splice(to..(to + piece.len()).min(chars.len()), piece)),
+            }
+        }
+        chars.into_iter().collect()
+    }
+
+    /// How many texts are tried.
+    const MANY: usize = 3_000;
+
+    #[test]
+    fn immune_23_whatever_becomes_of_a_file_it_is_read_whole_or_told_what_is_wrong() {
+        let (providers, mut state, mut good) = (ids(&["dex"]), 4711, 0);
+        let mut text = WHOLE.to_owned();
+        for _ in 0..MANY {
+            let tried = mutated(&text, &mut state);
+            match read(&tried, &providers) {
+                Ok(file) => {
+                    let written = write(&file, &providers, &[]);
+                    let again = read(&written, &providers).unwrap_or_else(|why| panic!("{why:?}\n{written}\n{tried}"));
+                    assert_eq!(without_places(&again), without_places(&file), "{tried}");
+                    good += 1;
+                    // What is still a file is where the next one begins, until little is left of it.
+                    text = if tried.len() > 500 { tried } else { WHOLE.to_owned() };
+                }
+                Err(mistakes) => {
+                    assert!(
+                        !mistakes.is_empty() && mistakes.iter().all(|m| m.at.line > 0 && !m.fix.is_empty()),
+                        "{tried}"
+                    );
+                }
+            }
+        }
+        assert!(good > MANY / 100, "{good} of {MANY} were files still");
     }
 }

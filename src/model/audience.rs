@@ -2,11 +2,14 @@
 //!
 //! Everything is compared whole and exactly, but for ASCII case in emails and domains: a part of a name, a look-alike in another
 //! alphabet or a second `@` matches nothing. An email counts only where the provider says that it is verified, and a list is
-//! one of a single provider's people, since two providers may call different people by the same name.
+//! one of a single provider's people, since two providers may call different people by the same name. Who is in a Group of our own is
+//! the database's to say, at the moment when it is asked.
 
 use std::{fmt, str::FromStr};
 
 use super::{
+    group::{self, Group},
+    id::GroupId,
     identity::Identity,
     name::{BadName, Email},
     provider::ProviderId,
@@ -18,6 +21,8 @@ const MOST: usize = 100;
 const LONGEST_GROUP: usize = 253;
 /// What stands before a group in a typed list.
 const GROUP: &str = "group:";
+/// What stands before a Group of our own.
+const OWN: &str = "kubelend-group:";
 
 /// Whom a link is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,6 +43,8 @@ pub enum Guest {
     Domain(EmailDomain),
     /// Whoever is in this group, without prefix.
     Group(String),
+    /// Whoever is in this Group of our own; as it was spelt when it was named, or renamed.
+    Own(GroupId, String),
 }
 
 /// The domain of email addresses, in lower case.
@@ -92,10 +99,39 @@ impl Guest {
             Self::Email(listed) => email.is_some_and(|e| e.matches(listed)),
             Self::Domain(domain) => email.is_some_and(|e| domain.holds(e)),
             Self::Group(group) => person.groups.iter().any(|g| g == group),
+            // Not by what the person brings along.
+            Self::Own(..) => false,
         }
     }
 
-    fn parse(s: &str) -> Result<Self, BadName> {
+    /// As a link keeps it.
+    pub fn stored(&self) -> String {
+        match self {
+            Self::Own(id, spelt) => format!("{OWN}{id}:{spelt}"),
+            other => other.to_string(),
+        }
+    }
+
+    /// The same, read again.
+    ///
+    /// # Errors
+    /// What is none.
+    pub fn from_stored(line: &str) -> Result<Self, BadName> {
+        let Some(own) = line.strip_prefix(OWN) else { return Self::parse(line, &[]) };
+        let read = own.split_once(':').and_then(|(id, spelt)| Some(Self::Own(id.parse().ok()?, spelt.to_owned())));
+        read.ok_or_else(|| BadName(format!("“{}” names no group of Kubelend's.", short(line))))
+    }
+
+    fn parse(s: &str, groups: &[Group]) -> Result<Self, BadName> {
+        if let Some(typed) = s.strip_prefix(OWN) {
+            let meant = group::meant(typed, groups).map(|group| Self::Own(group.id, group.spelt()));
+            return meant.ok_or_else(|| {
+                BadName(format!(
+                    "There is no Kubelend group “{}” here. Groups are made on the workspace’s Groups page.",
+                    short(typed)
+                ))
+            });
+        }
         if let Some(group) = s.strip_prefix(GROUP) {
             return Self::group(group.trim());
         }
@@ -129,31 +165,26 @@ impl fmt::Display for Guest {
             Self::Email(email) => write!(f, "{email}"),
             Self::Domain(domain) => write!(f, "@{domain}"),
             Self::Group(group) => write!(f, "{GROUP}{group}"),
+            Self::Own(_, spelt) => write!(f, "{OWN}{spelt}"),
         }
-    }
-}
-
-impl FromStr for Guest {
-    type Err = BadName;
-    fn from_str(s: &str) -> Result<Self, BadName> {
-        Self::parse(s.trim())
     }
 }
 
 impl Audience {
     /// Reads a typed list, separated by commas, semicolons or line ends: emails, domains (`example.com` or `@example.com`) and
-    /// groups (`group:NAME`; a word with neither “@” nor “.” is one too). Sorted, each once; an empty list is nobody's.
+    /// groups (`group:NAME`; a word with neither “@” nor “.” is one too), and Groups of our own (`kubelend-group:NAME`), of which
+    /// `groups` are those that may be named. Sorted, each once; an empty list is nobody's.
     ///
     /// # Errors
     /// The first entry that is none of these, or too many.
-    pub fn parse_guests(text: &str) -> Result<Vec<Guest>, BadName> {
+    pub fn parse_guests_of(text: &str, groups: &[Group]) -> Result<Vec<Guest>, BadName> {
         let typed = text.split([',', ';', '\n', '\r']).map(str::trim).filter(|s| !s.is_empty());
         // Only a group's name may have blanks: of anything else they separate two.
         let each = typed.flat_map(|s| {
-            let whole = s.starts_with(GROUP);
+            let whole = s.starts_with(GROUP) || s.starts_with(OWN);
             s.split(move |c: char| !whole && c.is_whitespace()).filter(|s| !s.is_empty())
         });
-        let mut guests = each.map(Guest::parse).collect::<Result<Vec<_>, _>>()?;
+        let mut guests = each.map(|s| Guest::parse(s, groups)).collect::<Result<Vec<_>, _>>()?;
         guests.sort();
         guests.dedup();
         if guests.len() > MOST {
@@ -162,15 +193,33 @@ impl Audience {
         Ok(guests)
     }
 
-    /// Whether it is for this person.
+    /// The same where no Group of our own may be named.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn parse_guests(text: &str) -> Result<Vec<Guest>, BadName> {
+        Self::parse_guests_of(text, &[])
+    }
+
+    /// The Groups of our own that it names.
+    pub fn own_groups(&self) -> Vec<GroupId> {
+        let own = |guest: &Guest| if let Guest::Own(id, _) = guest { Some(*id) } else { None };
+        self.guests().iter().filter_map(own).collect()
+    }
+
+    /// Whether it is for this person, who is `in_groups` among those that it names and that count where it is.
     ///
     /// # Errors
     /// Why not.
-    pub fn invites(&self, person: &Identity) -> Result<(), NotInvited> {
+    pub fn invites(&self, person: &Identity, in_groups: &[GroupId]) -> Result<(), NotInvited> {
         let (provider, guests) = match self {
             Self::Anyone => return Ok(()),
             Self::Listed(provider, guests) => (provider, guests),
         };
+        // A Group has people of any provider.
+        if guests.iter().any(|guest| matches!(guest, Guest::Own(id, _) if in_groups.contains(id))) {
+            return Ok(());
+        }
         if *provider != person.provider {
             return Err(NotInvited::NotListed);
         }
@@ -195,6 +244,7 @@ impl Audience {
             Guest::Email(email) => email.to_string(),
             Guest::Domain(domain) => format!("everybody at {domain}"),
             Guest::Group(group) => format!("the group {group}"),
+            Guest::Own(_, spelt) => format!("the Kubelend group {spelt}"),
         };
         let words: Vec<String> = self.guests().iter().map(each).collect();
         match words.as_slice() {
@@ -240,8 +290,8 @@ mod tests {
     #[test]
     fn immune_15_a_list_of_emails_is_beaten_by_no_look_alike_and_no_unverified_one() {
         let bob = listed("bob@good.com");
-        assert_eq!(bob.invites(&person("BOB@Good.com", true, &[])), Ok(()), "case alone is no other mailbox");
-        assert_eq!(bob.invites(&person("bob@good.com", false, &[])), Err(NotInvited::EmailNotVerified));
+        assert_eq!(bob.invites(&person("BOB@Good.com", true, &[]), &[]), Ok(()), "case alone is no other mailbox");
+        assert_eq!(bob.invites(&person("bob@good.com", false, &[]), &[]), Err(NotInvited::EmailNotVerified));
         for email in [
             "bob@good.com.evil.com",
             "xbob@good.com",
@@ -257,7 +307,7 @@ mod tests {
             "bob@good.com\0",
             "bob@good.com\n",
         ] {
-            let invited = bob.invites(&person(email, true, &[]));
+            let invited = bob.invites(&person(email, true, &[]), &[]);
             // `parse` trims: what differs by blanks alone is the same mailbox.
             assert_eq!(invited.is_ok(), email.trim() == "bob@good.com", "{email:?}");
         }
@@ -267,8 +317,8 @@ mod tests {
     fn immune_15_a_domain_is_that_domain_and_none_below_or_behind_it() {
         let good = listed("@good.com");
         assert_eq!(good, listed("GOOD.com"));
-        assert_eq!(good.invites(&person("anybody@Good.COM", true, &[])), Ok(()));
-        assert_eq!(good.invites(&person("anybody@good.com", false, &[])), Err(NotInvited::EmailNotVerified));
+        assert_eq!(good.invites(&person("anybody@Good.COM", true, &[]), &[]), Ok(()));
+        assert_eq!(good.invites(&person("anybody@good.com", false, &[]), &[]), Err(NotInvited::EmailNotVerified));
         for email in [
             "a@evil.com@good.com",
             "a@evilgood.com",
@@ -280,20 +330,20 @@ mod tests {
             "good.com@evil.com",
             "",
         ] {
-            assert!(good.invites(&person(email, true, &[])).is_err(), "{email}");
+            assert!(good.invites(&person(email, true, &[]), &[]).is_err(), "{email}");
         }
     }
 
     #[test]
     fn immune_15_a_group_is_compared_to_the_letter_and_at_its_own_provider() {
         let devs = listed("group:devs");
-        assert_eq!(devs.invites(&person("", false, &["ops", "devs"])), Ok(()));
+        assert_eq!(devs.invites(&person("", false, &["ops", "devs"]), &[]), Ok(()));
         for group in ["Devs", "devs ", "dev", "devs2", "d\u{435}vs", "oidc:devs", "group:devs"] {
-            assert_eq!(devs.invites(&person("", true, &[group])), Err(NotInvited::NotListed), "{group}");
+            assert_eq!(devs.invites(&person("", true, &[group]), &[]), Err(NotInvited::NotListed), "{group}");
         }
         let elsewhere = Identity { provider: "other".parse().unwrap(), ..person("", true, &["devs"]) };
-        assert_eq!(devs.invites(&elsewhere), Err(NotInvited::NotListed));
-        assert_eq!(Audience::Anyone.invites(&elsewhere), Ok(()));
+        assert_eq!(devs.invites(&elsewhere, &[]), Err(NotInvited::NotListed));
+        assert_eq!(Audience::Anyone.invites(&elsewhere, &[]), Ok(()));
     }
 
     #[test]
@@ -311,7 +361,7 @@ mod tests {
         );
         assert_eq!(Audience::parse_guests(" , ").unwrap(), []);
         for guest in guests {
-            assert_eq!(guest.to_string().parse::<Guest>(), Ok(guest));
+            assert_eq!(Guest::from_stored(&guest.stored()), Ok(guest));
         }
     }
 
@@ -323,5 +373,36 @@ mod tests {
         }
         let many = (0..101).map(|n| format!("p{n}@example.com")).collect::<Vec<_>>().join(",");
         assert!(Audience::parse_guests(&many).is_err());
+    }
+
+    #[test]
+    fn immune_28_a_group_of_our_own_invites_by_its_id_alone_and_its_people_of_any_provider() {
+        let group = |name: &str, workspace| Group {
+            id: GroupId::new(),
+            workspace,
+            name: name.parse().unwrap(),
+            owners_only: false,
+            created_by: IdentityId::new(),
+            created_at: Timestamp::from_secs(0),
+        };
+        let home = Some(crate::model::id::WorkspaceId::new());
+        let groups = [group("On call", home), group("On call", None)];
+        let typed = "kubelend-group:on call, kubelend-group:On call (everywhere), bob@x.com";
+        let guests = Audience::parse_guests_of(typed, &groups).unwrap();
+        let audience = Audience::Listed("dex".parse().unwrap(), guests.clone());
+        assert_eq!(audience.own_groups(), [groups[0].id, groups[1].id]);
+        assert_eq!(Audience::parse_guests_of(&audience.as_typed(), &groups).unwrap(), guests);
+        assert!(audience.in_words().contains("the Kubelend group On call (everywhere)"), "{}", audience.in_words());
+        let eve =
+            Identity { provider: "other".parse().unwrap(), ..person("", true, &["On call", "kubelend-group:On call"]) };
+        assert_eq!(audience.invites(&eve, &[]), Err(NotInvited::NotListed), "what somebody is called is no membership");
+        assert_eq!(audience.invites(&eve, &[GroupId::new()]), Err(NotInvited::NotListed));
+        assert_eq!(audience.invites(&eve, &[groups[1].id]), Ok(()));
+        // Who may not name it does not.
+        assert!(Audience::parse_guests_of("kubelend-group:Ops", &groups).is_err());
+        assert!(Audience::parse_guests("kubelend-group:On call").is_err());
+        assert!(
+            Guest::from_stored("kubelend-group:x:On call").is_err() && Guest::from_stored("kubelend-group:").is_err()
+        );
     }
 }

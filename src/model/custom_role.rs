@@ -53,7 +53,7 @@ impl CustomRole {
 }
 
 /// The name of a custom role.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CustomRoleName(String);
 
 impl CustomRoleName {

@@ -15,8 +15,8 @@ use super::{
 
 /// The longest name of a Group, in characters.
 const LONGEST_NAME: usize = 60;
-/// What a name ends with in forms where the Group is of all workspaces.
-const EVERYWHERE: &str = " (everywhere)";
+/// What a name ends with, in forms and files, where what bears it is of all workspaces.
+pub const EVERYWHERE: &str = " (everywhere)";
 
 /// A named set of people and provider groups.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -90,6 +90,12 @@ impl ShareLink {
         }
     }
 
+    /// Whether it gives what only owners give.
+    pub fn is_an_owners(&self) -> bool {
+        self.rules.role.as_ref().is_some_and(Role::is_for_owners)
+            || self.vouch.as_ref().is_some_and(|v| v.owner.is_some())
+    }
+
     /// Until when access accepted now would last.
     pub fn access_until(&self, now: Timestamp) -> Option<Timestamp> {
         self.rules.access_lasts.map(|span| now.plus(span))

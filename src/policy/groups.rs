@@ -116,12 +116,17 @@ pub fn make_group(
     Ok(authorized(person, MakeGroup(workspace, owner)))
 }
 
-/// May they give this role to this Group, on the permit's cluster?
+/// May they give this role to this Group, on the permit's cluster? A custom role owners alone, since it counts for members to come, and
+/// as whoever changes it says.
 ///
 /// # Errors
-/// [`Forbidden::OwnersGive`], [`Forbidden::GroupNotKept`] where they might, were its members kept to owners.
+/// [`Forbidden::OwnersGive`], [`Forbidden::OwnersGiveFurther`]; [`Forbidden::GroupNotKept`] where they might, were its members kept to
+/// owners.
 pub fn give_to_group(permit: &Authorized<ManageAccess>, group: &Group, role: &Role) -> Result<(), Forbidden> {
     roles::give(permit, Some(role))?;
+    if role.custom_name().is_some() {
+        roles::give_further(permit)?;
+    }
     held_by(group, role)
 }
 
@@ -216,6 +221,26 @@ mod tests {
             manage_group(&bob, group(Some(&going), false), Some(going), Some(Owner)).err(),
             Some(Forbidden::WorkspaceGoing)
         );
+    }
+
+    #[test]
+    fn immune_28_a_custom_role_goes_on_a_cluster_from_owners_to_groups_that_owners_keep() {
+        let (admin, bob) = people();
+        let home = workspace();
+        let role = Role::named("kubelend:log-reader:0123abcd").unwrap();
+        for (person, member, owner) in [(&bob, Editor, false), (&bob, Owner, true), (&admin, Viewer, true)] {
+            let permit = manage_access(person, cluster("dex"), Some(member)).unwrap();
+            for (group, kept) in
+                [(group(Some(&home), false), false), (group(Some(&home), true), true), (group(None, false), true)]
+            {
+                let wanted = match (owner, kept) {
+                    (false, _) => Err(Forbidden::OwnersGiveFurther),
+                    (true, false) => Err(Forbidden::GroupNotKept),
+                    (true, true) => Ok(()),
+                };
+                assert_eq!(give_to_group(&permit, &group, &role), wanted, "{member:?}");
+            }
+        }
     }
 
     #[test]

@@ -41,12 +41,7 @@ pub fn give_further(permit: &Authorized<ManageAccess>) -> Result<(), Forbidden> 
 /// [`Forbidden::OwnersGive`], [`Forbidden::OwnersGiveFurther`].
 pub fn hand_on(permit: &Authorized<ManageAccess>, link: &ShareLink) -> Result<(), Forbidden> {
     give(permit, link.rules.role.as_ref())?;
-    if is_an_owners(link) { give_further(permit) } else { Ok(()) }
-}
-
-/// Whether it gives what only owners give.
-fn is_an_owners(link: &ShareLink) -> bool {
-    link.rules.role.as_ref().is_some_and(Role::is_for_owners) || link.vouch.as_ref().is_some_and(|v| v.owner.is_some())
+    if link.is_an_owners() { give_further(permit) } else { Ok(()) }
 }
 
 /// May they give this role on everything in the permit's reach?
@@ -73,7 +68,7 @@ pub(super) fn vouched(
 ) -> Result<(), Forbidden> {
     let owner = link.created_by == maker.identity.id
         && at_least(maker, cluster.workspace, makers_role, MemberRole::Owner).is_ok();
-    if owner || !is_an_owners(link) { Ok(()) } else { Err(Forbidden::MakerNoOwner) }
+    if owner || !link.is_an_owners() { Ok(()) } else { Err(Forbidden::MakerNoOwner) }
 }
 
 fn given_by(owner: bool, role: Option<&Role>) -> Result<(), Forbidden> {
@@ -155,7 +150,7 @@ mod tests {
             vouch: None,
         };
         let accepted = |role, maker: &Person, by, member| {
-            accept_link(&eve, link(role, by), cluster("dex"), (maker, member), Timestamp::from_secs(1)).map(drop)
+            accept_link((&eve, &[]), link(role, by), cluster("dex"), (maker, member), Timestamp::from_secs(1)).map(drop)
         };
         let bobs = bob.identity.id;
         assert_eq!(accepted(Some(Role::ClusterAdmin), &bob, bobs, Some(Owner)), Ok(()));
@@ -191,7 +186,7 @@ mod tests {
             vouch: Some(Vouch::default()),
         };
         let accepted = |link: &ShareLink, member| {
-            accept_link(&eve, link.clone(), cluster("dex"), (&bob, member), Timestamp::from_secs(1)).map(drop)
+            accept_link((&eve, &[]), link.clone(), cluster("dex"), (&bob, member), Timestamp::from_secs(1)).map(drop)
         };
         let [editor, owner] = [Editor, Owner].map(|member| manage_access(&bob, cluster("dex"), Some(member)).unwrap());
         assert_eq!((accepted(&link, Some(Editor)), hand_on(&editor, &link)), (Ok(()), Ok(())));

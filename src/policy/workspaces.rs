@@ -7,7 +7,7 @@ use crate::model::{
     audience::NotInvited,
     cluster::Cluster,
     grant::Grantee,
-    id::WorkspaceId,
+    id::{GroupId, WorkspaceId},
     invitation::Invitation,
     share_link::LinkState,
     time::Timestamp,
@@ -178,7 +178,7 @@ pub fn move_cluster(
 /// # Errors
 /// Why not.
 pub fn join_workspace(
-    person: &Person,
+    (person, in_groups): (&Person, &[GroupId]),
     invitation: Invitation,
     workspace: Workspace,
     maker: &Person,
@@ -193,7 +193,7 @@ pub fn join_workspace(
     if invitation.created_by != maker.identity.id || !manages {
         return Err(Forbidden::LinkClosed(LinkState::Revoked));
     }
-    invitation.audience.invites(&person.identity).map_err(Forbidden::NotInvited)?;
+    invitation.audience.invites(&person.identity, in_groups).map_err(Forbidden::NotInvited)?;
     if person.identity.id == maker.identity.id {
         return Err(Forbidden::RaisesThemselves);
     }
@@ -342,7 +342,7 @@ mod tests {
         };
         let now = Timestamp::from_secs(1);
         let joins = |who: &Person, maker: &Person, role, workspace| {
-            join_workspace(who, invitation.clone(), workspace, maker, role, now).map(drop)
+            join_workspace((who, &[]), invitation.clone(), workspace, maker, role, now).map(drop)
         };
         assert_eq!(joins(&bob, &maker, Some(Owner), workspace()), Ok(()));
         let taken_back = Err(Forbidden::LinkClosed(LinkState::Revoked));
@@ -353,8 +353,14 @@ mod tests {
         assert_eq!(joins(&maker, &maker, Some(Owner), workspace()), Err(Forbidden::RaisesThemselves));
         let going = Workspace { removing: Some(Removal::Purge), ..workspace() };
         assert_eq!(joins(&bob, &maker, Some(Owner), going), Err(Forbidden::WorkspaceGoing));
-        let over =
-            join_workspace(&bob, invitation.clone(), workspace(), &maker, Some(Owner), Timestamp::from_secs(100));
+        let over = join_workspace(
+            (&bob, &[]),
+            invitation.clone(),
+            workspace(),
+            &maker,
+            Some(Owner),
+            Timestamp::from_secs(100),
+        );
         assert_eq!(over.unwrap_err(), Forbidden::LinkClosed(LinkState::Expired));
     }
 

@@ -189,6 +189,13 @@ pub(super) async fn living(tx: &mut Tx, workspace: Option<WorkspaceId>) -> Resul
     gather(rows)
 }
 
+/// The workspace that a cluster is in, inside a transaction.
+pub(super) async fn workspace_of(tx: &mut Tx, id: ClusterId) -> Result<WorkspaceId, StoreError> {
+    const SQL: &str = "SELECT workspace_id FROM clusters WHERE id = $1";
+    let row: Option<(String,)> = on!(tx, |db| sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(db).await)?;
+    parsed(&row.ok_or(StoreError::NotFound)?.0, "workspace of a cluster")
+}
+
 /// Locks a cluster's row until the transaction ends, so that nothing is given on it while its removal is asked for.
 pub(super) async fn lock(tx: &mut Tx, id: ClusterId) -> Result<Option<Removal>, StoreError> {
     const SQL: &str = "UPDATE clusters SET removing = removing WHERE id = $1 RETURNING removing";

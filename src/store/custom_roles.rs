@@ -288,6 +288,28 @@ impl Store {
         rows.into_iter().map(Row::role).collect()
     }
 
+    /// Those that somebody made, by name.
+    pub(super) async fn custom_roles_made_by(&self, maker: IdentityId) -> Result<Vec<CustomRole>, StoreError> {
+        const SQL: &str = select_roles!("created_by = $1 ORDER BY name, id");
+        let rows: Vec<Row> = read!(self, |db| sqlx::query_as(SQL).bind(maker.to_string()).fetch_all(db).await)?;
+        rows.into_iter().map(Row::role).collect()
+    }
+
+    /// Whether somebody holds one, or would by an open link, besides what this maker gave and what lives of that.
+    pub async fn is_held_by_others(&self, role: &Role, maker: IdentityId, now: Timestamp) -> Result<bool, StoreError> {
+        const SQL: &str = "SELECT \
+             (SELECT COUNT(*) FROM grants WHERE role = $1 AND ended IS NULL AND (created_by <> $2 OR expires_at <= $3)) \
+             + (SELECT COUNT(*) FROM federated_grants WHERE role = $1 AND ended IS NULL AND (created_by <> $2 OR expires_at <= $3)) \
+             + (SELECT COUNT(*) FROM share_links WHERE role = $1 AND revoked_at IS NULL AND expires_at > $3)";
+        let (held,): (i64,) = read!(self, |db| sqlx::query_as(SQL)
+            .bind(role_text(Some(role)))
+            .bind(maker.to_string())
+            .bind(now.millis())
+            .fetch_one(db)
+            .await)?;
+        Ok(held > 0)
+    }
+
     /// Those that can be given in a workspace, its own first; with `None` those of all alone.
     pub async fn custom_roles_usable_in(&self, workspace: Option<WorkspaceId>) -> Result<Vec<CustomRole>, StoreError> {
         let mut roles = if workspace.is_some() { self.custom_roles_of(workspace).await? } else { Vec::new() };

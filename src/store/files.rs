@@ -8,19 +8,23 @@ use super::{
     db::{Tx, parsed},
     federation,
     grants::{self, GrantRow, key, namespaces_text, role_text},
+    rosters::{OF_GROUPS, OF_PROJECTS},
 };
 use crate::model::{
+    custom_role::CustomRole,
     federation::{FederatedGrant, WideScope},
     file::{self, AccessFile, FILE_ISSUER, FILE_PROVIDER, FileName},
     grant::{EndReason, Grant, Grantee, Origin},
-    id::{ClusterId, FederatedGrantId, FileId, GrantId, IdentityId, WorkspaceId},
+    group::{Group, Holder},
+    id::{ClusterId, FederatedGrantId, FileId, GrantId, GroupId, IdentityId, ProjectId, WorkspaceId},
     identity::Identity,
+    name::Namespace,
     project::Project,
     reason::Reason,
     role::Role,
     scope::Scope,
     time::Timestamp,
-    workspace::{Member, Workspace},
+    workspace::{Member, Seats, Workspace},
 };
 
 /// What a file has made and what still lives of it.
@@ -32,7 +36,17 @@ pub struct MadeByFile {
     pub members: Vec<(WorkspaceId, Member)>,
     /// Projects.
     pub projects: Vec<Project>,
-    /// Grants that reach further than one cluster.
+    /// Custom roles.
+    pub roles: Vec<CustomRole>,
+    /// Groups of our own.
+    pub groups: Vec<Group>,
+    /// Members that it has added to Groups.
+    pub group_members: Vec<(GroupId, Grantee)>,
+    /// Members that it has added to projects, and nobody has changed since.
+    pub project_members: Vec<(ProjectId, Grantee)>,
+    /// Groups that it has made members, and nobody has changed since.
+    pub seats: Vec<(Seats, GroupId)>,
+    /// Grants that reach further than one cluster, or are to a Group.
     pub federated: Vec<FederatedGrant>,
     /// Grants on clusters, each with the identity of a person's grant.
     pub grants: Vec<(Grant, Option<Identity>)>,
@@ -107,6 +121,11 @@ impl Store {
             workspaces: self.workspaces_made_by(maker).await?,
             members: self.members_added_by(maker).await?,
             projects: self.projects_made_by(maker).await?,
+            roles: self.custom_roles_made_by(maker).await?,
+            groups: self.groups_made_by(maker).await?,
+            group_members: OF_GROUPS.added_by(self, maker).await?,
+            project_members: OF_PROJECTS.added_by(self, maker).await?,
+            seats: self.seats_made_by(maker).await?,
             federated: self.federated_grants_made_by(maker).await?,
             grants: rows.into_iter().map(GrantRow::grant).collect::<Result<_, _>>()?,
         })
@@ -212,12 +231,12 @@ impl Store {
     /// The live federated grant that says exactly this.
     pub async fn standing_federated(
         &self,
-        scope: WideScope,
-        grantee: &Grantee,
+        place: (WideScope, &[Namespace]),
+        holder: &Holder,
         role: &Role,
         now: Timestamp,
     ) -> Result<Option<FederatedGrant>, StoreError> {
-        let found = self.federated_of(scope, grantee, role).await?;
+        let found = self.federated_of(place, holder, role).await?;
         Ok(found.filter(|grant| grant.is_live(now)))
     }
 }

@@ -4,10 +4,12 @@
 //! Whatever changes a Group begins with [`federation::lock`], since what it holds is written out for each of its members in the same
 //! transaction, and goes by what was seen of it when somebody's right to do so was decided ([`ready`]).
 
+mod invited;
 mod members;
 mod pages;
 mod seats;
 
+pub(super) use invited::among;
 pub(super) use members::{doubt, give_to_person, lock_if_named, of as members};
 pub use pages::{GroupOnCluster, GroupsPage};
 pub use seats::NewSeat;
@@ -213,6 +215,8 @@ impl Store {
                 .map(drop))
             .map_err(|e| clash(e, NAME_TAKEN))?;
             on!(tx, |db| sqlx::query(HELD).bind(group.id.to_string()).bind(name.as_str()).execute(db).await.map(drop))?;
+            let renamed = Group { name: name.clone(), ..group.clone() };
+            invited::rename(tx, &group, &renamed).await?;
             audit.append_of(tx, about(&group), Some(group.id), now).await
         })
     }
@@ -248,6 +252,13 @@ impl Store {
     pub async fn groups_of(&self, workspace: Option<WorkspaceId>) -> Result<Vec<Group>, StoreError> {
         const SQL: &str = select_groups!("COALESCE(workspace_id, '') = $1 ORDER BY name_key, id");
         let rows: Vec<GroupRow> = read!(self, |db| sqlx::query_as(SQL).bind(home_text(workspace)).fetch_all(db).await)?;
+        rows.into_iter().map(GroupRow::group).collect()
+    }
+
+    /// The Groups that somebody made, by name.
+    pub(super) async fn groups_made_by(&self, maker: IdentityId) -> Result<Vec<Group>, StoreError> {
+        const SQL: &str = select_groups!("created_by = $1 ORDER BY name_key, id");
+        let rows: Vec<GroupRow> = read!(self, |db| sqlx::query_as(SQL).bind(maker.to_string()).fetch_all(db).await)?;
         rows.into_iter().map(GroupRow::group).collect()
     }
 

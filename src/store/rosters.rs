@@ -30,6 +30,7 @@ pub(super) struct Roster {
     take: &'static str,
     doubted: &'static str,
     full: &'static str,
+    added: &'static str,
 }
 
 macro_rules! select {
@@ -60,6 +61,7 @@ macro_rules! roster {
                  AND (SELECT COUNT(*) FROM email_holders h WHERE h.provider = $2 AND h.email_key = $3) > 1"
             ),
             full: $full,
+            added: concat!("SELECT DISTINCT ", $set, " FROM ", $table, " WHERE added_by = $1 ORDER BY ", $set),
         }
     };
     ($table:literal of $set:literal with roles) => {
@@ -201,6 +203,23 @@ impl Roster {
         let people = store.identities(&ids).await?;
         let of = |entry: &Entry| people.iter().find(|p| person(entry) == Some(p.id)).cloned();
         Ok(entries.into_iter().map(|entry| (of(&entry), entry)).map(|(person, entry)| (entry, person)).collect())
+    }
+
+    /// Whom somebody has added, or given the role that they have, and to which sets.
+    pub(super) async fn added_by<Set: std::str::FromStr + ToString + Copy>(
+        &self,
+        store: &Store,
+        by: IdentityId,
+    ) -> Result<Vec<(Set, Grantee)>, StoreError> {
+        let rows: Vec<(String,)> =
+            read!(store, |db| sqlx::query_as(self.added).bind(by.to_string()).fetch_all(db).await)?;
+        let mut all = Vec::new();
+        for (set,) in rows {
+            let set: Set = parsed(&set, "what somebody is a member of")?;
+            let people = self.people(store, set).await?;
+            all.extend(people.into_iter().filter(|(entry, _)| entry.by == by).map(|(entry, _)| (set, entry.who)));
+        }
+        Ok(all)
     }
 
     /// Puts somebody in; whoever is in it gets the role. Returns whether that changed anything.

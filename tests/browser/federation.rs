@@ -88,7 +88,7 @@ impl Walk {
         self.alice.fill("Weight", "10").await?;
         self.alice.fill("User name prefix", "acme:").await?;
         self.alice.click("button", "Make preset").await?;
-        self.alice.see("1 cluster, of which 1 say otherwise").await?;
+        self.alice.see("1 cluster, and it says otherwise").await?;
         self.studio.look(&self.alice, "preset").await?;
         self.alice.follow("link", LONG_NAME).await?;
         self.alice.see("which counts for this cluster, says otherwise").await?;

@@ -7,6 +7,7 @@ use reqwest::StatusCode;
 use testbed::{Person, eventually};
 
 use super::{
+    groups::{make_group, put_into},
     house::Database,
     roles::{Home, PATIENCE, may, press_with_role, refused_at_the_field},
     visitor::Visitor,
@@ -118,6 +119,8 @@ async fn immune_28_a_custom_role_is_an_owners_to_write_and_gives_nobody_more_tha
     may(&as_erin, true, &["get", "pods", "-A"]).await?;
 
     everywhere(&mut home, &dave, named).await?;
+    to_a_group(&mut home, &dave, named).await?;
+    asked_for(&mut home, &dave, named).await?;
     deleted(&mut home, &role, &shown, [&carol, &erin]).await
 }
 
@@ -160,6 +163,55 @@ async fn everywhere(home: &mut Home, dave: &Person, named: &str) -> Result<()> {
     home.owner.follow("Remove").await?;
     home.owner.press("Remove", &[]).await?;
     may(&as_dave, false, &["get", "pods", "-A"]).await
+}
+
+/// On one cluster owners give it to a group that owners keep, and its members have it.
+async fn to_a_group(home: &mut Home, dave: &Person, named: &str) -> Result<()> {
+    let (access, list) = (home.access(), format!("{}/groups", home.workspace));
+    let open = make_group(&mut home.owner, &list, "Anybody", &[]).await?;
+    let kept = make_group(&mut home.owner, &list, "On call", &[("Changed by", "owners")]).await?;
+    put_into(&mut home.owner, &kept, "Person", &dave.email).await?;
+    let to = |group: &'static str| [("Kind", "Kubelend group"), ("Name", group), ("Role", named)];
+    home.owner.open(&access).await?;
+    home.owner.press("Grant", &to("Anybody")).await?;
+    refused_at_the_field(&home.owner, "You cannot give this")?;
+    home.editor.open(&access).await?;
+    home.editor.press("Grant", &to("On call")).await?;
+    refused_at_the_field(&home.editor, "You cannot give this")?;
+    home.owner.press("Grant", &to("On call")).await?;
+    let row = home.owner.page.rows("On call").pop().context("the group's row")?;
+    ensure!(row.contains("pod-reader"), "{row}");
+    let as_dave = home.kubectl_as(dave).await?;
+    may(&as_dave, true, &["get", "pods", "-A"]).await?;
+    for group in [&kept, &open] {
+        home.owner.open(&format!("{group}/settings")).await?;
+        home.owner.follow("Delete group").await?;
+        home.owner.press("Delete group", &[]).await?;
+    }
+    may(&as_dave, false, &["get", "pods", "-A"]).await
+}
+
+/// Whoever knows the cluster asks for it by its name, and is given it.
+async fn asked_for(home: &mut Home, dave: &Person, named: &str) -> Result<()> {
+    let access = home.access();
+    home.owner.open(&access).await?;
+    home.owner.press("Grant", &[("Name", &dave.email), ("Role", "view")]).await?;
+    let mut asking = home.house.visitor()?;
+    asking.sign_in(&dave.email).await?;
+    asking.open(&format!("{}/ask", home.path)).await?;
+    asking.press("Ask", &[("Role", named), ("Reason", "to watch the pods")]).await?.sees("waits for an answer")?;
+    home.owner.open(&access).await?;
+    home.owner.follow("Answer").await?;
+    home.owner.follow("Answer").await?;
+    home.owner.page.sees("pod-reader (custom)")?;
+    home.owner.press("Approve", &[]).await?;
+    let rows = home.owner.page.rows(&dave.email);
+    ensure!(rows.iter().any(|row| row.contains("pod-reader") && row.contains("request")), "{rows:?}");
+    while home.owner.page.rows(&dave.email).iter().any(|row| row.contains("Remove")) {
+        home.owner.press_in_row(&dave.email, "Remove").await?;
+        home.owner.open(&access).await?;
+    }
+    Ok(())
 }
 
 /// While somebody holds it, it stays; then its ClusterRole goes, too.

@@ -7,21 +7,26 @@ use reqwest::StatusCode;
 use super::{
     federation::{csrf_of, kubectl_as, may, new_cluster, says, workspace_of},
     house::{Database, House},
-    refusals::has_a_next_step,
+    refusals::{has_a_next_step, is_closed},
     visitor::Visitor,
 };
 
 const PODS: &[&str] = &["list", "pods", "--all-namespaces"];
 const IN_SHOP: &[&str] = &["create", "deployments.apps", "-n", "shop"];
 
-async fn make_group(owner: &mut Visitor, list: &str, name: &str, answers: &[(&str, &str)]) -> Result<String> {
+pub(super) async fn make_group(
+    owner: &mut Visitor,
+    list: &str,
+    name: &str,
+    answers: &[(&str, &str)],
+) -> Result<String> {
     owner.open(list).await?;
     owner.press("Make group", &[&[("Name", name)], answers].concat()).await?;
     owner.page.sees("Nobody yet")?;
     Ok(owner.page.url.path().to_owned())
 }
 
-async fn put_into(owner: &mut Visitor, group: &str, kind: &str, name: &str) -> Result<()> {
+pub(super) async fn put_into(owner: &mut Visitor, group: &str, kind: &str, name: &str) -> Result<()> {
     owner.open(group).await?;
     owner.press("Add member", &[("Kind", kind), ("Name", name)]).await?;
     owner.page.rows(name).pop().with_context(|| owner.page.text()).map(drop)
@@ -100,6 +105,15 @@ async fn everybody_in_a_group_has_what_it_holds(database: Database) -> Result<()
     // Taken out, she has nothing of it on any cluster, and the others have what they had.
     take_out(&mut alice, &group, &carol.email).await?;
     may(&carol_one, false, PODS).await?;
+    // A link for the group is for those who are in it now.
+    let only_for = [("Only for", "kubelend-group:on call"), ("Role", "view")];
+    let link = house.share(&mut alice, &path, &only_for).await?;
+    alice.page.sees("the Kubelend group On call")?;
+    is_closed(&house, &link, &carol.email).await?;
+    let mut bobs = house.visitor()?;
+    house.open_link(&mut bobs, &link, &bob.email).await?;
+    bobs.press("Accept", &[]).await?;
+    ensure!(bobs.page.status == StatusCode::OK, "{}: {}", bobs.page.status, bobs.page.text());
     may(&carol_one, false, IN_SHOP).await?;
     may(&carol_two, false, PODS).await?;
     may(&bob_one, true, IN_SHOP).await?;

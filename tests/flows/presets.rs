@@ -73,13 +73,13 @@ async fn a_new_cluster_takes_a_preset_over_and_one_that_is_there_only_by_a_word(
     // A change of the preset changes nothing there, and says where it would.
     alice.open(&corp).await?;
     let firm = [("User name prefix", "firm:"), ("Groups prefix", "firm:")];
-    alice.press("Save preset", &firm).await?.sees("1 cluster, of which 1 say otherwise")?;
+    alice.press("Save preset", &firm).await?.sees("1 cluster, and it says otherwise")?;
     names(&mut alice, &first, "corp:").await?;
     alice.page.sees("“corp:bob@example.com” becomes “firm:bob@example.com”")?;
     alice.press("Take it over", &[]).await?;
     names(&mut alice, &first, "firm:").await?;
     bound(cluster, &format!("firm:{}", bob.email)).await?;
-    alice.open(&corp).await?.sees("1 cluster, and none says otherwise.")?;
+    alice.open(&corp).await?.sees("1 cluster, and it says the same.")?;
 
     // A workspace's own counts before those of all, here and nowhere else.
     alice.open("/workspaces/create").await?;

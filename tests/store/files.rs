@@ -26,6 +26,8 @@ use kubelend::{
 
 use super::bed::{Bed, NOW, claims, draft, later, new_grant, provider};
 
+mod own;
+
 both!(
     a_file_makes_what_it_says_and_applied_twice_changes_nothing,
     what_a_file_says_no_longer_is_taken_back_and_nothing_else,

@@ -27,6 +27,7 @@ mod devices;
 mod federation;
 mod files;
 mod grants;
+mod group_links;
 mod groups;
 mod identities;
 mod link_rules;

@@ -1,25 +1,22 @@
 //! What a file gives, held against what is given.
 
 use super::{
-    Kind, Refused, Spot, Step,
-    look::{Found, Planner, failed, same},
+    Kind, Refused, RoleAt, Spot, Step,
+    given::{Given, To, gift},
+    look::{Planner, failed},
 };
 use crate::{
-    access::{AccessError, FederatedRequest, GrantRequest},
-    declared::{GrantEntry, Place},
+    declared::{GivenRole, GrantEntry, Place, Who},
     model::{
         cluster::Cluster,
         federation::{FederatedGrant, WideScope},
-        grant::{Grantee, Origin},
         name::{ClusterName, Namespace},
-        role::Role,
-        scope::Scope,
         time::Timestamp,
     },
-    store::Terms,
+    policy::Forbidden,
 };
 
-const AGAIN: &str = "somebody has taken it back, and the file gives it again";
+pub(super) const AGAIN: &str = "somebody has taken it back, and the file gives it again";
 
 impl Planner<'_> {
     /// Grants that are to be given or changed.
@@ -35,7 +32,7 @@ impl Planner<'_> {
             for entry in &workspace.clusters {
                 let Some(cluster) = self.cluster(home, &entry.name, entry.at) else { continue };
                 let place = format!("{}, cluster {}", workspace.name, cluster.name);
-                self.on_cluster(&cluster, &place, &entry.grants).await?;
+                self.on_cluster(home, &cluster, &place, &entry.grants).await?;
             }
         }
         Ok(())
@@ -65,46 +62,69 @@ impl Planner<'_> {
     async fn wide(&mut self, spot: &Spot, place: &str, entries: &[GrantEntry]) -> Result<(), Refused> {
         let mut seen = Vec::new();
         for entry in entries {
-            let Some(found) = self.whom(entry, place, &mut seen) else { continue };
-            let standing = match self.wide_scope(spot) {
-                Some(scope) => {
-                    let store = &self.parts.store;
-                    store.standing_federated(scope, &found.who, &entry.role, self.now).await.map_err(failed)?
-                }
-                None => None,
-            };
-            let words = in_words(place, &found, entry);
-            match standing {
-                Some(there) => self.wide_that_stands(words, entry, &there).await?,
-                None => self.give_wide(spot, words, entry, found).await?,
+            let Some(given) = self.given(spot.home(), entry, place, &mut seen) else { continue };
+            match self.standing_wide(self.wide_scope(spot), &given, entry).await? {
+                Some(there) => self.wide_that_stands(given.words, entry, &there).await?,
+                None => self.give_wide(spot, entry, given).await?,
             }
         }
         Ok(())
     }
 
-    async fn give_wide(&mut self, spot: &Spot, words: String, entry: &GrantEntry, found: Found) -> Result<(), Refused> {
-        let maker = self.file.identity.id;
-        let again = match self.wide_scope(spot) {
-            Some(scope) => {
-                let store = &self.parts.store;
-                store.was_taken_back_everywhere(maker, scope, &found.who, &entry.role).await.map_err(failed)?
-            }
-            None => false,
+    pub(super) async fn standing_wide(
+        &self,
+        scope: Option<WideScope>,
+        given: &Given,
+        entry: &GrantEntry,
+    ) -> Result<Option<FederatedGrant>, Refused> {
+        let (Some(scope), Some(holder), RoleAt::There(role)) = (scope, given.to.holder(), &given.role) else {
+            return Ok(None);
         };
-        let request = FederatedRequest {
-            grantee: found.who.into(),
-            role: entry.role.clone(),
-            expires_at: entry.until,
-            reason: entry.reason.clone(),
-        };
-        self.step(Kind::Add, "grant", words, Some(entry.at), Step::GiveWide(spot.clone(), request));
+        let place = (scope, entry.namespaces.as_slice());
+        self.parts.store.standing_federated(place, &holder, role, self.now).await.map_err(failed)
+    }
+
+    async fn give_wide(&mut self, spot: &Spot, entry: &GrantEntry, given: Given) -> Result<(), Refused> {
+        let again = self.was_taken_back(self.wide_scope(spot), &given, entry).await?;
+        if !self.may_hold(&given, entry) {
+            return Ok(());
+        }
+        let step = Step::GiveWide(spot.clone(), given.to.recipient(), gift(given.role, entry));
+        self.step(Kind::Add, "grant", given.words, Some(entry.at), step);
         if again {
             self.note(AGAIN);
         }
         Ok(())
     }
 
-    async fn wide_that_stands(
+    pub(super) async fn was_taken_back(
+        &self,
+        scope: Option<WideScope>,
+        given: &Given,
+        entry: &GrantEntry,
+    ) -> Result<bool, Refused> {
+        let (Some(scope), Some(holder), RoleAt::There(role)) = (scope, given.to.holder(), &given.role) else {
+            return Ok(false);
+        };
+        let (maker, place) = (self.file.identity.id, (scope, entry.namespaces.as_slice()));
+        self.parts.store.was_taken_back_everywhere(maker, place, &holder, role).await.map_err(failed)
+    }
+
+    /// Whether a Group may hold what it is given: no more than whoever changes its members may give.
+    pub(super) fn may_hold(&mut self, given: &Given, entry: &GrantEntry) -> bool {
+        let for_owners = match &given.role {
+            RoleAt::There(role) => role.is_for_owners() || role.custom_name().is_some(),
+            RoleAt::Made(..) => true,
+        };
+        let To::Group(group) = &given.to else { return true };
+        if for_owners && !group.kept {
+            let problem = format!("you cannot give this: {}", Forbidden::GroupNotKept);
+            self.mistake(entry.role_at, problem, "write “kept: true” where the group is defined");
+        }
+        !for_owners || group.kept
+    }
+
+    pub(super) async fn wide_that_stands(
         &mut self,
         words: String,
         entry: &GrantEntry,
@@ -135,102 +155,42 @@ impl Planner<'_> {
         }
     }
 
-    async fn on_cluster(&mut self, cluster: &Cluster, place: &str, entries: &[GrantEntry]) -> Result<(), Refused> {
-        let mut seen = Vec::new();
-        for entry in entries {
-            let Some(found) = self.whom(entry, place, &mut seen) else { continue };
-            let scope = Scope::new(cluster.id, entry.namespaces.clone());
-            let store = &self.parts.store;
-            let standing = store.standing_grants(&scope, &found.who, &entry.role, self.now).await.map_err(failed)?;
-            let words = in_words(place, &found, entry);
-            let mine = standing.iter().find(|grant| grant.origin == Origin::File(self.file.id));
-            match (mine, standing.first()) {
-                (Some(mine), _) => {
-                    self.claimed.grants.insert(mine.id);
-                    if !same_moment(mine.expires_at, entry.until) || mine.reason != entry.reason {
-                        let words = changed(words, mine.expires_at, entry.until);
-                        let terms = Terms { expires_at: entry.until, reason: entry.reason.clone() };
-                        let step = Step::Retime(cluster.id, mine.id, terms);
-                        self.step(Kind::Change, "grant", words, Some(entry.at), step);
-                    }
-                }
-                (None, Some(there)) => {
-                    let by = self.maker(there.created_by).await.map_err(failed)?;
-                    let words = left_alone(&words, &by, entry.until, there.expires_at);
-                    self.remark("grant", words, Some(entry.at));
-                }
-                (None, None) => self.give(cluster, &scope, words, entry, found).await?,
-            }
-        }
-        Ok(())
-    }
-
-    async fn give(
+    /// What an entry gives to whom; nothing where it is a mistake, or for nobody any more.
+    pub(super) fn given(
         &mut self,
-        cluster: &Cluster,
-        scope: &Scope,
-        words: String,
-        entry: &GrantEntry,
-        found: Found,
-    ) -> Result<(), Refused> {
-        let store = &self.parts.store;
-        let again = store.was_taken_back(self.file.id, scope, &found.who, &entry.role).await.map_err(failed)?;
-        let request = GrantRequest {
-            grantee: found.who,
-            role: entry.role.clone(),
-            namespaces: entry.namespaces.clone(),
-            expires_at: entry.until,
-            reason: entry.reason.clone(),
-        };
-        let permit = self.parts.gate.manage_access(&self.person, cluster.id).await?;
-        match self.parts.grants.vet(&permit, request.clone()).await {
-            Ok(_) => {
-                self.step(Kind::Add, "grant", words, Some(entry.at), Step::Give(cluster.id, request));
-                if again {
-                    self.note(AGAIN);
-                }
-            }
-            Err(AccessError::Invalid { field, message }) => {
-                let at = match field {
-                    "role" => entry.role_at,
-                    "expires" => entry.until_at,
-                    _ => entry.at,
-                };
-                self.mistake(at, message, "correct it here, or on the cluster");
-            }
-            Err(AccessError::Cluster(why)) => {
-                let problem = format!("{} cannot be asked about the role {}: {why}", cluster.name, entry.role);
-                self.mistake(entry.role_at, problem, "apply this again when the cluster answers");
-            }
-            Err(other) => return Err(other.into()),
-        }
-        Ok(())
-    }
-
-    /// Whom an entry is for; nothing where it is for nobody, or for nobody any more.
-    fn whom(
-        &mut self,
+        home: Option<usize>,
         entry: &GrantEntry,
         place: &str,
-        seen: &mut Vec<(Grantee, Role, Vec<Namespace>)>,
-    ) -> Option<Found> {
-        let found = self.who.get(&entry.who)?.clone();
-        let this = (found.who.clone(), entry.role.clone(), entry.namespaces.clone());
-        if seen.iter().any(|(who, role, namespaces)| same(who, &this.0) && *role == this.1 && *namespaces == this.2) {
+        seen: &mut Vec<(To, GivenRole, Vec<Namespace>)>,
+    ) -> Option<Given> {
+        let (to, who) = match &entry.who {
+            Who::Own(called) => {
+                let group = self.own_group(home, called, entry.at)?;
+                let words = format!("Kubelend group {}", group.name);
+                (To::Group(group), words)
+            }
+            who => {
+                let found = self.who.get(who)?.clone();
+                (To::One(found.who), found.words)
+            }
+        };
+        let role = self.role_at(home, &entry.role, entry.role_at);
+        let this = (to.clone(), entry.role.clone(), entry.namespaces.clone());
+        if seen.iter().any(|(to, role, namespaces)| to.is(&this.0) && *role == this.1 && *namespaces == this.2) {
             self.mistake(entry.at, "this says the same as an entry above: it is the same person", "keep one of them");
             return None;
         }
         seen.push(this);
+        let words = in_words(place, &who, entry);
         if entry.until.is_some_and(|until| until <= self.now) {
-            let words = format!("{}: its time is up, so it can be taken out", in_words(place, &found, entry));
-            self.remark("grant", words, Some(entry.at));
+            self.remark("grant", format!("{words}: its time is up, so it can be taken out"), Some(entry.at));
             return None;
         }
-        Some(found)
+        Some(Given { to, words, role: role? })
     }
 }
 
-fn in_words(place: &str, found: &Found, entry: &GrantEntry) -> String {
+fn in_words(place: &str, who: &str, entry: &GrantEntry) -> String {
     let names: Vec<&str> = entry.namespaces.iter().map(Namespace::as_str).collect();
     let within = match names.as_slice() {
         [] => String::new(),
@@ -238,11 +198,11 @@ fn in_words(place: &str, found: &Found, entry: &GrantEntry) -> String {
         several => format!(", namespaces {}", several.join(", ")),
     };
     let until = entry.until.map(|end| format!(" until {end}")).unwrap_or_default();
-    format!("{place}{within}: {} has {}{until}", found.words, entry.role)
+    format!("{place}{within}: {who} has {}{until}", entry.role)
 }
 
 /// A file has seconds.
-fn same_moment(a: Option<Timestamp>, b: Option<Timestamp>) -> bool {
+pub(super) fn same_moment(a: Option<Timestamp>, b: Option<Timestamp>) -> bool {
     a.map(Timestamp::secs) == b.map(Timestamp::secs)
 }
 
@@ -250,7 +210,7 @@ fn end(until: Option<Timestamp>) -> String {
     until.map_or_else(|| "with no end".to_owned(), |end| format!("until {end}"))
 }
 
-fn changed(words: String, before: Option<Timestamp>, wanted: Option<Timestamp>) -> String {
+pub(super) fn changed(words: String, before: Option<Timestamp>, wanted: Option<Timestamp>) -> String {
     if same_moment(before, wanted) {
         format!("{words}, with another reason")
     } else {
@@ -258,7 +218,7 @@ fn changed(words: String, before: Option<Timestamp>, wanted: Option<Timestamp>) 
     }
 }
 
-fn left_alone(words: &str, by: &str, wanted: Option<Timestamp>, there: Option<Timestamp>) -> String {
+pub(super) fn left_alone(words: &str, by: &str, wanted: Option<Timestamp>, there: Option<Timestamp>) -> String {
     let otherwise = if same_moment(wanted, there) { String::new() } else { format!(" {}", end(there)) };
     format!("{words}: there already{otherwise}, made {by}; left alone")
 }

@@ -4,16 +4,18 @@ use std::collections::{HashMap, HashSet};
 
 use super::{Change, Declared, Kind, Plan, Refused, Remark, Step};
 use crate::{
-    declared::{File, GrantEntry, Mistake, Place, Who, WorkspaceEntry},
+    declared::{File, Mistake, Place, Who, WorkspaceEntry},
     model::{
         cluster::Cluster,
+        custom_role::CustomRole,
         file::{AccessFile, FILE_ISSUER},
         grant::Grantee,
-        id::{FederatedGrantId, GrantId, IdentityId, ProjectId, WorkspaceId},
+        group::Group,
+        id::{CustomRoleId, FederatedGrantId, GrantId, GroupId, IdentityId, ProjectId, WorkspaceId},
         identity::Identity,
         project::Project,
         time::Timestamp,
-        workspace::{Member, Workspace},
+        workspace::{Member, Seats, Workspace},
     },
     policy::{self, Person},
     store::{MadeByFile, StoreError},
@@ -25,6 +27,8 @@ pub(super) struct Room {
     pub(super) members: Vec<(Member, Option<Identity>)>,
     pub(super) projects: Vec<Project>,
     pub(super) clusters: Vec<Cluster>,
+    pub(super) roles: Vec<CustomRole>,
+    pub(super) groups: Vec<Group>,
 }
 
 /// Somebody whom the file names.
@@ -37,6 +41,9 @@ pub(super) struct Found {
 /// What the file's entries were found to speak of: these stay.
 #[derive(Default)]
 pub(super) struct Claimed {
+    pub(super) roles: HashSet<CustomRoleId>,
+    pub(super) groups: HashSet<GroupId>,
+    pub(super) seats: Vec<(Seats, GroupId)>,
     pub(super) projects: HashSet<ProjectId>,
     pub(super) federated: HashSet<FederatedGrantId>,
     pub(super) grants: HashSet<GrantId>,
@@ -54,6 +61,9 @@ pub(super) struct Planner<'a> {
     pub(super) who: HashMap<Who, Found>,
     /// The workspaces of the file's entries that are there, and others that the file has made something in.
     pub(super) rooms: HashMap<WorkspaceId, Room>,
+    /// The custom roles and the Groups of all workspaces.
+    pub(super) all_roles: Vec<CustomRole>,
+    pub(super) all_groups: Vec<Group>,
     pub(super) homes: Vec<Option<WorkspaceId>>,
     pub(super) projects: Vec<Vec<Option<ProjectId>>>,
     pub(super) claimed: Claimed,
@@ -81,6 +91,8 @@ impl<'a> Planner<'a> {
             mine,
             who: HashMap::new(),
             rooms: HashMap::new(),
+            all_roles: parts.store.custom_roles_of(None).await.map_err(failed)?,
+            all_groups: parts.store.groups_of(None).await.map_err(failed)?,
             homes: Vec::new(),
             projects: entries.workspaces.iter().map(|w| vec![None; w.projects.len()]).collect(),
             claimed: Claimed::default(),
@@ -142,62 +154,6 @@ impl<'a> Planner<'a> {
         })
     }
 
-    async fn find_people(&mut self) -> Result<(), StoreError> {
-        let mut named: Vec<(Place, &Who)> = Vec::new();
-        let grants = |grants: &'a [GrantEntry]| grants.iter().map(|grant| (grant.at, &grant.who));
-        named.extend(grants(&self.entries.grants));
-        for workspace in &self.entries.workspaces {
-            named.extend(workspace.members.iter().map(|member| (member.at, &member.who)));
-            named.extend(grants(&workspace.grants));
-            named.extend(workspace.projects.iter().flat_map(|project| grants(&project.grants)));
-            named.extend(workspace.clusters.iter().flat_map(|cluster| grants(&cluster.grants)));
-        }
-        let mut wrong: HashMap<&Who, (String, &str)> = HashMap::new();
-        for (at, who) in named {
-            if !self.who.contains_key(who) && !wrong.contains_key(who) {
-                match self.find(who).await? {
-                    Ok(found) => drop(self.who.insert(who.clone(), found)),
-                    Err(why) => drop(wrong.insert(who, why)),
-                }
-            }
-            if let Some((problem, fix)) = wrong.get(who) {
-                self.mistake(at, problem.clone(), *fix);
-            }
-        }
-        Ok(())
-    }
-
-    async fn find(&self, who: &Who) -> Result<Result<Found, (String, &'static str)>, StoreError> {
-        let store = &self.parts.store;
-        let person = |person: Identity| Found { words: person.display().to_owned(), who: Grantee::Person(person.id) };
-        Ok(match who {
-            // The file was written for one of them, and does not say for which: an address that goes to somebody else inherits nothing.
-            Who::Person(provider, email) if store.email_changed_hands(provider, email).await? => {
-                let problem = format!("{email} has had several holders at {provider}, and any of them may be meant");
-                Err((problem, "name the person by “sub: …”, as their ID tokens have it"))
-            }
-            Who::Person(provider, email) => {
-                let there = store.identity_by_email(provider, email).await?;
-                let unseen =
-                    || Found { who: Grantee::Email(provider.clone(), email.clone()), words: email.to_string() };
-                Ok(there.map_or_else(unseen, person))
-            }
-            Who::Sub(provider, sub) => match store.identity_by_sub(provider, sub).await? {
-                Some(there) => Ok(person(there)),
-                None => Err((
-                    format!("nobody with this “sub” has signed in at {provider} yet"),
-                    "name them by “person: EMAIL”, or apply this again once they have signed in",
-                )),
-            },
-            Who::Group(provider, group) => {
-                Ok(Found { who: Grantee::Group(provider.clone(), group.clone()), words: who.to_string() })
-            }
-            Who::Account(account) => {
-                Ok(Found { who: Grantee::ServiceAccount(account.clone()), words: who.to_string() })
-            }
-        })
-    }
-
     async fn find_workspaces(&mut self) -> Result<(), StoreError> {
         let all = self.parts.store.living_workspaces().await?;
         for entry in &self.entries.workspaces {
@@ -211,15 +167,37 @@ impl<'a> Planner<'a> {
         wanted.extend(self.mine.workspaces.iter().map(|workspace| workspace.id));
         wanted.extend(self.mine.members.iter().map(|(workspace, _)| *workspace));
         wanted.extend(self.mine.projects.iter().map(|project| project.workspace));
+        wanted.extend(self.mine.roles.iter().filter_map(|role| role.workspace));
+        wanted.extend(self.mine.groups.iter().filter_map(|group| group.workspace));
+        wanted.extend(self.homes_of_others().await?);
         let store = &self.parts.store;
         for workspace in all.into_iter().filter(|workspace| wanted.contains(&workspace.id)) {
             let id = workspace.id;
             let members = store.members(id).await?;
             let projects = store.projects_of(id).await?;
             let clusters = store.clusters_in(&[id]).await?;
-            self.rooms.insert(id, Room { workspace, members, projects, clusters });
+            let (roles, groups) = (store.custom_roles_of(Some(id)).await?, store.groups_of(Some(id)).await?);
+            self.rooms.insert(id, Room { workspace, members, projects, clusters, roles, groups });
         }
         Ok(())
+    }
+
+    /// The workspaces of Groups and projects that are not the file's own, and that it has added somebody to.
+    async fn homes_of_others(&self) -> Result<Vec<WorkspaceId>, StoreError> {
+        let (store, mut homes) = (&self.parts.store, Vec::new());
+        for (group, _) in &self.mine.group_members {
+            homes.extend(store.group(*group).await?.workspace);
+        }
+        for (project, _) in &self.mine.project_members {
+            homes.push(store.project(*project).await?.workspace);
+        }
+        for (seats, _) in &self.mine.seats {
+            homes.push(match seats {
+                Seats::Workspace(id) => *id,
+                Seats::Project(id) => store.project(*id).await?.workspace,
+            });
+        }
+        Ok(homes)
     }
 
     /// The workspace that an entry names; none where it is to be made.

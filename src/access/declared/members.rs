@@ -1,14 +1,17 @@
-//! Members of workspaces, as a file has them.
+//! Members of workspaces and of projects, as a file has them.
 
 use super::{
-    Kind, Step,
-    look::{Planner, Room, same},
+    Kind, Refused, Step, Where,
+    look::{Found, Planner, Room, failed, same},
 };
-use crate::model::{
-    grant::Grantee,
-    id::WorkspaceId,
-    identity::Identity,
-    workspace::{Member, MemberRole},
+use crate::{
+    declared::MemberEntry,
+    model::{
+        grant::Grantee,
+        id::{ProjectId, WorkspaceId},
+        identity::Identity,
+        workspace::{Member, MemberRole, Seats},
+    },
 };
 
 impl Planner<'_> {
@@ -22,34 +25,69 @@ impl Planner<'_> {
             }
             let mut named: Vec<Grantee> = Vec::new();
             for member in &entry.members {
-                let Some(found) = self.who.get(&member.who).cloned() else { continue };
-                if named.iter().any(|before| same(before, &found.who)) {
-                    self.mistake(member.at, "this is somebody who stands above already", "keep one of them");
-                    continue;
-                }
-                named.push(found.who.clone());
-                let is = format!("{}: {} is {}", entry.name, found.words, member.role.as_str());
+                let Some(found) = self.once(member, &mut named) else { continue };
                 let held = self.room(home).and_then(|room| held(room, &found.who)).cloned();
-                match held {
-                    None => {
-                        let step = Step::AddMember(home, found.who, member.role);
-                        self.step(Kind::Add, "member", is, Some(member.at), step);
-                    }
-                    Some(held) if held.by != self.file.identity.id => {
-                        let words = left_alone(&is, &held, member.role);
-                        self.remark("member", words, Some(member.at));
-                    }
-                    Some(held) if held.role == member.role => {}
-                    Some(held) => {
-                        let words = format!("{is}, was {}", held.role.as_str());
-                        if self.is_last_owner(home, &held) {
-                            let words = format!("{words}: stays, since nobody else owns it");
-                            self.remark("member", words, Some(member.at));
-                        } else {
-                            let step = Step::ChangeMember(home, found.who, member.role);
-                            self.step(Kind::Change, "member", words, Some(member.at), step);
-                        }
-                    }
+                let last = held.as_ref().is_some_and(|held| self.is_last_owner(home, held));
+                let held = held.as_ref().map(|held| (held, last));
+                self.one_member(Where::Workspace(home), entry.name.as_str(), member, found, held);
+            }
+        }
+    }
+
+    /// The members of projects.
+    pub(super) async fn project_members(&mut self) -> Result<(), Refused> {
+        let entries = self.entries;
+        for (home, workspace) in entries.workspaces.iter().enumerate() {
+            for (n, entry) in workspace.projects.iter().enumerate() {
+                let there = match self.projects[home][n] {
+                    Some(id) => self.parts.store.project_members(id).await.map_err(failed)?,
+                    None => Vec::new(),
+                };
+                let place = format!("{}, project {}", workspace.name, entry.name);
+                let mut named: Vec<Grantee> = Vec::new();
+                for member in &entry.members {
+                    let Some(found) = self.once(member, &mut named) else { continue };
+                    let held = there.iter().map(|(held, _)| held).find(|held| same(&held.who, &found.who));
+                    let held = held.map(|held| (held, false));
+                    self.one_member(Where::Project(home, n), &place, member, found, held);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whom an entry names, if that is nobody before. Groups of our own are members in their own way.
+    fn once(&mut self, entry: &MemberEntry, named: &mut Vec<Grantee>) -> Option<Found> {
+        let found = self.who.get(&entry.who)?.clone();
+        if named.iter().any(|before| same(before, &found.who)) {
+            self.mistake(entry.at, "this is somebody who stands above already", "keep one of them");
+            return None;
+        }
+        named.push(found.who.clone());
+        Some(found)
+    }
+
+    /// `held` is what they are there, and whether nobody else owns it.
+    fn one_member(&mut self, at: Where, place: &str, entry: &MemberEntry, found: Found, held: Option<(&Member, bool)>) {
+        let is = format!("{place}: {} is {}", found.words, entry.role.as_str());
+        match held {
+            None => {
+                let step = Step::AddMember(at, found.who, entry.role);
+                self.step(Kind::Add, "member", is, Some(entry.at), step);
+            }
+            Some((held, _)) if held.by != self.file.identity.id => {
+                let words = left_alone(&is, held.role, entry.role);
+                self.remark("member", words, Some(entry.at));
+            }
+            Some((held, _)) if held.role == entry.role => {}
+            Some((held, last)) => {
+                let words = format!("{is}, was {}", held.role.as_str());
+                if last {
+                    let words = format!("{words}: stays, since nobody else owns it");
+                    self.remark("member", words, Some(entry.at));
+                } else {
+                    let step = Step::ChangeMember(at, found.who, entry.role);
+                    self.step(Kind::Change, "member", words, Some(entry.at), step);
                 }
             }
         }
@@ -71,10 +109,34 @@ impl Planner<'_> {
             if is_last_owner(room, &member) {
                 self.remark("member", format!("{words}: stays, since nobody else owns it"), None);
             } else {
-                let step = Step::RemoveMember(workspace, member.who);
+                let step = Step::RemoveMember(Seats::Workspace(workspace), member.who);
                 self.step(Kind::Remove, "member", words, None, step);
             }
         }
+    }
+
+    /// Members of projects that this file has added and does not name any more. With a project that goes, its members go.
+    pub(super) async fn project_members_over(&mut self) -> Result<(), Refused> {
+        for (project, who) in self.mine.project_members.clone() {
+            if self.goes(project) || self.names_in_project(project, &who) {
+                continue;
+            }
+            let person = self.person_of(&who).await.map_err(failed)?;
+            let Some(place) = self.project_words(project) else { continue };
+            let words = format!("{place}: {}", words(&who, person.as_ref()));
+            let step = Step::RemoveMember(Seats::Project(project), who);
+            self.step(Kind::Remove, "member", words, None, step);
+        }
+        Ok(())
+    }
+
+    fn names_in_project(&self, project: ProjectId, who: &Grantee) -> bool {
+        let entries = self.projects.iter().zip(&self.entries.workspaces);
+        let mut here = entries
+            .flat_map(|(ids, workspace)| ids.iter().zip(&workspace.projects))
+            .filter(|(id, _)| **id == Some(project))
+            .flat_map(|(_, entry)| &entry.members);
+        here.any(|member| self.who.get(&member.who).is_some_and(|found| same(&found.who, who)))
     }
 
     fn names(&self, workspace: WorkspaceId, who: &Grantee) -> bool {
@@ -93,11 +155,11 @@ fn is_last_owner(room: &Room, member: &Member) -> bool {
     member.is_owning_person() && owners < 2
 }
 
-fn left_alone(is: &str, held: &Member, role: MemberRole) -> String {
-    if held.role == role {
+pub(super) fn left_alone(is: &str, held: MemberRole, role: MemberRole) -> String {
+    if held == role {
         format!("{is}: there already, and not because of this file")
     } else {
-        format!("{is}: left alone, since somebody else has made them {}", held.role.as_str())
+        format!("{is}: left alone, since somebody else has made them {}", held.as_str())
     }
 }
 

@@ -7,8 +7,15 @@ use super::{
 };
 use crate::{
     model::{
-        federation::WideScope, grant::Grantee, group::Holder, id::ProjectId, identity::Identity, project::Project,
-        role::Role, workspace::Seats,
+        federation::{FederatedGrant, WideScope},
+        grant::Grantee,
+        group::Holder,
+        id::{ProjectId, WorkspaceId},
+        identity::Identity,
+        project::Project,
+        role::Role,
+        scope::Scope,
+        workspace::Seats,
     },
     store::StoreError,
 };
@@ -20,7 +27,11 @@ impl Planner<'_> {
     /// Plans to take back what the file says no longer, as far as nothing of others hangs on it.
     pub(super) async fn over(&mut self) -> Result<(), Refused> {
         self.grants_over().await.map_err(failed)?;
+        self.groups_over().await?;
+        self.roles_over().await?;
         self.projects_over().await.map_err(failed)?;
+        self.seats_over();
+        self.project_members_over().await?;
         self.members_over();
         self.workspaces_over().await.map_err(failed)
     }
@@ -30,11 +41,12 @@ impl Planner<'_> {
             if self.claimed.federated.contains(&grant.id) || !grant.is_live(self.now) {
                 continue;
             }
-            // A file gives to no Group of our own.
-            let Holder::One(grantee) = &grant.grantee else { continue };
-            let person = self.person_of(grantee).await?;
-            let place = self.place(grant.scope);
-            let words = format!("{place}: {} has {}", words(grantee, person.as_ref()), grant.role);
+            let who = match &grant.grantee {
+                Holder::Group(_, name) => format!("Kubelend group {name}"),
+                Holder::One(grantee) => words(grantee, self.person_of(grantee).await?.as_ref()),
+            };
+            let place = self.place(&grant).await?;
+            let words = format!("{place}: {who} has {}", grant.role);
             self.step(Kind::Remove, "grant", words, None, Step::TakeBackWide(grant.scope, grant.id));
         }
         for (grant, person) in self.mine.grants.clone() {
@@ -52,28 +64,38 @@ impl Planner<'_> {
         Ok(())
     }
 
-    async fn person_of(&self, who: &Grantee) -> Result<Option<Identity>, StoreError> {
+    pub(super) async fn person_of(&self, who: &Grantee) -> Result<Option<Identity>, StoreError> {
         match who {
             Grantee::Person(id) => self.parts.store.identity(*id).await.map(Some),
             Grantee::Email(..) | Grantee::Group(..) | Grantee::ServiceAccount(_) => Ok(None),
         }
     }
 
-    fn place(&self, scope: WideScope) -> String {
-        let name = |id| self.rooms.get(&id).map_or("a workspace", |room| room.workspace.name.as_str());
-        match scope {
+    async fn place(&self, grant: &FederatedGrant) -> Result<String, StoreError> {
+        let workspace = |id| self.rooms.get(&id).map_or("a workspace", |room| room.workspace.name.as_str());
+        Ok(match grant.scope {
             WideScope::Global => "every cluster".into(),
-            WideScope::Cluster(_) => "a cluster".into(),
-            WideScope::Workspace(id) => name(id).to_owned(),
-            WideScope::Project(id) => {
-                let mut rooms = self.rooms.values();
-                let found = rooms.find_map(|room| Some((room, room.projects.iter().find(|p| p.id == id)?)));
-                found.map_or_else(
-                    || "a project".into(),
-                    |(room, project)| format!("{}, project {}", room.workspace.name, project.name),
-                )
+            WideScope::Cluster(id) => {
+                let name = self.parts.store.cluster(id).await?.name;
+                let scope = Scope::new(id, grant.namespaces.clone());
+                let within = if scope.is_whole_cluster() { String::new() } else { format!(", {}", scope.in_words()) };
+                format!("cluster {name}{within}")
             }
-        }
+            WideScope::Workspace(id) => workspace(id).to_owned(),
+            WideScope::Project(id) => self.project_words(id).unwrap_or_else(|| "a project".into()),
+        })
+    }
+
+    /// A project that is there, in words.
+    pub(super) fn project_words(&self, id: ProjectId) -> Option<String> {
+        let mut rooms = self.rooms.values();
+        let (room, project) = rooms.find_map(|room| Some((room, room.projects.iter().find(|p| p.id == id)?)))?;
+        Some(format!("{}, project {}", room.workspace.name, project.name))
+    }
+
+    /// Whether a project goes, since this file has made it and says it no longer.
+    pub(super) fn goes(&self, id: ProjectId) -> bool {
+        self.mine.projects.iter().any(|project| project.id == id) && !self.claimed.projects.contains(&id)
     }
 
     async fn projects_over(&mut self) -> Result<(), StoreError> {
@@ -103,7 +125,8 @@ impl Planner<'_> {
     async fn has_other_members(&self, project: ProjectId) -> Result<bool, StoreError> {
         let members = self.parts.store.project_members(project).await?;
         let seats = self.parts.store.seated_groups(Seats::Project(project)).await?;
-        Ok(!seats.is_empty() || members.iter().any(|(member, _)| member.by != self.file.identity.id))
+        let me = self.file.identity.id;
+        Ok(seats.iter().any(|seat| seat.by != me) || members.iter().any(|(member, _)| member.by != me))
     }
 
     /// Whether something is given so far that is not this file's.
@@ -123,7 +146,7 @@ impl Planner<'_> {
                 None if self.has_others(WideScope::Workspace(workspace.id)).await? => {
                     Some("somebody else has given access in it")
                 }
-                None if !self.parts.store.groups_of(Some(workspace.id)).await?.is_empty() => Some("it has groups"),
+                None if self.has_other_seats(workspace.id).await? => Some("somebody else has made groups members"),
                 why => why,
             };
             if let Some(why) = why {
@@ -137,6 +160,11 @@ impl Planner<'_> {
         Ok(())
     }
 
+    async fn has_other_seats(&self, workspace: WorkspaceId) -> Result<bool, StoreError> {
+        let seats = self.parts.store.seated_groups(Seats::Workspace(workspace)).await?;
+        Ok(seats.iter().any(|seat| seat.by != self.file.identity.id))
+    }
+
     /// Why a workspace that this file has made stays although the file says it no longer.
     fn keeps(&self, room: &Room) -> Option<&'static str> {
         let me = self.file.identity.id;
@@ -147,6 +175,10 @@ impl Planner<'_> {
             Some("somebody else has added members")
         } else if room.projects.iter().any(stays) {
             Some("it has a project that stays")
+        } else if room.groups.iter().any(|group| group.created_by != me || self.claimed.groups.contains(&group.id)) {
+            Some("it has groups")
+        } else if room.roles.iter().any(|role| role.created_by != me || self.claimed.roles.contains(&role.id)) {
+            Some("it has roles")
         } else {
             None
         }

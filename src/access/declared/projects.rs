@@ -9,7 +9,7 @@ use crate::{
     model::{
         id::WorkspaceId,
         name::ClusterName,
-        project::{Placement, Project},
+        project::{Placement, Project, Takes},
     },
 };
 
@@ -27,6 +27,7 @@ impl Planner<'_> {
                         self.projects[home][n] = Some(there.id);
                         self.claimed.projects.insert(there.id);
                         self.project_that_is_there(&is, entry, &there, placement);
+                        self.switches((home, n), &is, entry, Some(&there));
                     }
                     (None, Some(placement)) => {
                         let on = self.on_words(home, &placement);
@@ -34,6 +35,7 @@ impl Planner<'_> {
                         let (name, namespace) = (entry.name.clone(), entry.namespace.clone());
                         let step = Step::AddProject(home, n, NewProject { name, namespace, placement });
                         self.step(Kind::Add, "project", words, Some(entry.at), step);
+                        self.switches((home, n), &is, entry, None);
                     }
                     (None, None) => {}
                 }
@@ -74,6 +76,40 @@ impl Planner<'_> {
         }
     }
 
+    /// Whom a project takes over of its workspace, and whether its namespace is made: what the file does not say stays.
+    fn switches(&mut self, (home, n): (usize, usize), is: &str, entry: &ProjectEntry, there: Option<&Project>) {
+        let mine = there.is_none_or(|there| there.created_by == self.file.identity.id);
+        let takes = there.map(|there| there.takes).unwrap_or_default();
+        let wanted = Takes {
+            editors: entry.takes_editors.unwrap_or(takes.editors),
+            viewers: entry.takes_viewers.unwrap_or(takes.viewers),
+        };
+        let mut said = Vec::new();
+        if wanted != takes {
+            said.push((takes_in_words(wanted).to_owned(), Step::Take(home, n, wanted)));
+        }
+        let made = there.is_some_and(|there| there.makes_namespace);
+        match entry.makes_namespace {
+            Some((true, at)) if entry.namespace.as_str().starts_with("kube-") => {
+                let problem = "names that begin with “kube-” are Kubernetes' own, and Kubelend makes none of them";
+                self.mistake(at, problem, "leave it out");
+            }
+            Some((makes, _)) if makes != made => {
+                let how = if makes { "made where it is missing" } else { "not made by Kubelend" };
+                said.push((format!("its namespace is {how}"), Step::MakeNamespace(home, n, makes)));
+            }
+            _ => {}
+        }
+        for (words, step) in said {
+            if mine {
+                self.step(Kind::Change, "project", format!("{is}: {words}"), Some(entry.at), step);
+            } else {
+                let words = format!("{is}: not “{words}”, since it is not because of this file");
+                self.remark("project", words, Some(entry.at));
+            }
+        }
+    }
+
     /// Where an entry puts its project; nothing where that is a mistake.
     fn placement(&mut self, home: usize, on: &On) -> Option<Placement> {
         match on {
@@ -98,6 +134,15 @@ impl Planner<'_> {
 
     fn on_words_in(&self, workspace: WorkspaceId, placement: &Placement) -> String {
         on_words(placement, self.rooms.get(&workspace))
+    }
+}
+
+fn takes_in_words(takes: Takes) -> &'static str {
+    match (takes.editors, takes.viewers) {
+        (true, true) => "takes over editors and viewers",
+        (true, false) => "takes over editors, and no viewers",
+        (false, true) => "takes over viewers, and editors as viewers",
+        (false, false) => "takes over owners alone",
     }
 }
 

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    declared::{GrantEntry, Who},
+    declared::{GivenRole, GrantEntry, Who},
     model::{role::Role, time::Timestamp, workspace::MemberRole},
 };
 
@@ -36,7 +36,7 @@ fn a_whole_file_is_read_with_its_places() {
     let file = good(WHOLE);
     assert_eq!(file.name.as_str(), "access");
     let payments = &file.workspaces[0];
-    assert_eq!((payments.name.as_str(), payments.at), ("Payments", Place { line: 3, column: 11 }));
+    assert_eq!((payments.name.as_str(), payments.at), ("Payments", Place { line: 10, column: 11 }));
     assert_eq!(payments.members[0].role, MemberRole::Owner);
     assert_eq!(payments.members[1].who, Who::Group(dex()[0].clone(), "devs".into()));
     let [shop, all, two] = payments.projects.as_slice() else { panic!("{payments:?}") };
@@ -44,14 +44,41 @@ fn a_whole_file_is_read_with_its_places() {
     assert_eq!(all.on, On::All);
     assert!(matches!(&two.on, On::Listed(listed) if listed.len() == 2 && listed[1].1.as_str() == "production"));
     assert_eq!(payments.grants[0].reason.as_ref().unwrap().as_str(), "on call");
-    let [bob, sub, account]: &[GrantEntry] = payments.clusters[0].grants.as_slice() else { panic!("{payments:?}") };
+    let [bob, sub, account, on_call]: &[GrantEntry] = payments.clusters[0].grants.as_slice() else {
+        panic!("{payments:?}")
+    };
     assert_eq!(bob.until, Some(Timestamp::from_secs(1_801_353_600)));
-    assert_eq!((bob.role.clone(), bob.at, bob.role_at.column), (Role::View, Place { line: 20, column: 22 }, 45));
+    assert_eq!((bob.role.to_string().as_str(), bob.at.column, bob.role_at.column), ("view", 22, 45));
     assert_eq!(sub.namespaces.iter().map(Namespace::as_str).collect::<Vec<_>>(), ["payments", "shop"]);
-    assert!(sub.role.is_named() && matches!(&sub.who, Who::Sub(_, sub) if sub == "CgNib2I"));
+    assert!(matches!(&sub.role, GivenRole::Role(role) if role.is_named()));
+    assert!(matches!(&sub.who, Who::Sub(_, sub) if sub == "CgNib2I"));
     assert_eq!(account.until, Some(Timestamp::from_secs(1_801_353_600 + 16 * 3600)));
     assert_eq!(account.who.to_string(), "ServiceAccount ci/deployer");
-    assert_eq!(file.grants[0].role, Role::ClusterAdmin);
+    assert_eq!(file.grants[0].role, GivenRole::Role(Role::ClusterAdmin));
+    assert_eq!(on_call.who.to_string(), "Kubelend group On call");
+    assert_eq!(on_call.role.to_string(), "custom node-looker (everywhere)");
+}
+
+#[test]
+fn roles_groups_and_what_projects_take_over_are_read() {
+    let file = good(WHOLE);
+    let payments = &file.workspaces[0];
+    let [role] = payments.roles.as_slice() else { panic!("{payments:?}") };
+    assert_eq!(
+        (role.name.as_str(), role.rules.len(), role.vouch.as_slice()),
+        ("log-reader", 1, &["get pods/log".to_owned()][..])
+    );
+    assert_eq!((file.roles[0].rules.len(), file.roles[0].rules[1].urls.as_slice()), (2, &["/metrics".to_owned()][..]));
+    let [on_call, ops, empty] = payments.groups.as_slice() else { panic!("{payments:?}") };
+    assert_eq!((on_call.kept.map(|(kept, _)| kept), on_call.members.len()), (Some(true), 2));
+    assert_eq!((ops.name.as_str(), ops.kept.map(|(kept, _)| kept), empty.kept), ("Ops #2", Some(false), None));
+    assert!(
+        matches!(&payments.members[3].who, Who::Own(called) if called.everywhere && called.name.as_str() == "Guests")
+    );
+    let [shop, all, _] = payments.projects.as_slice() else { panic!("{payments:?}") };
+    assert_eq!((shop.takes_editors, shop.takes_viewers), (Some(false), Some(true)));
+    assert_eq!((all.takes_editors, all.takes_viewers, all.makes_namespace), (None, Some(false), None));
+    assert!(shop.makes_namespace.is_some_and(|(makes, _)| makes) && shop.members.len() == 2);
 }
 
 #[test]
@@ -105,6 +132,26 @@ fn each_mistake_has_its_line_and_column() {
         ("file: a\nworkspaces:\n  - name: W\n  - name: w\n", "4:11", "line 3"),
         ("file: a\nworkspaces:\n  - id: 7\n    name: W\n", "3:9", "no workspace's id"),
         ("file: a\nworkspaces:\n  - name: W\n    members: [{person: a@example.com, role: boss}]\n", "4:45", "boss"),
+        (
+            "file: a\nroles: [{name: view, rules: [{apiGroups: [a], resources: [a], verbs: [get]}]}]\n",
+            "2:16",
+            "another role",
+        ),
+        ("file: a\nroles:\n  - {name: r}\n", "3:5", "at least one rule"),
+        ("file: a\nroles:\n  - {name: r, rules: [{verbs: [get], resources: [pods]}]}\n", "3:23", "API group"),
+        (
+            "file: a\nroles:\n  - {name: r, rules: [{apiGroups: [\"\"], verb: [get], resources: [pods], verbs: [get]}]}\n",
+            "3:41",
+            "has no “verb”",
+        ),
+        ("file: a\ngroups: [{name: G, kept: true}]\n", "2:20", "has no “kept”"),
+        ("file: a\ngroups: [{name: G}, {name: g}]\n", "2:28", "line 2"),
+        ("file: a\ngroups: [{name: G, members: [{kubelend-group: H}]}]\n", "2:31", "has no “kubelend-group”"),
+        ("file: a\ngroups: [{name: G, members: [{group: h}, {group: h}]}]\n", "2:50", "line 2"),
+        ("file: a\nworkspaces:\n  - name: W\n    groups: [{name: G, kept: yes}]\n", "4:30", "true or false"),
+        (&wide("{kubelend-group: \"\", role: view}"), "3:22", "name"),
+        (&wide("{group: devs, role: custom View}"), "3:25", "lower-case"),
+        (&wide("{kubelend-group: G, group: devs, role: view}"), "3:5", "several ways"),
     ] {
         only(text, at, words);
     }
@@ -125,6 +172,10 @@ fn a_project_says_on_which_clusters_it_is_in_one_way() {
         (", labels: {a: {}}", "5:45", "plain text"),
         (", labels: {\"a=b, c\": d}", "5:42", "neither spaces"),
         (", clusters: all, labels: {a: b}", "5:56", "not both"),
+        (", clusters: all, takes: {owners: true}", "5:56", "has no “owners”"),
+        (", clusters: all, takes: true", "5:55", "no switch"),
+        (", clusters: all, takes: {editors: 1}", "5:65", "true or false"),
+        (", clusters: all, make-namespace: maybe", "5:64", "true or false"),
     ] {
         only(&project(rest), at, words);
     }

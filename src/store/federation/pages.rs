@@ -1,19 +1,20 @@
 //! Lists of federated grants, and how far the clusters that they reach have followed.
 
-use super::{FederatedRow, scope_text, select_federated};
+use super::{FederatedRow, holder_key, scope_text, select_federated};
 use crate::{
     model::{
         federation::{FederatedGrant, WideScope},
-        grant::{EndReason, Grant, GrantState, Grantee},
+        grant::{EndReason, Grant, GrantState},
+        group::Holder,
         id::{FederatedGrantId, IdentityId},
         identity::Identity,
-        name::ClusterName,
+        name::{ClusterName, Namespace},
         role::Role,
     },
     store::{
         Store, StoreError,
         db::{CHUNK, PAST_ALL_IDS, parsed},
-        grants::{GrantRow, key, role_text},
+        grants::{GrantRow, names_text, role_text},
     },
 };
 
@@ -107,16 +108,18 @@ impl Store {
     /// The federated grant that says exactly this and has not ended; its time may be up.
     pub(in crate::store) async fn federated_of(
         &self,
-        scope: WideScope,
-        grantee: &Grantee,
+        (scope, namespaces): (WideScope, &[Namespace]),
+        holder: &Holder,
         role: &Role,
     ) -> Result<Option<FederatedGrant>, StoreError> {
-        const SQL: &str =
-            select_federated!("WHERE f.scope = $1 AND f.grantee_key = $2 AND f.role = $3 AND f.ended IS NULL");
+        const SQL: &str = select_federated!(
+            "WHERE f.scope = $1 AND f.grantee_key = $2 AND f.role = $3 AND f.namespaces = $4 AND f.ended IS NULL"
+        );
         let row: Option<FederatedRow> = read!(self, |db| sqlx::query_as(SQL)
             .bind(scope_text(scope))
-            .bind(key(grantee))
+            .bind(holder_key(holder))
             .bind(role_text(Some(role)))
+            .bind(names_text(namespaces))
             .fetch_optional(db)
             .await)?;
         row.map(FederatedRow::grant).transpose()
@@ -126,17 +129,18 @@ impl Store {
     pub async fn was_taken_back_everywhere(
         &self,
         maker: IdentityId,
-        scope: WideScope,
-        grantee: &Grantee,
+        (scope, namespaces): (WideScope, &[Namespace]),
+        holder: &Holder,
         role: &Role,
     ) -> Result<bool, StoreError> {
         const SQL: &str = "SELECT ended FROM federated_grants WHERE scope = $1 AND grantee_key = $2 AND role = $3 \
-             AND created_by = $4 ORDER BY id DESC LIMIT 1";
+             AND created_by = $4 AND namespaces = $5 ORDER BY id DESC LIMIT 1";
         let last: Option<(Option<String>,)> = read!(self, |db| sqlx::query_as(SQL)
             .bind(scope_text(scope))
-            .bind(key(grantee))
+            .bind(holder_key(holder))
             .bind(role_text(Some(role)))
             .bind(maker.to_string())
+            .bind(names_text(namespaces))
             .fetch_optional(db)
             .await)?;
         Ok(last.and_then(|(ended,)| ended).as_deref() == Some(EndReason::Revoked.as_str()))

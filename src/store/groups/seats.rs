@@ -216,6 +216,24 @@ impl Store {
         Ok(groups)
     }
 
+    /// Where somebody has made Groups members, or given them the role that they have.
+    pub(in crate::store) async fn seats_made_by(&self, by: IdentityId) -> Result<Vec<(Seats, GroupId)>, StoreError> {
+        const SQL: &str = "SELECT 'workspace' AS kind, workspace_id AS place, group_id FROM workspace_groups WHERE added_by = $1 \
+             UNION ALL SELECT 'project' AS kind, project_id AS place, group_id FROM project_groups WHERE added_by = $1 \
+             ORDER BY place, group_id";
+        let rows: Vec<(String, String, String)> =
+            read!(self, |db| sqlx::query_as(SQL).bind(by.to_string()).fetch_all(db).await)?;
+        let seat = |(kind, place, group): (String, String, String)| {
+            const WHAT: &str = "membership of a group";
+            let seats = match kind.as_str() {
+                "workspace" => Seats::Workspace(parsed(&place, WHAT)?),
+                _ => Seats::Project(parsed(&place, WHAT)?),
+            };
+            Ok((seats, parsed(&group, WHAT)?))
+        };
+        rows.into_iter().map(seat).collect()
+    }
+
     /// What a Group is a member of, in words: “Payments: editor”, “the project Shop: viewer”.
     pub async fn seats_of(&self, group: GroupId) -> Result<Vec<String>, StoreError> {
         const SQL: &str = "SELECT w.name AS place, g.role AS role FROM workspace_groups g \

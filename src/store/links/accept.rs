@@ -13,8 +13,9 @@ use crate::{
     store::{
         AuditDraft, NewGrant, Store, StoreError,
         audit::About,
+        clusters,
         db::{Tx, parsed},
-        grants,
+        grants, groups,
     },
 };
 
@@ -34,6 +35,18 @@ async fn given_before(tx: &mut Tx, link: ShareLinkId, by: IdentityId) -> Result<
         Some((grant,)) => grants::one(tx, parsed(&grant, "grant of an acceptance")?).await.map(Some),
         None => Ok(None),
     }
+}
+
+/// Whether a link is for this person now: of the Groups that it names, those count that they are in at this moment.
+async fn invites(tx: &mut Tx, link: &ShareLink, by: &Identity) -> Result<bool, StoreError> {
+    let named = link.rules.audience.own_groups();
+    let in_groups = if named.is_empty() {
+        Vec::new()
+    } else {
+        let workspace = clusters::workspace_of(tx, link.rules.scope.cluster()).await?;
+        groups::among(tx, by, &named, workspace, link.is_an_owners()).await?
+    };
+    Ok(link.rules.audience.invites(by, &in_groups).is_ok())
 }
 
 async fn count_use(
@@ -92,7 +105,7 @@ impl Store {
                 return Ok(if given.is_live(now) { Accepted::Before(given) } else { Accepted::Ended });
             }
             // A cluster that is being removed has had its links revoked in the same transaction.
-            if link.state(now) != LinkState::Open || link.rules.audience.invites(by).is_err() {
+            if link.state(now) != LinkState::Open || !invites(tx, &link, by).await? {
                 return Ok(Accepted::Closed);
             }
             if !is_of_link(grant, &link, by.id, now) {

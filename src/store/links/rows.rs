@@ -5,7 +5,7 @@ use std::{num::NonZeroU32, time::Duration};
 use super::Acceptance;
 use crate::{
     model::{
-        audience::Audience,
+        audience::{Audience, Guest},
         id::ShareLinkId,
         share_link::{LinkRules, ShareLink},
         time::Timestamp,
@@ -107,7 +107,7 @@ impl LinkRow {
 
 /// Whom a link is for, as stored: the rules and the provider.
 pub(in crate::store) fn audience_text(audience: &Audience) -> (String, Option<String>) {
-    let rules: Vec<String> = audience.guests().iter().map(ToString::to_string).collect();
+    let rules: Vec<String> = audience.guests().iter().map(Guest::stored).collect();
     let provider = match audience {
         Audience::Anyone => None,
         Audience::Listed(provider, _) => Some(provider.to_string()),
@@ -122,7 +122,8 @@ pub(in crate::store) fn audience_of(provider: Option<&str>, rules: &str) -> Resu
         (None, "") => Ok(Audience::Anyone),
         (Some(_), "") | (None, _) => Err(StoreError::Corrupt(WHAT)),
         (Some(provider), rules) => {
-            let guests = rules.split('\n').map(|line| parsed(line, WHAT)).collect::<Result<_, _>>()?;
+            let read = |line| Guest::from_stored(line).map_err(|_| StoreError::Corrupt(WHAT));
+            let guests = rules.split('\n').map(read).collect::<Result<_, _>>()?;
             Ok(Audience::Listed(parsed(provider, WHAT)?, guests))
         }
     }

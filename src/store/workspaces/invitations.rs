@@ -18,6 +18,7 @@ use crate::{
         AuditDraft, Store, StoreError,
         audit::About,
         db::{Tx, clash, parsed},
+        groups,
         links::{audience_of, audience_text},
     },
 };
@@ -252,7 +253,9 @@ impl Store {
             if accepted_before(tx, id, by.id).await? {
                 return Ok(if held.is_some() { Joined::Member } else { Joined::Closed });
             }
-            if it.state(now) != LinkState::Open || it.audience.invites(by).is_err() {
+            // Whoever changes who is in a Group says who joins by it: so it has to be kept.
+            let in_groups = groups::among(tx, by, &it.audience.own_groups(), it.workspace, true).await?;
+            if it.state(now) != LinkState::Open || it.audience.invites(by, &in_groups).is_err() {
                 return Ok(Joined::Closed);
             }
             count_use(tx, id, by.id, now).await?;

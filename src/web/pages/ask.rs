@@ -15,6 +15,7 @@ use crate::{
         cluster::Cluster,
         grant::Grant,
         id::{ClusterId, GrantId},
+        role::Role,
         time::Timestamp,
     },
     policy::{AskAccess, Authorized},
@@ -41,6 +42,8 @@ struct AskPage {
     give: Option<String>,
     held: Vec<Held>,
     form: AskForm,
+    /// The custom roles that can be asked for.
+    custom: Vec<Role>,
     /// Always none: what namespaces there are is shown to the people who manage the cluster alone.
     namespaces: Vec<String>,
     errors: FieldErrors,
@@ -131,14 +134,15 @@ impl Desk {
         let gives = self.gate.manage_access(&who.person, id).await.is_ok();
         let status = if errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
         let frame = Frame::new(who, Nav::Shared);
-        let page = drawn(frame, permit.cluster(), (grants, self.clock.now()), gives, form, errors);
+        let custom = self.requests.custom_roles(permit).await?;
+        let page = drawn(frame, (permit.cluster(), custom), (grants, self.clock.now()), gives, form, errors);
         Ok(render_with(status, &page))
     }
 }
 
 fn drawn(
     frame: Frame,
-    cluster: &Cluster,
+    (cluster, custom): (&Cluster, Vec<Role>),
     (grants, now): (&[Grant], Timestamp),
     gives: bool,
     form: AskForm,
@@ -152,6 +156,7 @@ fn drawn(
         back: paths::SHARED,
         give: gives.then(|| paths::access(cluster.id)),
         held: held(grants, now),
+        custom,
         form,
         errors,
     }
@@ -176,7 +181,8 @@ pub(super) mod tests {
                     errors.add(field, HOSTILE);
                 }
             }
-            drawn(frame().at(Nav::Shared), &long, (grants, NOW), gives, form, errors).render().unwrap()
+            let custom = vec![Role::named(&format!("kubelend:{}:0123abcd", "a".repeat(40))).unwrap(); 50];
+            drawn(frame().at(Nav::Shared), (&long, custom), (grants, NOW), gives, form, errors).render().unwrap()
         };
         vec![("ask", draw(&grants, false, false)), ("ask-wrong", draw(&[], true, true))]
     }

@@ -14,6 +14,9 @@ use crate::{
     web::forms::{Choice, FieldErrors, parse_span, span_choices, span_value},
 };
 
+/// How many custom roles are offered.
+const OFFERED: usize = 30;
+
 /// The form, as it is typed.
 #[derive(Clone, Debug, serde::Deserialize)]
 #[serde(default)]
@@ -46,7 +49,8 @@ impl Default for AskForm {
 impl AskForm {
     /// For the same once more, for longer.
     pub(super) fn of(grant: &Grant) -> Self {
-        let role = grant.role.as_ref().filter(|role| role.is_everywhere()).unwrap_or(&Role::View);
+        let can_be = |role: &&Role| role.is_everywhere() || role.custom_name().is_some();
+        let role = grant.role.as_ref().filter(can_be).unwrap_or(&Role::View);
         Self { role: roles::value(Some(role)), ..Self::at(grant.scope.namespaces()) }
     }
 
@@ -65,9 +69,11 @@ impl AskForm {
         Self { place: place.into(), namespaces: names.join(", "), ..Self::default() }
     }
 
-    /// What can be asked for: what a cluster calls its own is shown to the people who manage it alone.
-    pub(super) fn all_roles(&self) -> Vec<Choice> {
+    /// What can be asked for, the cluster's custom roles among it: what a cluster calls its own is shown to the people who manage it
+    /// alone.
+    pub(super) fn all_roles(&self, custom: &[Role]) -> Vec<Choice> {
         let all = Role::ALL.into_iter().chain([Role::ClusterAdmin]).chain(NamespaceRole::ALL.map(NamespaceRole::role));
+        let all = all.chain(custom.iter().take(OFFERED).cloned());
         all.map(|role| Choice::new(roles::value(Some(&role)), role.to_string(), &self.role)).collect()
     }
 
@@ -124,7 +130,12 @@ mod tests {
             AskForm { role: "root".into(), lasts: "1s".into(), place: scope::SOME.into(), ..AskForm::default() };
         assert!(wrong.read(&mut errors).is_none());
         assert!(["role", "lasts", "namespaces"].into_iter().all(|field| errors.has(field)));
-        assert_eq!(AskForm::default().all_roles().len(), 7);
+        assert_eq!(AskForm::default().all_roles(&[]).len(), 7);
+        let custom = vec![Role::named("kubelend:log-reader:0123abcd").unwrap(); 50];
+        let all = AskForm::default().all_roles(&custom);
+        assert_eq!((all.len(), &*all[7].label), (37, "log-reader (custom)"));
+        let asked = AskForm { role: all[7].value.to_string(), reason: "logs".into(), ..AskForm::default() };
+        assert_eq!(asked.read(&mut FieldErrors::default()).unwrap().role, custom[0]);
     }
 
     #[test]

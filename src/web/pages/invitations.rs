@@ -17,8 +17,8 @@ use super::{
 use crate::{
     access::{AccessError, InvitationRequest, Invitations},
     model::{
-        audience::Audience, id::InvitationId, invitation::Invitation, provider::ProviderId, share_link::LinkState,
-        time::Timestamp, workspace::MemberRole,
+        audience::Audience, group::Group, id::InvitationId, invitation::Invitation, provider::ProviderId,
+        share_link::LinkState, time::Timestamp, workspace::MemberRole,
     },
     oidc::Providers,
     store::Store,
@@ -136,7 +136,8 @@ pub async fn post(
     }
     let mut errors = FieldErrors::default();
     let known: Vec<ProviderId> = desk.providers.around(Some(at.id())).iter().map(|p| p.settings().id.clone()).collect();
-    if let Some(request) = form.read(&known, &mut errors) {
+    let groups = desk.store.groups_usable_in(Some(at.id())).await?;
+    if let Some(request) = form.read((&known, &groups), &mut errors) {
         match desk.invitations.invite(&permit, request).await {
             Ok(id) => return Ok(Redirect::to(&format!("{here}?show={id}")).into_response()),
             Err(AccessError::Invalid { message, .. }) => errors.add("only_for", message),
@@ -190,7 +191,7 @@ impl InvitationForm {
         span_choices(&self.expires, false)
     }
 
-    fn read(&self, known: &[ProviderId], errors: &mut FieldErrors) -> Option<InvitationRequest> {
+    fn read(&self, known: (&[ProviderId], &[Group]), errors: &mut FieldErrors) -> Option<InvitationRequest> {
         let audience = self.audience(known, errors);
         let role = errors.keep("role", MemberRole::parse(&self.role).ok_or("Choose what they may do."));
         let span = parse_span(&self.expires, false).flatten();
@@ -199,8 +200,8 @@ impl InvitationForm {
         Some(InvitationRequest { role: role?, audience: audience?, open_for: open_for?, max_uses: max_uses? })
     }
 
-    fn audience(&self, known: &[ProviderId], errors: &mut FieldErrors) -> Option<Audience> {
-        let guests = errors.keep("only_for", Audience::parse_guests(&self.only_for))?;
+    fn audience(&self, (known, groups): (&[ProviderId], &[Group]), errors: &mut FieldErrors) -> Option<Audience> {
+        let guests = errors.keep("only_for", Audience::parse_guests_of(&self.only_for, groups))?;
         if guests.is_empty() {
             return Some(Audience::Anyone);
         }
@@ -311,7 +312,7 @@ pub(super) mod tests {
     fn a_form_begins_with_a_viewer_for_a_week_and_names_what_is_wrong() {
         let dex: Vec<ProviderId> = vec!["dex".parse().unwrap()];
         let mut errors = FieldErrors::default();
-        let request = InvitationForm::default().read(&dex, &mut errors).unwrap();
+        let request = InvitationForm::default().read((&dex, &[]), &mut errors).unwrap();
         assert_eq!((request.role, request.audience, request.max_uses), (MemberRole::Viewer, Audience::Anyone, None));
         assert_eq!(request.open_for.as_secs(), 7 * 86_400);
         let form = InvitationForm {
@@ -321,7 +322,7 @@ pub(super) mod tests {
             uses: "0".into(),
             ..InvitationForm::default()
         };
-        assert!(form.read(&dex, &mut errors).is_none());
+        assert!(form.read((&dex, &[]), &mut errors).is_none());
         assert_eq!(
             errors.0.iter().map(|(field, _)| *field).collect::<Vec<_>>(),
             ["only_for", "role", "expires", "uses"]

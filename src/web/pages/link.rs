@@ -138,7 +138,8 @@ pub async fn post(
     let permit = at.manage_access()?;
     let (was, _) = sources.links.look(&permit, link).await?;
     let mut errors = FieldErrors::default();
-    if let Some(request) = form.read(at.cluster(), Some(&was.rules), at.now, &mut errors) {
+    let groups = sources.store.groups_usable_in(Some(at.cluster().workspace)).await?;
+    if let Some(request) = form.read((at.cluster(), &groups), Some(&was.rules), at.now, &mut errors) {
         match sources.links.change(&permit, link, request).await {
             Ok(()) => return Ok(Redirect::to(&paths::link(at.id(), link)).into_response()),
             Err(AccessError::Invalid { field, message }) => errors.add(field, message),

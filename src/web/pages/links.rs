@@ -149,7 +149,8 @@ pub async fn post(
 ) -> Result<Response, PageError> {
     let permit = at.manage_access()?;
     let mut errors = FieldErrors::default();
-    if let Some(request) = form.read(at.cluster(), None, at.now, &mut errors) {
+    let groups = sources.store.groups_usable_in(Some(at.cluster().workspace)).await?;
+    if let Some(request) = form.read((at.cluster(), &groups), None, at.now, &mut errors) {
         match sources.links.share(&permit, request).await {
             Ok((link, _)) => {
                 let there = format!("{}?made=1", paths::link(at.id(), link.id));

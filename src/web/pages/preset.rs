@@ -233,7 +233,12 @@ fn sum(rows: &[Row]) -> String {
     let more = if rows.len() > LISTED { format!(" The first {LISTED} are listed.") } else { String::new() };
     match (rows.len(), differ) {
         (0, _) => "No cluster is like that now. One that is added with these labels takes it over.".into(),
+        (1, 0) => "1 cluster, and it says the same.".into(),
         (n, 0) => format!("{}, and none says otherwise.{more}", count(n)),
+        (1, _) => "1 cluster, and it says otherwise. Its settings say what taking it over rewrites.".into(),
+        (n, 1) => {
+            format!("{}, of which 1 says otherwise. Its settings say what taking it over rewrites.{more}", count(n))
+        }
         (n, differ) => format!(
             "{}, of which {differ} say otherwise. Each one’s settings say what taking it over rewrites.{more}",
             count(n)
@@ -313,7 +318,9 @@ pub(super) mod tests {
         let all = rows(&preset, std::slice::from_ref(&preset), &clusters, &taken, NOW);
         let said: Vec<_> = all.iter().map(|row| (row.name.as_str(), row.state)).collect();
         assert_eq!(said, [("differs", Stand::Differs), ("moved", Stand::Elsewhere), ("same", Stand::Same)]);
-        assert!(sum(&all).starts_with("3 clusters, of which 1 say otherwise"));
+        assert!(sum(&all).starts_with("3 clusters, of which 1 says otherwise"));
+        assert!(sum(&all[..1]).starts_with("1 cluster, and it says otherwise. Its settings"));
+        assert_eq!(sum(&all[2..]), "1 cluster, and it says the same.");
         assert!(sum(&[]).starts_with("No cluster"));
     }
 }

@@ -29,6 +29,7 @@ use crate::{
         errors::PageError,
         forms::{FieldErrors, ProtectedForm},
         frame::{Frame, render_with},
+        labels::within,
         paths,
         when::When,
     },
@@ -55,6 +56,12 @@ struct ProjectPage {
     made: Vec<Made>,
     /// How many it has made besides.
     more_made: usize,
+    /// Those of them that this page has room for.
+    others: Vec<Other>,
+    /// The command for one of them, whose UID is to be put in.
+    delete_other: String,
+    /// The page with the next ones.
+    next: Option<String>,
     wide: Wide,
 }
 
@@ -72,8 +79,17 @@ struct Made {
     delete: String,
 }
 
-/// How many of them a page shows.
-const MADE: usize = 8;
+/// One of the others, folded away: the same command with its UID.
+struct Other {
+    on: String,
+    uid: String,
+}
+
+/// How many of them stand with their commands.
+const MADE: usize = 3;
+/// How many bytes of a page the others take, and how many each takes besides its name and UID.
+const ROOM: usize = 4608;
+const AROUND: usize = 44;
 
 /// Whether its namespace is made where it is missing: a box.
 #[derive(Debug, Default, serde::Deserialize)]
@@ -94,6 +110,8 @@ pub struct ProjectPath {
 pub struct Asked {
     before: Option<FederatedGrantId>,
     remove: String,
+    /// How many of the namespaces that were made stand on pages before this one.
+    made: usize,
 }
 
 /// What a page of it shows besides.
@@ -207,6 +225,7 @@ async fn page(desk: &Desk, at: &AtProject, shown: Shown) -> Result<Response, Pag
     };
     let clusters = clusters_in(&desk.store, workspace).await?;
     let made = desk.store.made_namespaces(project.id).await?;
+    let (first, others, next) = on_this_page(&made, shown.asked.made);
     let page = ProjectPage {
         wide: desk.wide(wanted, at.now).await?,
         frame,
@@ -223,24 +242,43 @@ async fn page(desk: &Desk, at: &AtProject, shown: Shown) -> Result<Response, Pag
         clusters,
         errors: shown.change_errors,
         makes: project.makes_namespace,
-        more_made: made.len().saturating_sub(MADE),
-        made: made.iter().take(MADE).map(|one| made_one(project, one, at.now)).collect(),
+        more_made: made.len() - first.len(),
+        made: first.iter().map(|one| made_one(project, one, at.now)).collect(),
+        next: next.map(|n| format!("{}?remove=yes&made={n}#remove", paths::project(workspace, project.id))),
+        delete_other: format!("uid=UID\n{}", delete(project, "$uid", "EOF")),
+        others,
     };
     Ok(render_with(status, &page))
 }
 
 /// Deleting by UID: one that somebody made anew under the name stays.
 fn made_one(project: &Project, made: &MadeNamespace, now: Timestamp) -> Made {
-    let options = format!(
-        r#"{{"kind":"DeleteOptions","apiVersion":"v1","preconditions":{{"uid":"{}"}}}}"#,
-        made.uid.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect::<String>()
-    );
     Made {
         id: format!("delete-{}", made.cluster),
         on: made.on.to_string(),
         at: When::new(made.at, now),
-        delete: format!("kubectl delete --raw /api/v1/namespaces/{} -f - <<'EOF'\n{options}\nEOF", project.namespace),
+        delete: delete(project, &plain(&made.uid), "'EOF'"),
     }
+}
+
+/// Of the namespaces that were made, those with their commands, those that are folded away, and where the next page begins.
+fn on_this_page(made: &[MadeNamespace], before: usize) -> (&[MadeNamespace], Vec<Other>, Option<usize>) {
+    let before = before.min(made.len());
+    let (first, rest) = made[before..].split_at(MADE.min(made.len() - before));
+    let rest: Vec<Other> = rest.iter().map(|one| Other { on: one.on.to_string(), uid: plain(&one.uid) }).collect();
+    let (others, left) = within(rest, ROOM, |other| other.on.len() + other.uid.len() + AROUND);
+    (first, others, (left > 0).then(|| made.len() - left))
+}
+
+/// Nothing that a shell reads.
+fn plain(uid: &str) -> String {
+    uid.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect()
+}
+
+/// `mark` says whether the shell puts in what `uid` names.
+fn delete(project: &Project, uid: &str, mark: &str) -> String {
+    let options = format!(r#"{{"kind":"DeleteOptions","apiVersion":"v1","preconditions":{{"uid":"{uid}"}}}}"#);
+    format!("kubectl delete --raw /api/v1/namespaces/{} -f - <<{mark}\n{options}\nEOF", project.namespace)
 }
 
 fn on_now(project: &Project, clusters: &[Cluster], linked: bool) -> Vec<OnCluster> {
@@ -300,6 +338,21 @@ pub(super) mod tests {
         assert_eq!(made.delete, delete);
     }
 
+    #[test]
+    fn every_namespace_that_was_made_is_on_some_page() {
+        let made = vec![sample_made(); 200];
+        let (mut seen, mut at) = (0, Some(0));
+        while let Some(before) = at {
+            let (first, others, next) = on_this_page(&made, before);
+            assert_eq!(before, seen);
+            seen += first.len() + others.len();
+            assert!(next.is_none_or(|next| next > before), "it goes on");
+            at = next;
+        }
+        assert_eq!(seen, 200);
+        assert!(on_this_page(&made, 1_000).0.is_empty());
+    }
+
     /// A project on many clusters, one with mistakes, and one that somebody only looks at.
     pub(in crate::web) fn samples() -> Vec<(&'static str, String)> {
         let draw = |on: usize, wrong: bool, may_change: bool| {
@@ -334,6 +387,14 @@ pub(super) mod tests {
                 errors,
                 makes: on > 5,
                 more_made: on,
+                others: within(
+                    (0..200).map(|_| Other { on: LONG_NAME.into(), uid: "0".repeat(36) }).collect(),
+                    if on > 5 { ROOM } else { 0 },
+                    |other| other.on.len() + other.uid.len() + AROUND,
+                )
+                .0,
+                delete_other: delete(&project(HOSTILE), "$uid", "EOF"),
+                next: (on > 5).then(|| "/workspaces/x/projects/y?remove=yes&made=90#remove".into()),
                 made: (0..on.min(MADE)).map(|_| made_one(&project(HOSTILE), &sample_made(), NOW)).collect(),
                 wide: Wide { may_change, ..wide(if on > 5 { 20 } else { 0 }, false) },
             };

@@ -12,6 +12,7 @@ use crate::{
     model::{
         audience::Audience,
         cluster::Cluster,
+        group::Group,
         name::Namespace,
         reason::Reason,
         share_link::{LinkRules, Note},
@@ -119,10 +120,10 @@ impl ShareForm {
         all
     }
 
-    /// Reads all of it; `as_it_is` are the rules that are changed, where it is no new link.
+    /// Reads all of it. `groups` are those that may be named; `as_it_is` are the rules that are changed, where it is no new link.
     pub(super) fn read(
         &self,
-        cluster: &Cluster,
+        (cluster, groups): (&Cluster, &[Group]),
         as_it_is: Option<&LinkRules>,
         now: Timestamp,
         errors: &mut FieldErrors,
@@ -144,7 +145,7 @@ impl ShareForm {
             span.map(|span| now.plus(span))
         };
         let max_uses = errors.keep("uses", read_uses(&self.uses));
-        let audience = self.audience(cluster, errors);
+        let audience = self.audience(cluster, groups, errors);
         let note = errors.keep("note", Note::read(&self.note));
         let reason = errors.keep("reason", Reason::read(&self.reason));
         Some(ShareRequest {
@@ -159,8 +160,8 @@ impl ShareForm {
         })
     }
 
-    fn audience(&self, cluster: &Cluster, errors: &mut FieldErrors) -> Option<Audience> {
-        let guests = errors.keep("only_for", Audience::parse_guests(&self.only_for))?;
+    fn audience(&self, cluster: &Cluster, groups: &[Group], errors: &mut FieldErrors) -> Option<Audience> {
+        let guests = errors.keep("only_for", Audience::parse_guests_of(&self.only_for, groups))?;
         if guests.is_empty() {
             return Some(Audience::Anyone);
         }
@@ -209,7 +210,7 @@ mod tests {
 
     fn read(form: &ShareForm) -> Result<ShareRequest, FieldErrors> {
         let mut errors = FieldErrors::default();
-        form.read(&cluster("staging"), None, NOW, &mut errors).ok_or(errors)
+        form.read((&cluster("staging"), &[]), None, NOW, &mut errors).ok_or(errors)
     }
 
     #[test]
@@ -274,8 +275,9 @@ mod tests {
         for lasts in [rules.access_lasts, None, Some(std::time::Duration::from_secs(5))] {
             rules.access_lasts = lasts;
             let mut errors = FieldErrors::default();
-            let again =
-                ShareForm::of(&rules).read(&staging, Some(&rules), Timestamp::from_secs(9), &mut errors).unwrap();
+            let again = ShareForm::of(&rules)
+                .read((&staging, &[]), Some(&rules), Timestamp::from_secs(9), &mut errors)
+                .unwrap();
             assert_eq!((&again.role, &again.audience, &again.note), (&rules.role, &rules.audience, &rules.note));
             assert_eq!(again.reason, rules.reason);
             assert_eq!(
@@ -292,10 +294,10 @@ mod tests {
         two.trusts.push(("corp".parse().unwrap(), ClaimMapping::default()));
         let form = ShareForm { only_for: "bob@example.com".into(), ..ShareForm::default() };
         let mut errors = FieldErrors::default();
-        assert!(form.read(&two, None, NOW, &mut errors).is_none());
+        assert!(form.read((&two, &[]), None, NOW, &mut errors).is_none());
         assert!(errors.get("provider").is_some());
         let form = ShareForm { provider: "corp".into(), ..form };
-        let request = form.read(&two, None, NOW, &mut FieldErrors::default()).unwrap();
+        let request = form.read((&two, &[]), None, NOW, &mut FieldErrors::default()).unwrap();
         assert!(matches!(request.audience, Audience::Listed(p, _) if p.as_str() == "corp"));
     }
 }
