@@ -31,12 +31,13 @@ where
                 return Err(error).with_context(|| format!("waited {within:?} for {what}"));
             }
         }
-        let rest = pause.max((asked.elapsed() * 2).min(LONGEST));
-        if Instant::now() + rest >= deadline {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left < PAUSES.0 {
             let error = last.unwrap_or_else(|| anyhow::anyhow!("no answer at all"));
             return Err(error).with_context(|| format!("waited {within:?} for {what}"));
         }
-        sleep(rest).await;
+        // Up to the end: what is there in the last moment is there in time.
+        sleep(pause.max((asked.elapsed() * 2).min(LONGEST)).min(left / 2)).await;
         pause = (pause * 3 / 2).min(PAUSES.1);
     }
 }
