@@ -15,7 +15,7 @@ use crate::{
     access::OwnProviders,
     crypto::Keyring,
     model::{id::WorkspaceId, provider::ProviderId},
-    oidc::{OidcError, Provider, ProviderHealth, Providers, Purpose},
+    oidc::{MAX_GROUPS, OidcError, Provider, ProviderHealth, Providers, Purpose},
     web::{
         WebSettings, attempts,
         errors::{NextStep, PageError},
@@ -215,6 +215,16 @@ fn words(name: &str, error: &OidcError) -> (StatusCode, String, String, &'static
             ),
             AGAIN,
         ),
+        OidcError::TooManyGroups => (
+            StatusCode::FORBIDDEN,
+            format!("{name} lists too many groups of yours"),
+            format!(
+                "It says that you are in more than {MAX_GROUPS} groups, and Kubelend takes all of them or none, so you were not \
+                 signed in. It is the turn of the people who run {name}: they can make it list, for Kubelend, those \
+                 alone that clusters need."
+            ),
+            AGAIN,
+        ),
     }
 }
 
@@ -243,5 +253,17 @@ fn refused(name: &str, code: &str, description: Option<&str>) -> (StatusCode, St
             ),
             "Sign in again",
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_in_too_many_groups_reads_how_many_are_the_most_and_whose_turn_it_is() {
+        let (status, title, text, _) = words("Dex", &OidcError::TooManyGroups);
+        assert_eq!((status, title.as_str()), (StatusCode::FORBIDDEN, "Dex lists too many groups of yours"));
+        assert!(text.contains("more than 500 groups") && text.contains("the people who run Dex"), "{text}");
     }
 }
