@@ -3,7 +3,7 @@
 mod ends;
 
 pub use ends::OwnReach;
-pub(super) use ends::{forget_workspace, leave_behind};
+pub(super) use ends::{forget_workspace, is_owned_besides, leave_behind};
 
 use super::{
     AuditDraft, Store, StoreError,
