@@ -4,7 +4,11 @@
 //! counts here at once; other replicas read it within seconds, and the database has the last word on who signs in
 //! (`record_sign_in`) and whom a cluster trusts.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -24,7 +28,7 @@ use crate::{
     },
     oidc::{OidcError, Provider, ProviderSettings, Providers},
     policy::{Authorized, Forbidden, ManageWorkspace},
-    store::{NewOwnProvider, NewSecret, Store, StoreError},
+    store::{NewOwnProvider, NewSecret, OwnProviderOn, Store, StoreError},
 };
 
 /// Between two looks at what other replicas have changed.
@@ -56,12 +60,16 @@ pub struct OwnProviders {
     keyring: Arc<Keyring>,
     providers: Providers,
     clock: Clock,
+    told: Arc<Mutex<Unusable>>,
 }
+
+/// Providers that nobody can sign in with, by id, and why.
+type Unusable = BTreeMap<String, String>;
 
 impl OwnProviders {
     /// With these parts.
     pub fn new(store: Store, keyring: Arc<Keyring>, providers: Providers, clock: Clock) -> Self {
-        Self { store, keyring, providers, clock }
+        Self { store, keyring, providers, clock, told: Arc::default() }
     }
 
     /// Adds one, once it has said what it is. `Invalid` names the form's field (`name`, `issuer`, `client_id`, `secret`,
@@ -158,24 +166,39 @@ impl OwnProviders {
         Ok(self.providers.get(id))
     }
 
-    /// Reads what there is, so that all of this process sign people in with it.
+    /// Reads what there is, so that all of this process sign people in with it. One that cannot be used is left out, with a word in the
+    /// log once; the others go on.
     pub async fn read_again(&self) -> Result<(), AccessError> {
         let read = self.store.own_providers_on().await?;
-        let with_settings = read.into_iter().filter_map(|(provider, sealed)| {
-            if self.providers.iter().any(|other| other.settings().issuer == provider.issuer) {
-                tracing::warn!(provider = %provider.id, "the configuration has this issuer by now, so nobody signs in with it");
-                return None;
+        let (mut usable, mut unusable) = (Vec::new(), Unusable::new());
+        for one in read {
+            let id = one.id.clone();
+            match self.usable(one) {
+                Ok(settings) => usable.push(settings),
+                Err(why) => drop(unusable.insert(id, why)),
             }
-            let secret = sealed.map(|sealed| self.open(&provider.id, &sealed)).transpose();
-            let secret = secret
-                .inspect_err(|error| tracing::warn!(provider = %provider.id, %error, "a client's secret does not open"))
-                .ok()?;
-            let mapping = provider.mapping();
-            let settings = settings(&provider.id, &provider.issuer, &provider.client_id, secret, &provider.rules);
-            Some((provider.revision, ProviderSettings { claim_mapping: mapping, ..settings }))
-        });
-        self.providers.replace_own(with_settings.collect());
+        }
+        let left_out = self.providers.replace_own(usable);
+        unusable.extend(left_out.into_iter().map(|(id, why)| (id.to_string(), why)));
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        for (id, why) in untold(&told, &unusable) {
+            tracing::warn!(provider = %id, %why, "nobody signs in with a workspace's own provider");
+        }
+        *told = unusable;
         Ok(())
+    }
+
+    /// What one is asked with; or why it cannot be used.
+    fn usable(&self, one: OwnProviderOn) -> Result<(i64, ProviderSettings), String> {
+        let provider = one.provider.map_err(|error| error.to_string())?;
+        if self.providers.iter().any(|other| other.settings().issuer == provider.issuer) {
+            return Err("the configuration has this issuer by now".into());
+        }
+        let secret = one.sealed_secret.map(|sealed| self.open(&provider.id, &sealed)).transpose();
+        let secret = secret.map_err(|error| format!("its client's secret: {error}"))?;
+        let mapping = provider.mapping();
+        let settings = settings(&provider.id, &provider.issuer, &provider.client_id, secret, &provider.rules);
+        Ok((provider.revision, ProviderSettings { claim_mapping: mapping, ..settings }))
     }
 
     /// Whether the secret of one can be opened with the keys that there are.
@@ -201,9 +224,7 @@ impl OwnProviders {
     }
 
     fn check_issuer(&self, text: &str) -> Result<(), AccessError> {
-        if text.len() > LONGEST_ISSUER {
-            return Err(invalid("issuer", "An issuer has at most 500 characters."));
-        }
+        check_length(text)?;
         if let Err(why) = issuer::check(text, self.providers.rules().allow_loopback) {
             let hint =
                 if matches!(why, BadIssuer::Loopback(_)) { "" } else { " Copy it to the letter from the provider." };
@@ -277,6 +298,11 @@ pub(super) fn elsewhere(field: &'static str) -> AccessError {
     invalid(field, "They sign in at a provider of another workspace’s own, and count in that workspace alone.")
 }
 
+/// Those of which the log says nothing yet, or something else.
+fn untold<'a>(told: &Unusable, now: &'a Unusable) -> Vec<(&'a String, &'a String)> {
+    now.iter().filter(|(id, why)| told.get(*id) != Some(*why)).collect()
+}
+
 fn is_of(permit: &Authorized<ManageWorkspace>, id: &ProviderId) -> Result<(), AccessError> {
     if id.home() == Some(permit.workspace().id) { Ok(()) } else { Err(AccessError::NotFound) }
 }
@@ -331,6 +357,14 @@ fn check_rules(client_id: &str, rules: &OwnRules) -> Result<(), AccessError> {
             "There is a private key in it. Paste the certificate alone: it is written into kubeconfigs.",
         )),
     }
+}
+
+/// Before it is looked at in any other way, and whatever the page's form lets somebody type.
+fn check_length(issuer: &str) -> Result<(), AccessError> {
+    if issuer.len() > LONGEST_ISSUER {
+        return Err(invalid("issuer", "An issuer has at most 500 characters."));
+    }
+    Ok(())
 }
 
 /// Nothing where there is none.
@@ -400,6 +434,32 @@ mod tests {
             let with = OwnRules { ca_pem: Some(bad.into()), ..rules() };
             assert_eq!(field(check_rules("kubelend", &with)), "ca", "{bad}");
         }
+    }
+
+    #[test]
+    fn immune_23_an_issuer_and_a_ca_have_a_measure_here_whatever_the_form_says() {
+        let issuer = |length: usize| format!("https://{}", "a".repeat(length - "https://".len()));
+        assert!(check_length(&issuer(500)).is_ok());
+        assert_eq!(field(check_length(&issuer(501))), "issuer");
+        // Each of them a good certificate, as far as anybody can see here.
+        let one = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        let with = |count: usize| OwnRules { ca_pem: Some(one.repeat(count)), ..rules() };
+        assert!(check_rules("kubelend", &with(LONGEST_CA / one.len())).is_ok());
+        assert_eq!(field(check_rules("kubelend", &with(LONGEST_CA / one.len() + 1))), "ca");
+    }
+
+    #[test]
+    fn what_stands_in_the_way_of_a_provider_is_told_once() {
+        let all = |all: &[(&str, &str)]| -> Unusable {
+            all.iter().map(|(id, why)| ((*id).to_owned(), (*why).to_owned())).collect()
+        };
+        let ids = |told: &Unusable, now: &Unusable| -> Vec<String> {
+            untold(told, now).into_iter().map(|(id, _)| id.clone()).collect()
+        };
+        let before = all(&[("a", "x"), ("b", "x")]);
+        assert_eq!(ids(&Unusable::new(), &before), ["a", "b"]);
+        assert!(ids(&before, &before).is_empty());
+        assert_eq!(ids(&before, &all(&[("a", "x"), ("b", "y"), ("c", "x")])), ["b", "c"]);
     }
 
     #[test]

@@ -16,9 +16,9 @@ use tokio::sync::watch;
 
 use crate::{
     access::{
-        AccessError, Applier, Clusters, CustomRoles, Devices, Diagnoser, Drifts, Exchange, Exports, Federation, Gate,
-        Grants, Groups, Insight, Invitations, Kubeconfigs, Links, Observer, OwnClients, OwnProviders, Presets, Probe,
-        Projects, Relay, RelaySettings, Requests, Rotation, Seats, ServiceAccounts, SignIns, Upstreams, Workspaces,
+        Applier, Clusters, CustomRoles, Devices, Diagnoser, Drifts, Exchange, Exports, Federation, Gate, Grants,
+        Groups, Insight, Invitations, Kubeconfigs, Links, Observer, OwnClients, OwnProviders, Presets, Probe, Projects,
+        Relay, RelaySettings, Requests, Rotation, Seats, ServiceAccounts, SignIns, Upstreams, Workspaces,
     },
     clock::Clock,
     config::{self, Settings},
@@ -51,9 +51,6 @@ pub enum AppError {
     /// A provider's settings: which, and why.
     #[error("provider {0}")]
     Provider(String),
-    /// Workspaces' own providers.
-    #[error("workspaces' own providers cannot be read: {0}")]
-    OwnProviders(AccessError),
     /// Logs or metrics.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
@@ -150,7 +147,10 @@ async fn build(settings: &Settings) -> Result<Built, AppError> {
         Rotation::new(store.clone(), keyring.clone(), clients.clone(), probe.clone(), instance.clone(), clock.clone());
     let insight = Insight::new(clients.clone(), observer.clone(), store.clone());
     let own_providers = OwnProviders::new(store.clone(), keyring.clone(), providers.clone(), clock.clone());
-    own_providers.read_again().await.map_err(AppError::OwnProviders)?;
+    if let Err(error) = own_providers.read_again().await {
+        // People of the others sign in meanwhile, and it is tried again every few seconds.
+        tracing::warn!(%error, "workspaces' own providers could not be read");
+    }
     let parts = web::Parts {
         gate,
         own_providers,

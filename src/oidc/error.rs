@@ -2,6 +2,7 @@
 
 use openidconnect::DiscoveryError;
 
+use super::verify::MAX_GROUPS;
 use crate::outbound::HttpsError;
 
 /// What goes wrong at sign-in.
@@ -35,6 +36,9 @@ pub enum OidcError {
     /// The ID token does not hold: signature, issuer, audience, times or nonce.
     #[error("the ID token was refused: {0}")]
     BadToken(String),
+    /// The ID token lists more groups than anybody is taken to be in.
+    #[error("the ID token lists more than {MAX_GROUPS} groups")]
+    TooManyGroups,
 }
 
 /// What goes wrong at refreshing.

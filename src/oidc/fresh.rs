@@ -128,6 +128,7 @@ impl Provider {
         let why = match check(known) {
             Ok(verified) => return Ok(verified),
             Err(Refusal::Bad(why)) => return Err(OidcError::BadToken(why)),
+            Err(Refusal::Groups) => return Err(OidcError::TooManyGroups),
             Err(Refusal::OtherKey(why)) => why,
         };
         let newer = timeout(PATIENCE, self.newer_keys(known)).await;
@@ -136,6 +137,7 @@ impl Provider {
         match check(&newer) {
             Ok(verified) => Ok(verified),
             Err(Refusal::Bad(why)) => Err(OidcError::BadToken(why)),
+            Err(Refusal::Groups) => Err(OidcError::TooManyGroups),
             Err(Refusal::OtherKey(why)) => {
                 *self.in_vain.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Instant::now());
                 Err(OidcError::BadToken(why))

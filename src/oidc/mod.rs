@@ -17,3 +17,4 @@ pub use error::{OidcError, RefreshError};
 pub use login::{Attempt, Callback, Purpose, SignedIn};
 pub use provider::{Provider, ProviderHealth, ProviderSettings, Providers};
 pub use refresh::{Refreshed, Renewal, Unverified};
+pub use verify::MAX_GROUPS;

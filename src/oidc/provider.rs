@@ -172,10 +172,10 @@ impl Providers {
     }
 
     /// Puts what was read of workspaces' own providers in place of what was read before. One whose revision is the same stays, with
-    /// what it is known to say. One that cannot be built is left out, with a word in the log.
-    pub fn replace_own(&self, read: Vec<(i64, ProviderSettings)>) {
+    /// what it is known to say. One that cannot be built is left out; those come back, with why.
+    pub fn replace_own(&self, read: Vec<(i64, ProviderSettings)>) -> Vec<(ProviderId, String)> {
         let before = self.own.load_full();
-        let mut now = OwnOnes::new();
+        let (mut now, mut left_out) = (OwnOnes::new(), Vec::new());
         for (revision, settings) in read {
             let id = settings.id.clone();
             if let Some((_, same)) = before.get(&id).filter(|(was, _)| *was == revision) {
@@ -184,10 +184,11 @@ impl Providers {
             }
             match Provider::new(settings, self.rules, self.clock.clone()) {
                 Ok(provider) => drop(now.insert(id, (revision, Arc::new(provider)))),
-                Err(why) => tracing::warn!(%why, "a workspace's own provider cannot be used"),
+                Err(why) => left_out.push((id, why)),
             }
         }
         self.own.store(Arc::new(now));
+        left_out
     }
 
     /// Asks a provider with these settings for discovery and keys, before anything is kept of it.

@@ -75,7 +75,7 @@ impl Provider {
         let known = self.known_at_all().await.map_err(unavailable)?;
         let verified = self.verified(late.given.exposed(), &known, None, Purpose::Kubeconfig).await;
         let verified = verified.map_err(|error| match error {
-            OidcError::BadToken(_) => RefreshError::Unclear(error.to_string()),
+            OidcError::BadToken(_) | OidcError::TooManyGroups => RefreshError::Unclear(error.to_string()),
             other => unavailable(other),
         })?;
         of_the_same_person(late.given, verified, sub)

@@ -43,6 +43,9 @@ pub(super) const MAX_TOKEN: usize = 64 * 1024;
 const LEEWAY: Duration = Duration::from_mins(1);
 /// OpenID Connect Core section 2 says 255; some providers (Dex among them) encode more into it.
 const MAX_SUB: usize = 1024;
+/// Nobody is in more groups: each is looked up at every question of what somebody may do. They are refused, not cut: access would come and
+/// go with the order in which the provider lists them, while the API server goes by all of them.
+pub const MAX_GROUPS: usize = 500;
 
 /// A token that holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +60,8 @@ pub(super) struct Verified {
 pub(super) enum Refusal {
     /// None of these keys made the signature: newer ones may have.
     OtherKey(String),
+    /// It lists more than [`MAX_GROUPS`] groups.
+    Groups,
     /// Anything else.
     Bad(String),
 }
@@ -103,7 +108,7 @@ pub(super) fn verify(
     check_party(claims, client_id).map_err(bad)?;
     check_times(claims, now).map_err(bad)?;
     Ok(Verified {
-        claims: identity(claims, provider).map_err(bad)?,
+        claims: identity(claims, provider)?,
         issued_at: Timestamp::from_secs(claims.issue_time().timestamp()),
         expires_at: Timestamp::from_secs(claims.expiration().timestamp()),
     })
@@ -156,10 +161,10 @@ fn check_times(claims: &Claims, now: Timestamp) -> Result<(), String> {
     }
 }
 
-fn identity(claims: &Claims, provider: &ProviderSettings) -> Result<VerifiedClaims, String> {
+fn identity(claims: &Claims, provider: &ProviderSettings) -> Result<VerifiedClaims, Refusal> {
     let sub = claims.subject().as_str();
     if sub.is_empty() || sub.len() > MAX_SUB || sub.chars().any(char::is_control) {
-        return Err("its sub is empty, too long or no plain text".into());
+        return Err(Refusal::Bad("its sub is empty, too long or no plain text".into()));
     }
     let name = claims.name().and_then(|names| names.get(None)).map(|n| n.as_str());
     let name =
@@ -172,19 +177,20 @@ fn identity(claims: &Claims, provider: &ProviderSettings) -> Result<VerifiedClai
         email: claims.email().and_then(|e| e.parse::<Email>().ok().filter(|read| read.as_str() == e.as_str())),
         email_verified: claims.email_verified().unwrap_or_default(),
         name,
-        groups: groups(claims.additional_claims().all.get(&provider.claim_mapping.groups_claim)),
+        groups: groups(claims.additional_claims().all.get(&provider.claim_mapping.groups_claim))?,
     })
 }
 
 /// Strings, each once, in the token's order; a single string is a list of one.
-fn groups(claim: Option<&Value>) -> Vec<String> {
+fn groups(claim: Option<&Value>) -> Result<Vec<String>, Refusal> {
     let all = match claim {
         Some(Value::String(one)) => vec![one.as_str()],
         Some(Value::Array(many)) => many.iter().filter_map(Value::as_str).collect(),
         _ => Vec::new(),
     };
     let mut seen = HashSet::new();
-    all.into_iter().filter(|g| !g.is_empty() && seen.insert(*g)).map(str::to_owned).collect()
+    let all: Vec<_> = all.into_iter().filter(|g| !g.is_empty() && seen.insert(*g)).collect();
+    if all.len() > MAX_GROUPS { Err(Refusal::Groups) } else { Ok(all.into_iter().map(str::to_owned).collect()) }
 }
 
 #[cfg(test)]

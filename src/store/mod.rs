@@ -61,7 +61,7 @@ pub use identities::SignInRecord;
 pub use links::{Acceptance, Accepted, NewLink};
 pub use made_roles::RoleAt;
 pub use matrix::{HolderCursor, MatrixPage, Reached};
-pub use own_providers::{NewOwnProvider, NewSecret, OwnReach};
+pub use own_providers::{NewOwnProvider, NewSecret, OwnProviderOn, OwnReach};
 pub use presets::{NewPreset, NewTakeover};
 pub use projects::NewProject;
 pub use renewals::Renewal;

@@ -3,7 +3,7 @@
 mod ends;
 
 pub use ends::OwnReach;
-pub(super) use ends::{forget_workspace, leave_behind};
+pub(super) use ends::{forget_workspace, is_owned_besides, leave_behind};
 
 use super::{
     AuditDraft, Store, StoreError,
@@ -55,6 +55,17 @@ pub enum NewSecret {
     Drop,
 }
 
+/// One that people can sign in at, as far as its row can be read.
+#[derive(Debug)]
+pub struct OwnProviderOn {
+    /// Its id, as it stands in the row.
+    pub id: String,
+    /// What it is.
+    pub provider: Result<OwnProvider, StoreError>,
+    /// Its secret, sealed.
+    pub sealed_secret: Option<Vec<u8>>,
+}
+
 #[derive(sqlx::FromRow)]
 struct Row {
     id: String,
@@ -76,8 +87,8 @@ struct Row {
 }
 
 impl Row {
-    fn provider(self) -> Result<(OwnProvider, Option<Vec<u8>>), StoreError> {
-        let provider = OwnProvider {
+    fn provider(self) -> Result<OwnProvider, StoreError> {
+        Ok(OwnProvider {
             id: parsed(&self.id, WHAT)?,
             workspace: parsed(&self.workspace_id, WHAT)?,
             issuer: self.issuer,
@@ -96,8 +107,12 @@ impl Row {
             created_by: parsed(&self.created_by, WHAT)?,
             created_at: Timestamp::from_millis(self.created_at),
             off_since: self.off_since.map(Timestamp::from_millis),
-        };
-        Ok((provider, self.sealed_secret))
+        })
+    }
+
+    fn on(self) -> OwnProviderOn {
+        let (id, sealed_secret) = (self.id.clone(), self.sealed_secret.clone());
+        OwnProviderOn { id, provider: self.provider(), sealed_secret }
     }
 }
 
@@ -120,7 +135,7 @@ async fn lock(tx: &mut Tx, id: &ProviderId) -> Result<OwnProvider, StoreError> {
         columns!()
     );
     let row: Option<Row> = on!(tx, |db| sqlx::query_as(SQL).bind(id.as_str()).fetch_optional(db).await)?;
-    Ok(row.ok_or(StoreError::NotFound)?.provider()?.0)
+    row.ok_or(StoreError::NotFound)?.provider()
 }
 
 /// Refuses to go on where somebody of this provider is about to sign in and it is off, or gone; keeps both from happening meanwhile.
@@ -299,7 +314,7 @@ impl Store {
     pub async fn own_provider(&self, id: &ProviderId) -> Result<OwnProvider, StoreError> {
         let row: Option<Row> =
             read!(self, |db| sqlx::query_as(select_own!("id = $1")).bind(id.as_str()).fetch_optional(db).await)?;
-        Ok(row.ok_or(StoreError::NotFound)?.provider()?.0)
+        row.ok_or(StoreError::NotFound)?.provider()
     }
 
     /// Those of a workspace, the oldest first, on and off.
@@ -308,17 +323,16 @@ impl Store {
             .bind(workspace.to_string())
             .fetch_all(db)
             .await)?;
-        let mut all: Vec<OwnProvider> =
-            rows.into_iter().map(|row| row.provider().map(|(one, _)| one)).collect::<Result<_, _>>()?;
+        let mut all: Vec<OwnProvider> = rows.into_iter().map(Row::provider).collect::<Result<_, _>>()?;
         all.sort_by_key(|provider| provider.created_at);
         Ok(all)
     }
 
-    /// All that people can sign in at, each with its secret, sealed.
-    pub async fn own_providers_on(&self) -> Result<Vec<(OwnProvider, Option<Vec<u8>>)>, StoreError> {
+    /// All that people can sign in at, each by itself: a row that cannot be read takes no other along.
+    pub async fn own_providers_on(&self) -> Result<Vec<OwnProviderOn>, StoreError> {
         const SQL: &str = select_own!("off_since IS NULL");
         let rows: Vec<Row> = read!(self, |db| sqlx::query_as(SQL).fetch_all(db).await)?;
-        rows.into_iter().map(Row::provider).collect()
+        Ok(rows.into_iter().map(Row::on).collect())
     }
 
     /// The sealed secret of one that is not removed.

@@ -14,9 +14,10 @@ use crate::{
         cluster::{Cluster, CredentialKind, Endpoint},
         id::ClusterId,
         identity::Identity,
+        provider::ProviderId,
         time::Timestamp,
     },
-    oidc::{Attempt, OidcError, Purpose},
+    oidc::{Attempt, OidcError, ProviderSettings, Purpose},
     store::{AuditDraft, NewCluster, SealedCredential},
 };
 
@@ -262,4 +263,24 @@ async fn health_is_plain_and_ready_while_the_database_answers() {
     assert!(page.body.contains("No sign-in provider"), "a stranger's page needs no database: {}", page.body);
     let page = app.get("/shared", "__Host-kubelend=x").await;
     assert!(matches!(page.status.as_u16(), 303 | 503));
+}
+
+#[tokio::test]
+async fn immune_16_a_workspaces_own_provider_does_not_pass_for_the_one_of_everybody() {
+    let app = TestApp::with_providers(&["dex"]).await;
+    let (alice, _) = app.sign_in("alice@example.com", "dex").await;
+    let workspace = cluster(&app, &alice).await.workspace;
+    let own = ProviderId::of_workspace(workspace, [7; 5]);
+    let dex = app.parts.providers.iter().next().unwrap().settings().clone();
+    let issuer = "https://accounts.evil.example/realms/a".into();
+    let settings = ProviderSettings { id: own.clone(), name: "DEX".into(), issuer, ..dex };
+    app.parts.providers.replace_own(vec![(1, settings)]);
+    let page = app.get(&format!("/sign-in?workspace={workspace}"), "").await;
+    assert_eq!(page.status, 200, "{}", page.body);
+    let (first, second) = page.body.split_once(&format!("href=\"/auth/start/{own}")).unwrap();
+    assert!(first.contains("class=\"button primary\" href=\"/auth/start/dex"), "{first}");
+    assert!(first.ends_with("class=\"button\" "), "{first}");
+    assert!(second.contains("The workspace Workspace’s own") && second.contains("<code>accounts.evil.example</code>"));
+    // Nor is it shown where nobody asked for that workspace.
+    assert!(!app.get("/sign-in", "").await.body.contains("evil"));
 }

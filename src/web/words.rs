@@ -113,8 +113,8 @@ pub fn forbidden(why: Forbidden) -> Words {
         ),
         Forbidden::LastOwner => (
             "This is the last person who owns the workspace",
-            "Nobody could manage it any more, and an address or a group may turn out to be nobody. Make another person an owner \
-             first."
+            "Nobody could manage it any more: an address or a group may turn out to be nobody, and who signs in at a provider \
+             that is switched off cannot come in. Make another person an owner first."
                 .to_owned(),
         ),
         Forbidden::WorkspaceGoing => (

@@ -1,6 +1,10 @@
 //! Providers of a workspace's own: whose people count in it alone, whatever rows say, and what goes with one.
 
+use std::sync::Arc;
+
 use kubelend::{
+    access::OwnProviders,
+    clock::Clock,
     crypto::Keyring,
     model::{
         audience::Audience,
@@ -19,6 +23,8 @@ use kubelend::{
         share_link::LinkRules,
         workspace::{Member, MemberRole},
     },
+    oidc::Providers,
+    outbound::{AddressRules, install_crypto},
     store::{NewFederatedGrant, NewOwnProvider, NewSecret, StoreError},
 };
 
@@ -37,6 +43,8 @@ both!(
     immune_19_switched_off_it_signs_nobody_in_and_nothing_of_its_people_goes_on,
     immune_20_what_its_people_have_goes_with_it,
     immune_33_the_last_owner_is_not_switched_off_or_removed,
+    immune_33_an_owner_whose_provider_is_off_is_not_one_who_is_left,
+    one_that_cannot_be_read_keeps_no_other_from_signing_people_in,
     a_change_names_its_people_anew_where_it_is_trusted,
     immune_25_removed_while_somebody_signs_in_it_lets_nobody_in,
 );
@@ -118,7 +126,7 @@ async fn one_is_added_with_a_prefix_that_none_of_the_workspace_ever_had(bed: Bed
     let names: Vec<_> = bed.store.own_providers_of(cluster.workspace).await.unwrap();
     assert_eq!(names.len(), 5);
     assert!(names.iter().all(|one| one.workspace == cluster.workspace && one.has_secret));
-    assert_eq!(bed.store.own_providers_on().await.unwrap()[0].1.as_deref(), Some(&b"sealed"[..]));
+    assert_eq!(bed.store.own_providers_on().await.unwrap()[0].sealed_secret.as_deref(), Some(&b"sealed"[..]));
     assert!(matches!(bed.store.own_provider(&first.id).await.unwrap_err(), StoreError::NotFound));
     bed.run(&format!("UPDATE workspaces SET removing = 'leave' WHERE id = '{}'", cluster.workspace)).await;
     assert!(matches!(add("https://late.example").await.unwrap_err(), StoreError::Stale));
@@ -310,7 +318,13 @@ async fn immune_19_switched_off_it_signs_nobody_in_and_nothing_of_its_people_goe
         let now = bed.look(grant).await;
         assert_eq!((now.state, now.ended), (GrantState::Pending, None));
     }
+    // A sign-in that was under way left what it had to keep; that does not live again.
+    sign_ins(&bed, &ann, &own).await;
+    let mut late = device(cluster.id, ann.id, Format::Relay);
+    late.provider = own.id.clone();
+    bed.store.add_device(&late, draft(Action::KubeconfigIssued), later(3)).await.unwrap();
     switch(true, later(4)).await.unwrap();
+    assert_eq!((bed.number(KEPT).await, counts(&bed, &own).await.0), (0, 0));
     assert_eq!(bed.store.cluster(cluster.id).await.unwrap().mapping(&own.id), Some(&own.mapping()));
     assert_eq!(bed.signs_in(&said(&own, "ann")).await.id, ann.id);
     assert_eq!(counts(&bed, &own).await.0, 0, "files are fetched anew");
@@ -373,6 +387,60 @@ async fn immune_33_the_last_owner_is_not_switched_off_or_removed(bed: Bed) {
     member(&bed, own.workspace, Grantee::Person(bob.id), MemberRole::Owner).await.unwrap();
     bed.store.remove_own_provider(&own.id, draft(Action::OwnProviderRemoved), later(1)).await.unwrap();
     assert_eq!(bed.store.membership(own.workspace, &bob).await.unwrap(), Some(MemberRole::Owner));
+}
+
+async fn immune_33_an_owner_whose_provider_is_off_is_not_one_who_is_left(bed: Bed) {
+    let (cluster, own) = home(&bed).await;
+    let second = new(own.workspace, cluster.created_by, "https://second.example");
+    let second = bed.store.add_own_provider(&second, draft(Action::OwnProviderAdded), NOW).await.unwrap();
+    let (ann, cem) = (bed.signs_in(&said(&own, "ann")).await, bed.signs_in(&said(&second, "cem")).await);
+    for owner in [&ann, &cem] {
+        member(&bed, own.workspace, Grantee::Person(owner.id), MemberRole::Owner).await.unwrap();
+    }
+    let switch =
+        async |id: &ProviderId, on| bed.store.switch_own_provider(id, on, draft(Action::OwnProviderOff), NOW).await;
+    switch(&own.id, false).await.unwrap();
+    let maker = Grantee::Person(cluster.created_by);
+    let leave =
+        async |who: &Grantee| bed.store.remove_member(own.workspace, who, draft(Action::MemberRemoved), NOW).await;
+    leave(&maker).await.unwrap();
+    // Cem is left, and Ann cannot come in.
+    assert!(matches!(leave(&Grantee::Person(cem.id)).await.unwrap_err(), StoreError::LastOwner));
+    let viewer = Member { who: Grantee::Person(cem.id), role: MemberRole::Viewer, since: NOW, by: cem.id };
+    let changed = bed.store.change_member(own.workspace, &viewer, draft(Action::MemberChanged), NOW).await;
+    assert!(matches!(changed.unwrap_err(), StoreError::LastOwner));
+    assert!(matches!(switch(&second.id, false).await.unwrap_err(), StoreError::LastOwner));
+    let gone = bed.store.remove_own_provider(&second.id, draft(Action::OwnProviderRemoved), NOW).await;
+    assert!(matches!(gone.unwrap_err(), StoreError::LastOwner));
+    // She may be taken out, and counts where she can come in again.
+    switch(&own.id, true).await.unwrap();
+    switch(&second.id, false).await.unwrap();
+    leave(&Grantee::Person(cem.id)).await.unwrap();
+    assert!(matches!(leave(&Grantee::Person(ann.id)).await.unwrap_err(), StoreError::LastOwner));
+}
+
+async fn one_that_cannot_be_read_keeps_no_other_from_signing_people_in(bed: Bed) {
+    let (cluster, corrupt) = home(&bed).await;
+    let mut added = Vec::new();
+    for (issuer, sealed) in
+        [("https://sealed.example", Some(b"no seal of ours".to_vec())), ("https://good.example", None)]
+    {
+        let new = NewOwnProvider { sealed_secret: sealed, ..new(cluster.workspace, cluster.created_by, issuer) };
+        added.push(bed.store.add_own_provider(&new, draft(Action::OwnProviderAdded), NOW).await.unwrap().id);
+    }
+    bed.run(&format!("UPDATE own_providers SET username_claim = 'shoe' WHERE id = '{}'", corrupt.id)).await;
+    install_crypto();
+    let clock = Clock::fixed(NOW);
+    let providers = Providers::new(Vec::new(), AddressRules::default(), &clock).unwrap();
+    let keyring = Arc::new(Keyring::generate());
+    let own = OwnProviders::new(bed.store.clone(), keyring, providers.clone(), clock);
+    own.read_again().await.unwrap();
+    let known = |id: &ProviderId| providers.get(id).is_some();
+    assert_eq!((known(&corrupt.id), known(&added[0]), known(&added[1])), (false, false, true));
+    // It comes back by itself when somebody has mended it.
+    bed.run("UPDATE own_providers SET username_claim = 'email', sealed_secret = NULL").await;
+    own.read_again().await.unwrap();
+    assert!(known(&corrupt.id) && known(&added[0]) && known(&added[1]));
 }
 
 async fn a_change_names_its_people_anew_where_it_is_trusted(bed: Bed) {

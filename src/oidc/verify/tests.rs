@@ -103,7 +103,7 @@ fn refused(result: Result<Verified, Refusal>, why: &str) {
         Err(Refusal::Bad(text) | Refusal::OtherKey(text)) => {
             assert!(text.contains(why), "“{text}” does not say “{why}”");
         }
-        Ok(verified) => panic!("accepted: {verified:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -286,6 +286,16 @@ fn groups_are_taken_from_the_claim_that_is_configured() {
     let verified =
         verify(&token, &keys(&[signer.jwk()]), &roles, "kubelend", Some(NONCE), Timestamp::from_secs(NOW)).unwrap();
     assert_eq!(verified.claims.groups, ["ops"]);
+}
+
+#[test]
+fn immune_23_more_than_500_groups_are_refused_and_500_are_not() {
+    let named = |n: usize| (0..n).map(|n| format!("g{n}")).collect::<Vec<_>>();
+    assert_eq!(changed(json!({"groups": named(501)})).unwrap_err(), Refusal::Groups);
+    // What is named again is not one more.
+    let mut twice = named(500);
+    twice.extend(named(500));
+    assert_eq!(changed(json!({"groups": twice})).unwrap().claims.groups, named(500));
 }
 
 #[test]

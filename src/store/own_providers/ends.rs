@@ -6,7 +6,7 @@ use crate::{
     model::{
         audit::Action,
         grant::EndReason,
-        id::{ClusterId, GroupId, WorkspaceId},
+        id::{ClusterId, GroupId, IdentityId, WorkspaceId},
         provider::ProviderId,
         time::Timestamp,
     },
@@ -25,6 +25,18 @@ const GONE: &[&str] = &["UPDATE own_providers SET removed_at = $2, sealed_secret
 macro_rules! its_people {
     () => {
         "(SELECT id FROM identities WHERE provider = $1)"
+    };
+}
+
+/// The people who own workspace `$1` and can come in: not those whose provider is off or gone, or counts elsewhere.
+macro_rules! owners {
+    ($but:expr) => {
+        concat!(
+            "SELECT COUNT(*) FROM members m WHERE m.workspace_id = $1 AND m.role = 'owner' AND m.identity_id IS NOT NULL \
+             AND NOT EXISTS (SELECT 1 FROM identities i JOIN own_providers o ON o.id = i.provider WHERE i.id = m.identity_id \
+             AND (o.off_since IS NOT NULL OR o.removed_at IS NOT NULL OR o.workspace_id <> m.workspace_id)) AND ",
+            $but
+        )
     };
 }
 
@@ -62,17 +74,31 @@ pub(super) async fn sign_out(tx: &mut Tx, id: &ProviderId, now: Timestamp) -> Re
     run(tx, id, now, ALL).await
 }
 
-/// Refuses to go on where no person but those of this provider owns the workspace, whose row the caller holds, and one of them does.
+/// Refuses to go on where no person who can come in, but those of this provider, owns the workspace, whose row the caller holds, and one
+/// of them does.
 pub(super) async fn owned_without(tx: &mut Tx, home: WorkspaceId, id: &ProviderId) -> Result<(), StoreError> {
-    const OWNERS: &str = concat!(
-        "SELECT SUM(CASE WHEN identity_id IN ",
-        its_people!(),
-        " THEN 1 ELSE 0 END), COUNT(*) FROM members WHERE workspace_id = $2 AND role = 'owner' AND identity_id IS NOT NULL"
+    const ITS: &str = concat!(
+        "SELECT COUNT(*) FROM members WHERE workspace_id = $2 AND role = 'owner' AND identity_id IN ",
+        its_people!()
     );
-    let (its, all): (Option<i64>, i64) =
-        on!(tx, |db| sqlx::query_as(OWNERS).bind(id.as_str()).bind(home.to_string()).fetch_one(db).await)?;
-    let its = its.unwrap_or(0);
-    if its > 0 && its == all { Err(StoreError::LastOwner) } else { Ok(()) }
+    const OTHERS: &str = owners!("m.identity_id NOT IN (SELECT id FROM identities WHERE provider = $2)");
+    let (its,): (i64,) =
+        on!(tx, |db| sqlx::query_as(ITS).bind(id.as_str()).bind(home.to_string()).fetch_one(db).await)?;
+    let (others,): (i64,) =
+        on!(tx, |db| sqlx::query_as(OTHERS).bind(home.to_string()).bind(id.as_str()).fetch_one(db).await)?;
+    if its > 0 && others == 0 { Err(StoreError::LastOwner) } else { Ok(()) }
+}
+
+/// Whether a person other than this one owns the workspace, whose row the caller holds, and can come in.
+pub(in crate::store) async fn is_owned_besides(
+    tx: &mut Tx,
+    workspace: WorkspaceId,
+    person: IdentityId,
+) -> Result<bool, StoreError> {
+    const OTHERS: &str = owners!("m.identity_id <> $2");
+    let (others,): (i64,) =
+        on!(tx, |db| sqlx::query_as(OTHERS).bind(workspace.to_string()).bind(person.to_string()).fetch_one(db).await)?;
+    Ok(others > 0)
 }
 
 /// Takes its people, addresses and groups out of the workspace, its projects and its Groups, with what those Groups gave them.

@@ -21,7 +21,7 @@ use crate::{
         AuditDraft, Store, StoreError,
         audit::About,
         db::{CHUNK, Tx, parsed},
-        grants,
+        grants, own_providers,
         rosters::{self, Entry, OF_WORKSPACES},
     },
 };
@@ -81,12 +81,14 @@ pub(super) async fn room(tx: &mut Tx, workspace: WorkspaceId, is_in: bool) -> Re
 
 /// Refuses to go on where no person would own the workspace any more. The caller holds the workspace's row.
 async fn owned_without(tx: &mut Tx, workspace: WorkspaceId, member: &Member) -> Result<(), StoreError> {
-    const OWNERS: &str =
-        "SELECT COUNT(*) FROM members WHERE workspace_id = $1 AND role = 'owner' AND identity_id IS NOT NULL";
-    if member.is_owning_person() && count(tx, OWNERS, workspace).await? < 2 {
-        return Err(StoreError::LastOwner);
+    match &member.who {
+        Grantee::Person(person)
+            if member.is_owning_person() && !own_providers::is_owned_besides(tx, workspace, *person).await? =>
+        {
+            Err(StoreError::LastOwner)
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Turns memberships of an email (in lower case) at a provider into the person's, unless somebody else ever held that email there.

@@ -14,8 +14,9 @@ use url::Url;
 use crate::{
     access::OwnProviders,
     crypto::Keyring,
-    model::{id::WorkspaceId, provider::ProviderId},
-    oidc::{OidcError, Provider, ProviderHealth, Providers, Purpose},
+    model::{id::WorkspaceId, provider::ProviderId, workspace::Workspace},
+    oidc::{MAX_GROUPS, OidcError, Provider, ProviderHealth, Providers, Purpose},
+    store::Store,
     web::{
         WebSettings, attempts,
         errors::{NextStep, PageError},
@@ -67,35 +68,61 @@ struct Choice {
     name: String,
     href: String,
     down: bool,
+    own: Option<Own>,
+}
+
+/// What its owners cannot choose, of a provider of a workspace's own: theirs is its name, and that may read like anybody's.
+struct Own {
+    workspace: String,
+    host: String,
+}
+
+impl Choice {
+    fn new(provider: &Provider, home: Option<&Workspace>, next: &ReturnTo, purpose: Purpose) -> Self {
+        let settings = provider.settings();
+        let own = |workspace: &Workspace| Own { workspace: workspace.name.clone(), host: host(&settings.issuer) };
+        Self {
+            name: settings.name.clone(),
+            href: paths::auth_start(&settings.id, next.as_str(), purpose),
+            down: matches!(provider.health(), ProviderHealth::Down(..)),
+            own: home.filter(|home| settings.id.home() == Some(home.id)).map(own),
+        }
+    }
+}
+
+/// Where an issuer is, as browsers write it: letters that only look like others are spelled out.
+fn host(issuer: &str) -> String {
+    let Ok(url) = Url::parse(issuer) else { return issuer.to_owned() };
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 /// The choice of providers.
 pub async fn get(
     State(providers): State<Providers>,
+    State(store): State<Store>,
     State(settings): State<Arc<WebSettings>>,
     MaybeSignedIn(who): MaybeSignedIn,
     Query(wish): Query<Wish>,
-) -> Response {
+) -> Result<Response, PageError> {
     let next = ReturnTo::parse_or_home(wish.next.as_deref(), &settings.public_url);
     if who.is_some() && wish.purpose() == Purpose::Pages {
-        return Redirect::to(next.as_str()).into_response();
+        return Ok(Redirect::to(next.as_str()).into_response());
     }
-    let choice = |provider: &Arc<Provider>| Choice {
-        name: provider.settings().name.clone(),
-        href: paths::auth_start(&provider.settings().id, next.as_str(), wish.purpose()),
-        down: matches!(provider.health(), ProviderHealth::Down(..)),
+    let around = providers.around(wish.workspace());
+    let home = match around.iter().find_map(|provider| provider.settings().id.home()) {
+        Some(home) => Some(store.workspace(home).await?),
+        None => None,
     };
-    let mut around = providers.around(wish.workspace());
-    // Whoever comes by a workspace's address most likely signs in with what is that workspace's own.
-    around.sort_by_key(|provider| provider.settings().id.home().is_none());
-    let choices = around.iter().map(choice).collect();
+    // Those of everybody stand first: nobody's own is taken for them.
+    let choices = around.iter().map(|p| Choice::new(p, home.as_ref(), &next, wish.purpose())).collect();
     let why = match (wish.purpose(), &who) {
         (Purpose::Pages, _) => Why::Pages,
         (Purpose::Kubeconfig | Purpose::Direct, None) => Why::Lent,
         (Purpose::Kubeconfig | Purpose::Direct, Some(_)) => Why::Again,
     };
     let frame = who.map_or_else(Frame::anonymous, |who| Frame::new(&who, Nav::Nowhere));
-    render(&Page { frame, choices, why })
+    Ok(render(&Page { frame, choices, why }))
 }
 
 /// Sends the browser to a provider, and remembers that it did.
@@ -215,6 +242,16 @@ fn words(name: &str, error: &OidcError) -> (StatusCode, String, String, &'static
             ),
             AGAIN,
         ),
+        OidcError::TooManyGroups => (
+            StatusCode::FORBIDDEN,
+            format!("{name} lists too many groups of yours"),
+            format!(
+                "It says that you are in more than {MAX_GROUPS} groups, and Kubelend takes all of them or none, so you were not \
+                 signed in. It is the turn of the people who run {name}: they can make it list, for Kubelend, those \
+                 alone that clusters need."
+            ),
+            AGAIN,
+        ),
     }
 }
 
@@ -243,5 +280,24 @@ fn refused(name: &str, code: &str, description: Option<&str>) -> (StatusCode, St
             ),
             "Sign in again",
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_in_too_many_groups_reads_how_many_are_the_most_and_whose_turn_it_is() {
+        let (status, title, text, _) = words("Dex", &OidcError::TooManyGroups);
+        assert_eq!((status, title.as_str()), (StatusCode::FORBIDDEN, "Dex lists too many groups of yours"));
+        assert!(text.contains("more than 500 groups") && text.contains("the people who run Dex"), "{text}");
+    }
+
+    #[test]
+    fn immune_16_a_host_is_written_so_that_it_is_taken_for_no_other() {
+        assert_eq!(host("https://idp.example.com/realms/a"), "idp.example.com");
+        assert_eq!(host("https://127.0.0.1:5554/dex"), "127.0.0.1:5554");
+        assert_eq!(host("https://\u{430}cme.example/"), "xn--cme-5cd.example");
     }
 }
