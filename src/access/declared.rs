@@ -125,14 +125,18 @@ pub enum Refused {
     Access(#[from] AccessError),
 }
 
-/// A step that did not go through; those before it did.
+/// A step that did not go through. Nothing was given after it; what was to be taken back was.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub struct Stopped {
     /// How many went through.
     pub done: usize,
-    /// Why this one did not.
+    /// Which did not, by their place in the plan, in its order.
+    pub left: Vec<usize>,
+    /// Why the first of them did not.
     pub error: AccessError,
+    /// What else could not be taken back, by its place, and why.
+    pub more: Vec<(usize, AccessError)>,
 }
 
 /// Where something is given that reaches further than one cluster. Workspaces and projects are the file's entries, since they may be about to be made.
@@ -224,6 +228,7 @@ struct NewProject {
     name: ProjectName,
     namespace: Namespace,
     placement: Placement,
+    takes: Takes,
 }
 
 impl Step {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{AccessError, Recipient, audit, own_groups, own_providers};
+use super::{AccessError, Recipient, audit, own_groups, own_providers, projects::taken_over};
 use crate::{
     clock::Clock,
     model::{
@@ -15,7 +15,7 @@ use crate::{
         id::{FederatedGrantId, ProjectId},
         identity::Identity,
         name::Namespace,
-        project::{Labels, Placement, ProjectName},
+        project::{Labels, Placement, ProjectName, Takes},
         reason::Reason,
         role::Role,
         time::Timestamp,
@@ -194,15 +194,18 @@ impl Federation {
         name: ProjectName,
         namespace: Namespace,
         placement: Placement,
+        takes: Takes,
     ) -> Result<ProjectId, AccessError> {
         check(&placement)?;
-        let event = audit::by(permit.person(), Action::ProjectAdded, format!("{name}, namespace {namespace}"));
+        let whom = if takes == Takes::default() { String::new() } else { format!(", of {}", taken_over(takes)) };
+        let event = audit::by(permit.person(), Action::ProjectAdded, format!("{name}, namespace {namespace}{whom}"));
         let new = NewProject {
             id: ProjectId::new(),
             workspace: permit.workspace().id,
             name,
             namespace,
             placement,
+            takes,
             created_by: permit.person().identity().id,
         };
         self.store.add_project(&new, event, self.clock.now()).await.map_err(refused)?;

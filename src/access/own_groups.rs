@@ -54,6 +54,7 @@ impl Groups {
         if owners_only && !permit.as_owner() {
             return Err(not_theirs_to_keep());
         }
+        check_new(&name)?;
         let event = audit::by(permit.person(), Action::GroupAdded, name.as_str());
         let new = NewGroup {
             id: GroupId::new(),
@@ -79,6 +80,9 @@ impl Groups {
         }
         if group.name == *name && group.owners_only == owners_only {
             return Ok(());
+        }
+        if group.name != *name {
+            check_new(name)?;
         }
         let renamed = if group.name == *name { String::new() } else { format!(", was {}", group.name) };
         let kept = match (group.owners_only, owners_only) {
@@ -211,6 +215,10 @@ fn too_much(grants: usize) -> AccessError {
          a group of your sign-in provider: that is one member."
     );
     AccessError::Invalid { field: "name", message }
+}
+
+fn check_new(name: &GroupName) -> Result<(), AccessError> {
+    name.check_new().map_err(|why| invalid("name", &why.0))
 }
 
 fn not_theirs_to_keep() -> AccessError {

@@ -78,12 +78,7 @@ impl Projects {
     /// Says whom of its workspace a project takes over. Repeating it is fine.
     pub async fn take_over(&self, permit: &Authorized<ManageTakes>, takes: Takes) -> Result<(), AccessError> {
         let project = permit.project();
-        let whom = match (takes.editors, takes.viewers) {
-            (true, true) => "its workspace's owners, editors and viewers",
-            (true, false) => "its workspace's owners and editors",
-            (false, true) => "its workspace's owners, and editors and viewers as viewers",
-            (false, false) => "its workspace's owners alone",
-        };
+        let whom = taken_over(takes);
         let event = audit::by(permit.person(), Action::ProjectTakesChanged, format!("{}: {whom}", project.name));
         Ok(self.store.set_takes(project.id, takes, event, self.clock.now()).await?)
     }
@@ -121,5 +116,15 @@ fn refused(error: StoreError) -> AccessError {
             AccessError::Invalid { field: "name", message: format!("There is no more room: {most} are the most.") }
         }
         other => other.into(),
+    }
+}
+
+/// Whose a project is besides its own members', in words.
+pub(super) fn taken_over(takes: Takes) -> &'static str {
+    match (takes.editors, takes.viewers) {
+        (true, true) => "its workspace's owners, editors and viewers",
+        (true, false) => "its workspace's owners and editors",
+        (false, true) => "its workspace's owners, and editors and viewers as viewers",
+        (false, false) => "its workspace's owners alone",
     }
 }

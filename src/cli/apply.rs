@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{ConfigFile, Output, complain, keys, say};
 use crate::{
-    access::{Change, Kind, Plan, Remark},
+    access::{Change, Kind, Plan, Remark, Stopped},
     app::{self, AppError, Applied, ApplyError},
     declared::{MAX_BYTES, Mistake, Place},
 };
@@ -76,20 +76,33 @@ fn tell(applied: &Applied, file: &Path, dry: bool, output: Output) -> ExitCode {
         Output::Json => say(&json(applied, dry)),
     };
     if let Some(stopped) = &applied.stopped {
-        let at = applied.plan.changes.get(stopped.done).and_then(|change| change.at);
-        let at = at.map(|at| format!(":{}:{}", at.line, at.column)).unwrap_or_default();
-        return complain(format!(
-            "{}{at}: {}\n  → {} of {} steps are done; apply the file again",
-            file.display(),
-            stopped.error,
-            stopped.done,
-            applied.plan.changes.len()
-        ));
+        return complain(failure(&applied.plan, stopped, file));
     }
     if told == ExitCode::SUCCESS && dry && !applied.plan.changes.is_empty() {
         return ExitCode::from(WOULD_CHANGE);
     }
     told
+}
+
+/// Each step that failed, and how many are done.
+fn failure(plan: &Plan, stopped: &Stopped, file: &Path) -> String {
+    let first = stopped.left.first().map(|n| (*n, &stopped.error));
+    let each = first.into_iter().chain(stopped.more.iter().map(|(n, error)| (*n, error))).map(|(n, error)| {
+        let change = plan.changes.get(n);
+        let at = change.and_then(|change| change.at).map(|at| format!(":{}:{}", at.line, at.column));
+        let what = change.map(|change| format!("{} {}: ", sign(change.kind), change.words)).unwrap_or_default();
+        format!("{}{}: {what}{error}", file.display(), at.unwrap_or_default())
+    });
+    let mut lines: Vec<String> = each.collect();
+    let (done, all) = (stopped.done, plan.changes.len());
+    lines.push(format!("  → {done} of {all} steps are done; apply the file again"));
+    lines.join("\n")
+}
+
+/// Each step, and whether it is left undone.
+fn steps(applied: &Applied) -> impl Iterator<Item = (&Change, bool)> {
+    let left = applied.stopped.as_ref().map_or(&[] as &[usize], |stopped| stopped.left.as_slice());
+    applied.plan.changes.iter().enumerate().map(|(n, change)| (change, left.contains(&n)))
 }
 
 fn sign(kind: Kind) -> char {
@@ -101,20 +114,19 @@ fn sign(kind: Kind) -> char {
 }
 
 fn table(applied: &Applied, dry: bool) -> String {
-    let done = applied.stopped.as_ref().map(|stopped| stopped.done);
     let plan = &applied.plan;
     let note = |change: &Change| change.note.map(|note| format!(" ({note})")).unwrap_or_default();
     let change = |c: &Change| format!("{} {:9}  {}{}", sign(c.kind), c.what, c.words, note(c));
     let remark = |r: &Remark| format!("= {:9}  {}", r.what, r.words);
-    let changes = plan.changes.iter().take(done.unwrap_or(plan.changes.len())).map(change);
+    let changes = steps(applied).filter(|(_, left)| !left).map(|(c, _)| change(c));
     let mut lines: Vec<String> = plan.remarks.iter().map(remark).chain(changes).collect();
-    lines.push(summary(plan, done, dry));
+    lines.push(summary(applied, dry));
     lines.join("\n")
 }
 
-fn summary(plan: &Plan, done: Option<usize>, dry: bool) -> String {
-    let done = done.unwrap_or(plan.changes.len());
-    let count = |kind| plan.changes.iter().take(done).filter(|change| change.kind == kind).count();
+fn summary(applied: &Applied, dry: bool) -> String {
+    let plan = &applied.plan;
+    let count = |kind| steps(applied).filter(|(change, left)| !left && change.kind == kind).count();
     let (added, changed, removed) = (count(Kind::Add), count(Kind::Change), count(Kind::Remove));
     match (plan.changes.is_empty(), dry) {
         (true, _) => format!("{}: nothing to do.", plan.file),
@@ -135,6 +147,8 @@ struct Told<'a> {
     what: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    left: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -143,7 +157,7 @@ struct Told<'a> {
 
 impl<'a> Told<'a> {
     fn new(op: &'static str, kind: &'a str, what: &'a str, at: Option<Place>) -> Self {
-        Self { op, kind, what, note: None, line: at.map(|at| at.line), column: at.map(|at| at.column) }
+        Self { op, kind, what, note: None, left: false, line: at.map(|at| at.line), column: at.map(|at| at.column) }
     }
 }
 
@@ -154,14 +168,15 @@ fn json(applied: &Applied, dry: bool) -> String {
         Kind::Remove => "remove",
     };
     let plan = &applied.plan;
-    let change =
-        |c: &'_ Change| serde_json::json!(Told { note: c.note, ..Told::new(op(c.kind), c.what, &c.words, c.at) });
+    let change = |(c, left): (&'_ Change, bool)| {
+        serde_json::json!(Told { note: c.note, left, ..Told::new(op(c.kind), c.what, &c.words, c.at) })
+    };
     let remark = |r: &'_ Remark| serde_json::json!(Told::new("keep", r.what, &r.words, r.at));
     serde_json::json!({
         "file": plan.file.as_str(),
         "dryRun": dry,
         "done": if dry { 0 } else { applied.stopped.as_ref().map_or(plan.changes.len(), |stopped| stopped.done) },
-        "changes": plan.changes.iter().map(change).collect::<Vec<_>>(),
+        "changes": steps(applied).map(change).collect::<Vec<_>>(),
         "kept": plan.remarks.iter().map(remark).collect::<Vec<_>>(),
     })
     .to_string()

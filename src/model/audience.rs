@@ -7,6 +7,8 @@
 
 use std::{fmt, str::FromStr};
 
+mod spelt;
+
 use super::{
     group::{self, Group},
     id::GroupId,
@@ -21,6 +23,8 @@ const MOST: usize = 100;
 const LONGEST_GROUP: usize = 253;
 /// What stands before a group in a typed list.
 const GROUP: &str = "group:";
+/// What stands between two in a typed list.
+const SEPARATORS: [char; 4] = [',', ';', '\n', '\r'];
 /// What stands before a Group of our own.
 const OWN: &str = "kubelend-group:";
 
@@ -178,13 +182,24 @@ impl Audience {
     /// # Errors
     /// The first entry that is none of these, or too many.
     pub fn parse_guests_of(text: &str, groups: &[Group]) -> Result<Vec<Guest>, BadName> {
-        let typed = text.split([',', ';', '\n', '\r']).map(str::trim).filter(|s| !s.is_empty());
+        Self::parse_guests_again(text, groups, &[])
+    }
+
+    /// The same of a list in which these guests stood before: one whose spelling is unchanged is still that one, also where its name
+    /// would be read as two now.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn parse_guests_again(text: &str, groups: &[Group], before: &[Guest]) -> Result<Vec<Guest>, BadName> {
+        let (whole, rest) = spelt::set_apart(text, before, groups);
+        let typed = rest.split(SEPARATORS).map(str::trim).filter(|s| !s.is_empty());
         // Only a group's name may have blanks: of anything else they separate two.
         let each = typed.flat_map(|s| {
             let whole = s.starts_with(GROUP) || s.starts_with(OWN);
             s.split(move |c: char| !whole && c.is_whitespace()).filter(|s| !s.is_empty())
         });
         let mut guests = each.map(|s| Guest::parse(s, groups)).collect::<Result<Vec<_>, _>>()?;
+        guests.extend(whole);
         guests.sort();
         guests.dedup();
         if guests.len() > MOST {
@@ -404,5 +419,32 @@ mod tests {
         assert!(
             Guest::from_stored("kubelend-group:x:On call").is_err() && Guest::from_stored("kubelend-group:").is_err()
         );
+    }
+
+    #[test]
+    fn immune_28_a_group_with_an_old_name_is_not_read_as_two_when_a_list_is_saved_again() {
+        let group = |name: &str, workspace| Group {
+            id: GroupId::new(),
+            workspace,
+            name: name.parse().unwrap(),
+            owners_only: true,
+            created_by: IdentityId::new(),
+            created_at: Timestamp::from_secs(0),
+        };
+        let home = Some(crate::model::id::WorkspaceId::new());
+        let groups = [group("Ops, everyone", home), group("Ops", home), group("a; @evil.com", None)];
+        let own = |group: &Group| Guest::Own(group.id, group.spelt());
+        let mut stored = vec![own(&groups[0]), own(&groups[2]), "bob@x.com".parse().map(Guest::Email).unwrap()];
+        stored.sort();
+        let audience = Audience::Listed("dex".parse().unwrap(), stored.clone());
+        let typed = audience.as_typed();
+        assert_eq!(Audience::parse_guests_of(&typed, &groups).unwrap(), stored, "{typed}");
+        // The Group itself may be gone: it is still that one, and nobody else comes in by it.
+        assert_eq!(Audience::parse_guests_again(&typed, &groups[1..2], &stored).unwrap(), stored);
+        // What is another spelling is read as it stands.
+        let other = Audience::parse_guests_again("kubelend-group:Ops, everyone2", &groups, &stored).unwrap();
+        assert_eq!(other, [Guest::Group("everyone2".into()), own(&groups[1])]);
+        let more = Audience::parse_guests_again(&format!("devs,{typed} ;devs2"), &groups, &stored).unwrap();
+        assert_eq!(more.len(), 5, "{more:?}");
     }
 }

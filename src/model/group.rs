@@ -126,6 +126,17 @@ impl GroupName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether it may be given to a Group now. Some that are older hold what separates names in a list, where it would be read as two.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check_new(&self) -> Result<(), BadName> {
+        if self.0.contains([',', ';']) {
+            return Err(BadName("Leave out commas and semicolons: in a list they would make two groups of it.".into()));
+        }
+        Ok(())
+    }
 }
 
 impl fmt::Display for GroupName {
@@ -175,6 +186,9 @@ mod tests {
         assert_eq!(" On call ".parse::<GroupName>().unwrap().as_str(), "On call");
         for bad in ["", " ", "a\nb", "a\u{202e}b", &"x".repeat(61), "Ops (everywhere)", "ops (EVERYWHERE)"] {
             assert!(bad.parse::<GroupName>().is_err(), "{bad:?}");
+        }
+        for (name, fits) in [("Ops: night & day", true), ("Ops, night", false), ("Ops; night", false)] {
+            assert_eq!(name.parse::<GroupName>().unwrap().check_new().is_ok(), fits, "{name}");
         }
     }
 

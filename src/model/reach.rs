@@ -15,14 +15,19 @@ const MOST: usize = 50_000;
 /// What of these rules is not within those of another role, in words (“get nodes”, “impersonate users”); nothing where all is. In
 /// namespaces, what no namespace has counts for nothing.
 pub fn further(rules: &[PolicyRule], bound: &[PolicyRule], whole_cluster: bool) -> Vec<String> {
-    each(rules, whole_cluster, |rule, verb, group, resource| covered(rule, verb, group, resource, bound))
+    let within =
+        |rule: &PolicyRule, verb: &str, group: &str, resource: &str| covered(rule, verb, group, resource, bound);
+    each(rules, whole_cluster, within, |verb, url| url_covered(verb, url, bound))
 }
 
 /// The same against `admin` of the cluster, where what leads to everything counts as further in any case: somebody may have added
 /// it to `admin` there.
 pub fn beyond_admin(rules: &[PolicyRule], admin: &[PolicyRule], whole_cluster: bool) -> Vec<String> {
-    each(rules, whole_cluster, |rule, verb, group, resource| {
+    let within = |rule: &PolicyRule, verb: &str, group: &str, resource: &str| {
         !leads_on(verb, group, resource) && covered(rule, verb, group, resource, admin)
+    };
+    each(rules, whole_cluster, within, |verb, url| {
+        verb != ALL && !matches!(url, "*" | "/*") && url_covered(verb, url, admin)
     })
 }
 
@@ -30,6 +35,7 @@ fn each(
     rules: &[PolicyRule],
     whole_cluster: bool,
     within: impl Fn(&PolicyRule, &str, &str, &str) -> bool,
+    url_within: impl Fn(&str, &str) -> bool,
 ) -> Vec<String> {
     let mut found = Vec::new();
     let mut keep = |words: String| {
@@ -38,12 +44,12 @@ fn each(
         }
     };
     for rule in rules {
-        if rule.verbs.len() * rule.groups.len() * rule.resources.len() > MOST {
+        if rule.verbs.len() * (rule.groups.len() * rule.resources.len()).max(rule.urls.len()) > MOST {
             keep("more than can be looked through".into());
             continue;
         }
         for verb in &rule.verbs {
-            for url in rule.urls.iter().filter(|_| whole_cluster) {
+            for url in rule.urls.iter().filter(|url| whole_cluster && !url_within(verb, url)) {
                 keep(format!("{verb} {url}"));
             }
             for group in &rule.groups {
@@ -86,6 +92,12 @@ fn covered(rule: &PolicyRule, verb: &str, group: &str, resource: &str, bound: &[
             && held.resources.iter().any(about)
             && (held.names.is_empty() || (!rule.names.is_empty() && rule.names.iter().all(|n| held.names.contains(n))))
     })
+}
+
+/// Whether one rule of a role has this URL, by itself or by what it begins with.
+fn url_covered(verb: &str, url: &str, bound: &[PolicyRule]) -> bool {
+    let about = |held: &String| held == url || held.strip_suffix(ALL).is_some_and(|begin| url.starts_with(begin));
+    bound.iter().any(|held| held.verbs.iter().any(|v| v == ALL || v == verb) && held.urls.iter().any(about))
 }
 
 /// What leads from itself to everything there is.
@@ -195,9 +207,10 @@ pub fn dangers(rules: &[PolicyRule]) -> Vec<Danger> {
         return vec![Danger { what: "do everything", why: "That amounts to owning it.", by, of_cluster: false }];
     }
     let mut found = Vec::new();
-    let wild: Vec<String> = each(rules, true, |_, verb, group, resource| {
+    let named = |_: &PolicyRule, verb: &str, group: &str, resource: &str| {
         verb != ALL && group != ALL && resource != ALL && !resource.starts_with("*/")
-    });
+    };
+    let wild: Vec<String> = each(rules, true, named, |_, _| false);
     let wild: Vec<String> = wild.into_iter().filter(|words| words.contains(ALL)).collect();
     if !wild.is_empty() {
         let why = "Whatever is added to the cluster later is in it, too.";
@@ -316,6 +329,39 @@ pub(crate) mod tests {
         let many: Vec<PolicyRule> = (0..50).map(|n| rule(&["get"], &["x"], &[&format!("kind{n}")])).collect();
         let named = beyond_admin(&many, &admin(), true);
         assert_eq!((named.len(), named[12].as_str()), (13, "and more"));
+    }
+
+    #[test]
+    fn immune_28_urls_are_held_against_the_bound_as_kubernetes_does() {
+        let urls = |verbs: &[&str], urls: &[&str]| PolicyRule {
+            verbs: verbs.iter().map(ToString::to_string).collect(),
+            urls: urls.iter().map(ToString::to_string).collect(),
+            ..PolicyRule::default()
+        };
+        let bound = vec![urls(&["get"], &["/metrics", "/logs/*"]), urls(&["*"], &["/mine*"])];
+        for within in ["/metrics", "/logs/", "/logs/a", "/logs/a*", "/logs/*", "/mine", "/mined"] {
+            let rule = [urls(&["get"], &[within])];
+            assert_eq!(further(&rule, &bound, true), Vec::<String>::new(), "{within}");
+            assert_eq!(beyond_admin(&rule, &bound, true), Vec::<String>::new(), "{within}");
+        }
+        for (verb, beyond) in [
+            ("get", "/metrics/"),
+            ("get", "/metrics*"),
+            ("get", "/logs"),
+            ("get", "/log*"),
+            ("get", "*"),
+            ("post", "/metrics"),
+            ("*", "/metrics"),
+        ] {
+            let rule = [urls(&[verb], &[beyond])];
+            assert_eq!(further(&rule, &bound, true), [format!("{verb} {beyond}")]);
+            assert!(further(&rule, &bound, false).is_empty(), "no namespace has URLs");
+        }
+        let everything = vec![urls(&["*"], &["*"])];
+        assert!(further(&everything, &everything, true).is_empty());
+        assert_eq!(beyond_admin(&everything, &everything, true), ["* *"], "whoever has added that to admin");
+        let giant = urls(&["get"; 500], &["/x"; 500]);
+        assert_eq!(further(&[giant], &bound, true), ["more than can be looked through"]);
     }
 
     #[test]

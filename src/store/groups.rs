@@ -221,7 +221,7 @@ impl Store {
         })
     }
 
-    /// Deletes a Group, and ends all that was given to it, each with its event. Repeating it changes nothing.
+    /// Deletes a Group, and ends all that was given to it and what it is a member of, each with its event. Repeating it changes nothing.
     ///
     /// # Errors
     /// `Stale` where others may change it now.
@@ -235,6 +235,7 @@ impl Store {
                 Err(other) => return Err(other),
             };
             federation::end_of_group(tx, group.id, &audit, now).await?;
+            seats::end_of(tx, &group, &audit, now).await?;
             on!(tx, |db| sqlx::query(SQL).bind(group.id.to_string()).execute(db).await.map(drop))?;
             audit.append_of(tx, about(&group), Some(group.id), now).await
         })

@@ -49,6 +49,8 @@ pub struct NewProject {
     pub namespace: Namespace,
     /// On which clusters.
     pub placement: Placement,
+    /// Whom of its workspace it takes over.
+    pub takes: Takes,
     /// Who makes it.
     pub created_by: IdentityId,
 }
@@ -168,8 +170,8 @@ impl Store {
     ) -> Result<Project, StoreError> {
         const COUNT: &str = "SELECT COUNT(*) FROM projects WHERE workspace_id = $1";
         const SQL: &str = "INSERT INTO projects \
-             (id, workspace_id, name, name_key, namespace, placement, selector, created_by, created_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+             (id, workspace_id, name, name_key, namespace, placement, selector, created_by, created_at, takes_editors, takes_viewers) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
         let (word, selector) = placement_text(&new.placement);
         transact!(self, |tx| {
             federation::lock(tx).await?;
@@ -189,6 +191,8 @@ impl Store {
                 .bind(&selector)
                 .bind(new.created_by.to_string())
                 .bind(now.millis())
+                .bind(new.takes.editors)
+                .bind(new.takes.viewers)
                 .execute(db)
                 .await
                 .map(drop))

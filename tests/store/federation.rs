@@ -7,7 +7,7 @@ use kubelend::{
         federation::WideScope,
         grant::{EndReason, GrantState, Grantee, Origin},
         id::{FederatedGrantId, IdentityId, ProjectId},
-        project::{Labels, Placement, Project},
+        project::{Labels, Placement, Project, Takes},
         reason::Reason,
         role::Role,
     },
@@ -78,6 +78,7 @@ impl Bed {
             name: name.parse().unwrap(),
             namespace: "shop".parse().unwrap(),
             placement,
+            takes: Takes::default(),
             created_by: of.created_by,
         };
         self.store.add_project(&new, draft(Action::ProjectAdded), NOW).await.unwrap()
@@ -339,6 +340,7 @@ async fn names_and_numbers_of_projects_have_limits(bed: Bed) {
         name: "SHOP".parse().unwrap(),
         namespace: "shop".parse().unwrap(),
         placement: Placement::Labelled(Labels::default()),
+        takes: Takes::default(),
         created_by: alice.id,
     };
     let same = bed.store.add_project(&new, draft(Action::ProjectAdded), NOW).await;

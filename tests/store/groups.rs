@@ -12,7 +12,7 @@ use kubelend::{
         group::{Group, GroupMember, Holder},
         id::{ClusterId, FederatedGrantId, GroupId, IdentityId, ProjectId, WorkspaceId},
         identity::Identity,
-        project::Placement,
+        project::{Placement, Takes},
         role::Role,
     },
     store::{
@@ -224,6 +224,7 @@ async fn immune_28_a_group_of_another_workspace_is_given_nothing(bed: Bed) {
         name: "Shop".parse().unwrap(),
         namespace: "shop".parse().unwrap(),
         placement: Placement::All,
+        takes: Takes::default(),
         created_by: alice.id,
     };
     bed.store.add_project(&project, draft(Action::ProjectAdded), NOW).await.unwrap();
@@ -704,6 +705,7 @@ impl World {
                     name: name.parse().unwrap(),
                     namespace: "shop".parse().unwrap(),
                     placement: Placement::Labelled("env=prod".parse().unwrap()),
+                    takes: Takes::default(),
                     created_by: self.alice.id,
                 };
                 bed.store.add_project(&project, draft(Action::ProjectAdded), NOW).await?;

@@ -57,6 +57,7 @@ impl Bed {
             name: name.parse().unwrap(),
             namespace: "shop".parse().unwrap(),
             placement: Placement::All,
+            takes: Takes::default(),
             created_by: by.id,
         };
         self.store.add_project(&new, draft(Action::ProjectAdded), NOW).await.unwrap().id

@@ -7,10 +7,10 @@ use kubelend::{
         group::{Group, GroupMember},
         id::{GroupId, ProjectId, WorkspaceId},
         identity::Identity,
-        project::Placement,
+        project::{Placement, Takes},
         workspace::{MemberRole, Seats},
     },
-    store::{NewGroup, NewProject, NewSeat, NewWorkspace, StoreError},
+    store::{NewGroup, NewProject, NewSeat, NewWorkspace, StoreError, Trail, TrailFilter},
 };
 
 use super::bed::{Bed, NOW, claims, draft, later, provider};
@@ -22,6 +22,7 @@ both!(
     immune_28_only_a_kept_group_is_a_member_and_it_stays_kept,
     a_group_that_is_a_member_is_changed_and_ends_once,
     immune_28_a_group_of_another_workspace_is_no_member,
+    a_group_that_is_deleted_ends_its_memberships_each_with_its_event,
     immune_28_of_joining_a_group_and_making_it_a_member_the_second_is_refused_where_it_raises,
 );
 
@@ -43,6 +44,7 @@ impl Bed {
             name: "Shop".parse().unwrap(),
             namespace: "shop".parse().unwrap(),
             placement: Placement::All,
+            takes: Takes::default(),
             created_by: alice.id,
         };
         let project = self.store.add_project(&new, draft(Action::ProjectAdded), NOW).await.unwrap().id;
@@ -155,6 +157,22 @@ async fn a_group_that_is_a_member_is_changed_and_ends_once(bed: Bed) {
     }
     let full = bed.seat(seats, &ops, Viewer).await;
     assert!(matches!(full, Err(StoreError::Full(_))), "{full:?}");
+}
+
+async fn a_group_that_is_deleted_ends_its_memberships_each_with_its_event(bed: Bed) {
+    let home = bed.house().await;
+    let ops = bed.ops(&home, "Ops", None, false).await;
+    for (seats, role) in [(Seats::Workspace(home.workspace), Editor), (Seats::Project(home.project), Owner)] {
+        bed.seat(seats, &ops, role).await.unwrap();
+    }
+    for _ in 0..2 {
+        bed.store.remove_group(&ops, draft(Action::GroupRemoved), later(1)).await.unwrap();
+    }
+    let trail = bed.store.trail(Trail::Workspace(home.workspace), &TrailFilter::default(), None, 100).await.unwrap();
+    let ended = trail.events.iter().filter(|event| event.action == Action::SeatRemoved);
+    let mut said: Vec<&str> = ended.map(|event| event.target.as_str()).collect();
+    said.sort_unstable();
+    assert_eq!(said, ["Kubelend group Ops of Payments: editor", "Kubelend group Ops of the project Shop: owner"]);
 }
 
 async fn immune_28_a_group_of_another_workspace_is_no_member(bed: Bed) {

@@ -1,6 +1,6 @@
 //! Doing what a plan says, step by step, as the pages do it.
 
-use super::{Declared, GroupAt, Plan, RoleAt, Spot, Step, Stopped, Where, roles::vouched};
+use super::{Declared, GroupAt, Kind, NewProject, Plan, RoleAt, Spot, Step, Stopped, Where, roles::vouched};
 use crate::{
     access::{AccessError, CustomRoles, FederatedRequest, GrantRequest, GroupGrantRequest, Recipient},
     model::{
@@ -11,6 +11,7 @@ use crate::{
         workspace::Seats,
     },
     policy::{self, Authorized, Person, SeatGroups},
+    store::StoreError,
 };
 
 /// What has come to be known of the file's workspaces and projects.
@@ -49,23 +50,42 @@ impl Made {
     }
 }
 
+/// Whether the database did not even take something back: then it is not asked once more for each of the rest.
+fn is_away(failed: &[(Kind, usize, AccessError)]) -> bool {
+    let away = |error: &AccessError| matches!(error, AccessError::Store(StoreError::Database(_)));
+    failed.last().is_some_and(|(kind, _, error)| *kind == Kind::Remove && away(error))
+}
+
 impl Declared {
     /// Does what a plan says. Where there is nothing to do, nothing is written, not even that the file was applied.
     ///
     /// # Errors
-    /// The first step that does not go through, because something has changed since the plan was made, or the database is away.
+    /// The first step that does not go through, because something has changed since the plan was made, or the database is away. What is
+    /// given after it is left for the next time. What is taken back is not: nobody keeps access because somebody else could not get it.
     pub async fn carry_out(&self, plan: &Plan) -> Result<(), Stopped> {
         if plan.changes.is_empty() {
             return Ok(());
         }
+        let nothing = |error| Stopped { done: 0, left: (0..plan.changes.len()).collect(), error, more: Vec::new() };
         let file = self.store.begin_file(&plan.file, self.clock.now()).await;
-        let file = file.map_err(|error| Stopped { done: 0, error: error.into() })?;
-        let person = policy::applying(&file);
+        let person = policy::applying(&file.map_err(|error| nothing(error.into()))?);
         let mut made = Made { homes: plan.homes.clone(), projects: plan.projects.clone() };
-        for (done, change) in plan.changes.iter().enumerate() {
-            Box::pin(self.one(&person, &mut made, &change.step)).await.map_err(|error| Stopped { done, error })?;
+        let (mut done, mut left, mut failed) = (0, Vec::new(), Vec::new());
+        for (n, change) in plan.changes.iter().enumerate() {
+            let goes_on = failed.is_empty() || (change.kind == Kind::Remove && !is_away(&failed));
+            let went = if goes_on { Some(Box::pin(self.one(&person, &mut made, &change.step)).await) } else { None };
+            match went {
+                Some(Ok(())) => done += 1,
+                Some(Err(error)) => {
+                    left.push(n);
+                    failed.push((change.kind, n, error));
+                }
+                None => left.push(n),
+            }
         }
-        Ok(())
+        let mut failed = failed.into_iter().map(|(_, n, error)| (n, error));
+        let Some((_, error)) = failed.next() else { return Ok(()) };
+        Err(Stopped { done, left, error, more: failed.collect() })
     }
 
     async fn one(&self, person: &Person, made: &mut Made, step: &Step) -> Result<(), AccessError> {
@@ -81,7 +101,8 @@ impl Declared {
             }
             Step::AddProject(home, n, new) => {
                 let permit = self.gate.manage_workspace_access(person, made.home(home)?).await?;
-                let id = self.federation.add_project(&permit, new.name, new.namespace, new.placement).await?;
+                let NewProject { name, namespace, placement, takes } = new;
+                let id = self.federation.add_project(&permit, name, namespace, placement, takes).await?;
                 made.projects[home][n] = Some(id);
                 Ok(())
             }

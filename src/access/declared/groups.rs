@@ -60,6 +60,9 @@ impl Planner<'_> {
             let members = self.parts.store.group_members(there.id).await.map_err(failed)?;
             (GroupAt::There(there.id), members.into_iter().map(|(member, _)| member).collect())
         } else {
+            if let Err(why) = entry.name.check_new() {
+                self.mistake(entry.at, why.0.trim_end_matches('.').to_owned(), "give it another name");
+            }
             let kept = home.is_some() && entry.kept.is_some_and(|(kept, _)| kept);
             let words = if kept { format!("{is}: only owners change it") } else { is.clone() };
             let step = Step::MakeGroup(home, entry.name.clone(), kept);
@@ -97,6 +100,12 @@ impl Planner<'_> {
     async fn group_that_is_there(&mut self, is: &str, entry: &GroupEntry, there: &Group) -> Result<(), Refused> {
         let kept = entry.kept.map_or(there.owners_only, |(kept, _)| kept);
         if there.created_by != self.file.identity.id {
+            if let Some((true, at)) = entry.kept.filter(|_| !there.is_kept()) {
+                let problem = "somebody else has made this group, and editors change who is in it";
+                let fix = "let only owners change it, on its page, or make another group";
+                self.mistake(at, problem, fix);
+                return Ok(());
+            }
             let how = if kept == there.owners_only { "there already, and" } else { "stays as it is, since it is" };
             self.remark("group", format!("{is}: {how} not because of this file"), Some(entry.at));
             return Ok(());
@@ -139,14 +148,19 @@ impl Planner<'_> {
 
     /// The Group that is named in a workspace (`None`: everywhere); nothing where that is a mistake.
     pub(super) fn own_group(&mut self, home: Option<usize>, called: &Called<GroupName>, at: Place) -> Option<OwnGroup> {
-        let lower = |name: &GroupName| name.as_str().to_lowercase();
-        for level in [home.filter(|_| !called.everywhere), None] {
+        let near = home.filter(|_| !called.everywhere);
+        let levels = if self.is_of_others(near, &called.name) { [None, None] } else { [near, None] };
+        if levels[0] != near {
+            let words = format!(
+                "{}: Kubelend group {} is the one of all workspaces; the workspace's own is not because of this file",
+                self.level(near),
+                called.name
+            );
+            self.remark("group", words, Some(at));
+        }
+        for level in levels {
             let there = self.group_there(level, &called.name).cloned();
-            let entries = match level {
-                Some(home) => &self.entries.workspaces[home].groups,
-                None => &self.entries.groups,
-            };
-            let entry = entries.iter().find(|entry| lower(&entry.name) == lower(&called.name));
+            let entry = self.group_entry(level, &called.name);
             let name = match (&there, entry) {
                 (Some(there), _) => there.name.clone(),
                 (None, Some(entry)) => entry.name.clone(),
@@ -163,6 +177,21 @@ impl Planner<'_> {
         let problem = format!("there is no Kubelend group {called} here");
         self.mistake(at, problem, "define it under “groups”, or correct the name");
         None
+    }
+
+    fn group_entry(&self, level: Option<usize>, name: &GroupName) -> Option<&GroupEntry> {
+        let lower = |name: &GroupName| name.as_str().to_lowercase();
+        let entries = level.map_or(&self.entries.groups, |home| &self.entries.workspaces[home].groups);
+        entries.iter().find(|entry| lower(&entry.name) == lower(name))
+    }
+
+    /// Whether a workspace has a Group of this name that others have made and the file does not define, beside one of all workspaces.
+    /// Whoever makes one there does not get what the file meant for another.
+    fn is_of_others(&self, near: Option<usize>, name: &GroupName) -> bool {
+        let others = near
+            .and_then(|_| self.group_there(near, name))
+            .is_some_and(|there| there.created_by != self.file.identity.id && self.group_entry(near, name).is_none());
+        others && (self.group_there(None, name).is_some() || self.group_entry(None, name).is_some())
     }
 
     /// Groups that this file has made and names no longer, and members that it has added to others.

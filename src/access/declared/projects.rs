@@ -31,9 +31,15 @@ impl Planner<'_> {
                     }
                     (None, Some(placement)) => {
                         let on = self.on_words(home, &placement);
-                        let words = format!("{is}: namespace {}, on {on}", entry.namespace);
+                        let takes = wanted(entry, Takes::default());
+                        let of = if takes == Takes::default() {
+                            String::new()
+                        } else {
+                            format!("; {}", takes_in_words(takes))
+                        };
+                        let words = format!("{is}: namespace {}, on {on}{of}", entry.namespace);
                         let (name, namespace) = (entry.name.clone(), entry.namespace.clone());
-                        let step = Step::AddProject(home, n, NewProject { name, namespace, placement });
+                        let step = Step::AddProject(home, n, NewProject { name, namespace, placement, takes });
                         self.step(Kind::Add, "project", words, Some(entry.at), step);
                         self.switches((home, n), &is, entry, None);
                     }
@@ -79,13 +85,12 @@ impl Planner<'_> {
     /// Whom a project takes over of its workspace, and whether its namespace is made: what the file does not say stays.
     fn switches(&mut self, (home, n): (usize, usize), is: &str, entry: &ProjectEntry, there: Option<&Project>) {
         let mine = there.is_none_or(|there| there.created_by == self.file.identity.id);
-        let takes = there.map(|there| there.takes).unwrap_or_default();
-        let wanted = Takes {
-            editors: entry.takes_editors.unwrap_or(takes.editors),
-            viewers: entry.takes_viewers.unwrap_or(takes.viewers),
-        };
         let mut said = Vec::new();
-        if wanted != takes {
+        // One that is about to be made is made so: in between others would see it.
+        if let Some(there) = there
+            && wanted(entry, there.takes) != there.takes
+        {
+            let wanted = wanted(entry, there.takes);
             said.push((takes_in_words(wanted).to_owned(), Step::Take(home, n, wanted)));
         }
         let made = there.is_some_and(|there| there.makes_namespace);
@@ -135,6 +140,11 @@ impl Planner<'_> {
     fn on_words_in(&self, workspace: WorkspaceId, placement: &Placement) -> String {
         on_words(placement, self.rooms.get(&workspace))
     }
+}
+
+/// Whom it is to take over; what the entry does not say stays.
+fn wanted(entry: &ProjectEntry, now: Takes) -> Takes {
+    Takes { editors: entry.takes_editors.unwrap_or(now.editors), viewers: entry.takes_viewers.unwrap_or(now.viewers) }
 }
 
 fn takes_in_words(takes: Takes) -> &'static str {

@@ -86,23 +86,41 @@ impl Planner<'_> {
             }
         };
         let Called { name, everywhere } = called;
-        for level in [home.filter(|_| !everywhere), None] {
+        let near = home.filter(|_| !everywhere);
+        let levels = if self.role_is_of_others(near, name) { [None, None] } else { [near, None] };
+        if levels[0] != near {
+            let words = format!(
+                "{}: custom {name} is the one of all workspaces; the workspace's own is not because of this file",
+                self.level(near)
+            );
+            self.remark("role", words, Some(at));
+        }
+        for level in levels {
             if let Some(there) = self.role_there(level, name) {
                 let (id, role) = (there.id, there.role.clone());
                 self.claimed.roles.insert(id);
                 return Some(RoleAt::There(role));
             }
-            let entries = match level {
-                Some(home) => &self.entries.workspaces[home].roles,
-                None => &self.entries.roles,
-            };
-            if entries.iter().any(|entry| entry.name == *name) {
+            if self.defines_role(level, name) {
                 return Some(RoleAt::Made(level, name.clone()));
             }
         }
         let problem = format!("there is no custom role {called} here");
         self.mistake(at, problem, "define it under “roles”, or correct the name");
         None
+    }
+
+    fn defines_role(&self, level: Option<usize>, name: &CustomRoleName) -> bool {
+        let entries = level.map_or(&self.entries.roles, |home| &self.entries.workspaces[home].roles);
+        entries.iter().any(|entry| entry.name == *name)
+    }
+
+    /// The same as for Groups: what somebody has written in a workspace is not what the file meant by the name of another.
+    fn role_is_of_others(&self, near: Option<usize>, name: &CustomRoleName) -> bool {
+        let others = near
+            .and_then(|_| self.role_there(near, name))
+            .is_some_and(|there| there.created_by != self.file.identity.id && !self.defines_role(near, name));
+        others && (self.role_there(None, name).is_some() || self.defines_role(None, name))
     }
 
     /// Custom roles that this file has made and neither defines nor gives any more.

@@ -70,12 +70,12 @@ impl Planner<'_> {
         }
     }
 
-    /// Groups that this file has made members and does not name there any more. With a Group or a project that goes, that goes.
+    /// Groups that this file has made members and does not name there any more. With a project that goes, that goes.
     pub(super) fn seats_over(&mut self) {
         for (seats, group) in self.mine.seats.clone() {
             let claimed = self.claimed.seats.contains(&(seats, group));
             let gone = matches!(seats, Seats::Project(project) if self.goes(project));
-            if claimed || gone || self.group_goes(group) {
+            if claimed || gone {
                 continue;
             }
             let place = match seats {

@@ -7,6 +7,7 @@
 use super::{GroupRow, ready};
 use crate::{
     model::{
+        audit::Action,
         grant::Grantee,
         group::{Group, SeatedGroup},
         id::{GroupId, IdentityId},
@@ -122,6 +123,23 @@ pub(super) async fn is_seated(tx: &mut Tx, id: GroupId) -> Result<bool, StoreErr
          UNION ALL SELECT group_id FROM project_groups WHERE group_id = $1 LIMIT 1";
     let row: Option<(String,)> = on!(tx, |db| sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(db).await)?;
     Ok(row.is_some())
+}
+
+/// Writes down that all memberships of a Group end, as it is about to be deleted.
+pub(super) async fn end_of(tx: &mut Tx, group: &Group, event: &AuditDraft, now: Timestamp) -> Result<(), StoreError> {
+    const SQL: &str = "SELECT w.id, w.name AS place, g.role AS role FROM workspace_groups g \
+         JOIN workspaces w ON w.id = g.workspace_id WHERE g.group_id = $1 \
+         UNION ALL SELECT p.workspace_id, 'the project ' || p.name AS place, g.role AS role FROM project_groups g \
+         JOIN projects p ON p.id = g.project_id WHERE g.group_id = $1 ORDER BY place";
+    let id = group.id.to_string();
+    let rows: Vec<(String, String, String)> = on!(tx, |db| sqlx::query_as(SQL).bind(&id).fetch_all(&mut *db).await)?;
+    for (workspace, place, role) in rows {
+        let about = About::Workspace(parsed(&workspace, "workspace of a group's membership")?);
+        let target = format!("Kubelend group {} of {place}: {role}", group.name);
+        let event = AuditDraft { action: Action::SeatRemoved, target, ..event.clone() };
+        event.append_of(tx, about, Some(group.id), now).await?;
+    }
+    Ok(())
 }
 
 impl Store {

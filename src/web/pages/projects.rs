@@ -13,7 +13,11 @@ use super::{
 };
 use crate::{
     access::{AccessError, Federation},
-    model::{cluster::Cluster, id::WorkspaceId, project::Project},
+    model::{
+        cluster::Cluster,
+        id::WorkspaceId,
+        project::{Project, Takes},
+    },
     store::Store,
     web::{
         errors::PageError,
@@ -58,7 +62,7 @@ pub async fn post(
     let permit = at.manage_access()?;
     let mut errors = FieldErrors::default();
     if let Some((name, namespace, placement)) = form.read(&mut errors) {
-        match federation.add_project(&permit, name, namespace, placement).await {
+        match federation.add_project(&permit, name, namespace, placement, Takes::default()).await {
             Ok(id) => return Ok(Redirect::to(&paths::project(at.id(), id)).into_response()),
             Err(AccessError::Invalid { field, message }) => errors.add(field, message),
             Err(other) => return Err(other.into()),

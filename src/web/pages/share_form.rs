@@ -10,7 +10,7 @@ use super::{
 use crate::{
     access::ShareRequest,
     model::{
-        audience::Audience,
+        audience::{Audience, Guest},
         cluster::Cluster,
         group::Group,
         name::Namespace,
@@ -145,7 +145,8 @@ impl ShareForm {
             span.map(|span| now.plus(span))
         };
         let max_uses = errors.keep("uses", read_uses(&self.uses));
-        let audience = self.audience(cluster, groups, errors);
+        let before = as_it_is.map_or(&[] as &[_], |rules| rules.audience.guests());
+        let audience = self.audience(cluster, (groups, before), errors);
         let note = errors.keep("note", Note::read(&self.note));
         let reason = errors.keep("reason", Reason::read(&self.reason));
         Some(ShareRequest {
@@ -160,8 +161,13 @@ impl ShareForm {
         })
     }
 
-    fn audience(&self, cluster: &Cluster, groups: &[Group], errors: &mut FieldErrors) -> Option<Audience> {
-        let guests = errors.keep("only_for", Audience::parse_guests_of(&self.only_for, groups))?;
+    fn audience(
+        &self,
+        cluster: &Cluster,
+        (groups, before): (&[Group], &[Guest]),
+        errors: &mut FieldErrors,
+    ) -> Option<Audience> {
+        let guests = errors.keep("only_for", Audience::parse_guests_again(&self.only_for, groups, before))?;
         if guests.is_empty() {
             return Some(Audience::Anyone);
         }

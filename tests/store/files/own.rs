@@ -1,6 +1,7 @@
 //! What a file says of custom roles, of Groups of our own and of the people of projects.
 
 use kubelend::{
+    access::{AccessError, Groups},
     model::{
         audit::Action,
         federation::WideScope,
@@ -28,6 +29,10 @@ both!(
     immune_28_a_file_gives_nobody_more_of_a_role_without_the_word_for_it,
     immune_28_a_group_that_editors_change_gets_by_a_file_what_it_gets_on_its_page,
     a_name_means_the_nearer_role_and_group_and_mistakes_have_their_places,
+    immune_28_what_somebody_makes_nearer_by_gets_nothing_that_a_file_meant_for_another,
+    immune_28_what_a_file_takes_back_goes_also_where_something_could_not_be_given,
+    immune_28_a_project_of_a_file_is_never_seen_by_whom_it_shuts_out,
+    a_new_group_s_name_separates_no_list_and_an_old_one_stays,
     roles_and_groups_as_a_file_change_nothing_when_it_is_applied,
     immune_28_a_file_of_a_workspace_shows_no_project_that_its_reader_is_shut_out_of,
 );
@@ -102,8 +107,7 @@ async fn roles_groups_and_members_are_made_as_a_file_says_and_applied_twice_noth
             "+ group all workspaces, group Guests",
             "+ group Home, group On call: only owners change it",
             "+ group Home, group Empty",
-            "+ project Home, project Shop: namespace shop, on every cluster",
-            "~ project Home, project Shop: takes over viewers, and editors as viewers",
+            "+ project Home, project Shop: namespace shop, on every cluster; takes over viewers, and editors as viewers",
             "~ project Home, project Shop: its namespace is made where it is missing",
             "+ member all workspaces, group Guests: group guests is in it",
             "+ member Home, group On call: carol@example.com is in it",
@@ -218,9 +222,12 @@ async fn roles_and_groups_that_somebody_made_by_hand_are_left_alone(bed: Bed) {
     bed.store.add_custom_role(&new, draft(Action::CustomRoleAdded), NOW).await.unwrap();
     let text = home(
         "    roles: [{name: log-reader, rules: [{apiGroups: [\"\"], resources: [secrets], verbs: [get]}]}]\n    \
-         groups: [{name: On call, kept: true, members: [{group: devs}, {group: ops}]}]\n    \
+         groups: [{name: On call, members: [{group: devs}, {group: ops}]}]\n    \
          grants: [{kubelend-group: On call, role: view}]\n",
     );
+    // Who is in it is not for owners alone to say, as the file would have it.
+    let wrong = bed.wrong(&text.replace("On call, members", "On call, kept: true, members")).await;
+    assert_eq!(wrong, ["5:36 somebody else has made this group, and editors change who is in it"]);
     let plan = bed.apply(&text).await;
     assert_eq!(
         steps(&plan),
@@ -230,7 +237,7 @@ async fn roles_and_groups_that_somebody_made_by_hand_are_left_alone(bed: Bed) {
         remarks(&plan),
         [
             "role Home, role log-reader: left alone with other rules, since it is not because of this file",
-            "group Home, group On call: stays as it is, since it is not because of this file",
+            "group Home, group On call: there already, and not because of this file",
             "member Home, group On call: group devs is in it already, and not because of this file",
         ]
     );
@@ -380,6 +387,108 @@ async fn a_name_means_the_nearer_role_and_group_and_mistakes_have_their_places(b
     assert!(has("5:68 ", "no Kubelend group Nobody (everywhere) here"), "{wrong:#?}");
     assert!(has("6:61 ", "stands above already"), "{wrong:#?}");
     assert_eq!(wrong.len(), 4, "{wrong:#?}");
+}
+
+async fn immune_28_what_somebody_makes_nearer_by_gets_nothing_that_a_file_meant_for_another(bed: Bed) {
+    let (alice, cluster) = house(&bed).await;
+    let of_all = "file: all\nroles: [{name: r, rules: [{apiGroups: [\"\"], resources: [pods], verbs: [get]}]}]\n\
+                  groups: [{name: Ops, members: [{group: ops}]}]\n";
+    bed.apply(of_all).await;
+    let text = home(
+        "    members: [{kubelend-group: Ops, role: editor}]\n    \
+         grants: [{kubelend-group: Ops, role: view}, {group: devs, role: custom r}]\n",
+    );
+    bed.apply(&text).await;
+    group_by(&bed, &cluster, &alice, "ops", false).await;
+    let (workspace, name) = (Some(cluster.workspace), "r".parse().unwrap());
+    let new =
+        NewCustomRole { id: CustomRoleId::new(), workspace, name, rules: vec![rule("secrets")], created_by: alice.id };
+    bed.store.add_custom_role(&new, draft(Action::CustomRoleAdded), NOW).await.unwrap();
+    let plan = bed.apply(&text).await;
+    assert_eq!(steps(&plan), Vec::<String>::new());
+    let group =
+        "group Home: Kubelend group Ops is the one of all workspaces; the workspace's own is not because of this file";
+    let role = "role Home: custom r is the one of all workspaces; the workspace's own is not because of this file";
+    assert_eq!(remarks(&plan), [group, group, role]);
+    // Defined by the file, it is what the file means.
+    let defined = text.replace("    members", "    groups: [{name: ops}]\n    members");
+    assert!(bed.wrong(&defined).await[0].contains("editors may change"), "the near one is meant, and is not kept");
+    let defined = text.replace(
+        "    members",
+        "    roles: [{name: r, rules: [{apiGroups: [\"\"], resources: [secrets], verbs: [get]}]}]\n    members",
+    );
+    let plan = bed.plan(&defined).await;
+    assert_eq!(plan.changes.len(), 2, "the near one is given, the other taken back: {:?}", steps(&plan));
+}
+
+async fn immune_28_what_a_file_takes_back_goes_also_where_something_could_not_be_given(bed: Bed) {
+    let (alice, cluster) = house(&bed).await;
+    let text = |what: &str, grants: &str| {
+        home(&format!(
+            "    roles: [{{name: r, rules: [{{apiGroups: [\"\"], resources: [{what}], verbs: [get]}}], vouch: [get secrets]}}]\n    \
+             members: [{{group: {grants}, role: viewer}}]\n    \
+             grants: [{{group: devs, role: custom r}}, {{group: {grants}, role: view}}]\n"
+        ))
+    };
+    bed.apply(&text("pods", "leaver")).await;
+    let parts = parts(&bed.store, &Clock::fixed(NOW));
+    let plan = parts.plan(&file(&text("pods, secrets", "joiner"))).await.unwrap();
+    assert_eq!(
+        steps(&plan),
+        [
+            "~ role Home, role r: 1 rule, more by get secrets",
+            "+ member Home: group joiner is viewer",
+            "+ grant Home: group joiner has view",
+            "- grant Home: group leaver has view",
+            "- member Home: group leaver",
+        ]
+    );
+    // What somebody changes in between makes the first step fail.
+    let role = bed.store.custom_roles_of(Some(cluster.workspace)).await.unwrap().pop().unwrap();
+    let event = draft(Action::CustomRoleChanged);
+    bed.store.change_custom_role(&role, &[rule("configmaps")], Widening::On(alice.id), event, NOW).await.unwrap();
+    let stopped = Box::pin(parts.carry_out(&plan)).await.unwrap_err();
+    assert_eq!((stopped.done, stopped.left.as_slice(), stopped.more.len()), (2, [0, 1, 2].as_slice(), 0));
+    assert!(stopped.error.to_string().contains("get pods"), "{stopped:?}");
+    let members = bed.members_of(&cluster).await;
+    assert!(!members.iter().any(|(who, _)| who.contains("leaver") || who.contains("joiner")), "{members:?}");
+    let given = bed.given_in(WideScope::Workspace(cluster.workspace)).await;
+    assert!(given.len() == 1 && given[0].contains("devs"), "{given:?}");
+}
+
+async fn immune_28_a_project_of_a_file_is_never_seen_by_whom_it_shuts_out(bed: Bed) {
+    let (_, cluster) = house(&bed).await;
+    let parts = parts(&bed.store, &Clock::fixed(NOW));
+    let text =
+        home("    projects: [{name: P, namespace: p, clusters: all, takes: {editors: false, viewers: false}}]\n");
+    let mut plan = parts.plan(&file(&text)).await.unwrap();
+    // Killed after the first step.
+    plan.changes.truncate(1);
+    Box::pin(parts.carry_out(&plan)).await.unwrap();
+    assert_eq!(project(&bed, &cluster).await.takes, Takes { editors: false, viewers: false });
+    assert_eq!(bed.events(Action::ProjectTakesChanged).await, 0);
+    assert_eq!(steps(&bed.plan(&text).await), Vec::<String>::new());
+}
+
+async fn a_new_group_s_name_separates_no_list_and_an_old_one_stays(bed: Bed) {
+    let (alice, cluster) = house(&bed).await;
+    let text = home("    groups: [{name: \"Ops, night\", members: [{group: devs}]}]\n");
+    let wrong = bed.wrong(&text).await;
+    assert!(matches!(wrong.as_slice(), [one] if one.starts_with("4:21 Leave out commas")), "{wrong:?}");
+    group_by(&bed, &cluster, &alice, "Ops, night", true).await;
+    assert_eq!(steps(&bed.apply(&text).await), ["+ member Home, group Ops, night: group devs is in it"]);
+    // Nor is one made, or renamed so, on the pages; one that was called so before can be kept from editors, or called otherwise.
+    let gate = Gate::new(bed.store.clone(), Arc::new(Policy::default()), Clock::fixed(NOW));
+    let groups = Groups::new(bed.store.clone(), Clock::fixed(NOW));
+    let person = gate.person(alice.id).await.unwrap();
+    let permit = gate.make_group(&person, Some(cluster.workspace)).await.unwrap();
+    let made = groups.create(&permit, "a; b".parse().unwrap(), true).await;
+    assert!(matches!(made, Err(AccessError::Invalid { field: "name", .. })), "{made:?}");
+    let old = bed.store.groups_of(Some(cluster.workspace)).await.unwrap().pop().unwrap();
+    let permit = gate.manage_group(&person, old.id).await.unwrap();
+    let renamed = groups.change(&permit, &"Ops, day".parse().unwrap(), true).await;
+    assert!(matches!(renamed, Err(AccessError::Invalid { field: "name", .. })), "{renamed:?}");
+    groups.change(&permit, &old.name, false).await.unwrap();
 }
 
 async fn roles_and_groups_as_a_file_change_nothing_when_it_is_applied(bed: Bed) {
