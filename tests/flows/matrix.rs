@@ -69,8 +69,8 @@ async fn who_can_reach_what_is_a_page_and_a_file_also_after_the_cluster_has_gone
     let row = viewer.page.rows(&bob.email).pop().context("bob's row of the day")?;
     ensure!(row.contains("edit"), "{row}");
     // It is not shown any more once it is being removed; what was given there ends when it has gone.
-    let holder = viewer.page.link(&bob.email)?;
-    while let Err(not_yet) = viewer.open(&holder).await?.sees("ended with its cluster") {
+    let holder = viewer.follow(&bob.email).await?.url.clone();
+    while let Err(not_yet) = viewer.open(holder.as_str()).await?.sees("ended with its cluster") {
         ensure!(tokio::time::Instant::now() < patience, "{not_yet}");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }

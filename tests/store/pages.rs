@@ -263,6 +263,12 @@ async fn shortest_look_up(bed: &Bed, cluster: &Cluster) -> std::time::Duration {
     best
 }
 
+/// Whether both cost the like: going through 30,000 grants for ten of them costs a hundred times as much, and a busy machine,
+/// which may hold up every one of many short look-ups, far less.
+fn alike(one: std::time::Duration, other: std::time::Duration) -> bool {
+    one < other * 20 && other < one * 20
+}
+
 async fn a_small_clusters_page_costs_no_more_beside_a_large_one(bed: Bed) {
     let (small, large) = (bed.cluster().await, bed.cluster().await);
     // Older ones first, so that a plan that goes through all grants, newest first, finds the small cluster's last.
@@ -272,13 +278,13 @@ async fn a_small_clusters_page_costs_no_more_beside_a_large_one(bed: Bed) {
     many(&bed, &large, 30_000).await;
     // What stands on a cluster is looked up grant by grant. Without statistics, as a SQLite file has none.
     let (of_small, of_large) = (shortest_look_up(&bed, &small).await, shortest_look_up(&bed, &large).await);
-    assert!(of_small < of_large * 5 && of_large < of_small * 5, "{of_small:?} beside {of_large:?}");
+    assert!(alike(of_small, of_large), "{of_small:?} beside {of_large:?}");
     bed.run("ANALYZE").await;
     for order in [GrantOrder::Newest, GrantOrder::Name, GrantOrder::Role, GrantOrder::End] {
         let (of_small, ten) = shortest(&bed, &small, order).await;
         let (of_large, also_ten) = shortest(&bed, &large, order).await;
         assert_eq!((ten, also_ten), (10, 10));
-        assert!(of_small < of_large * 5 && of_large < of_small * 5, "{order:?}: {of_small:?} beside {of_large:?}");
+        assert!(alike(of_small, of_large), "{order:?}: {of_small:?} beside {of_large:?}");
     }
 }
 

@@ -79,7 +79,7 @@ async fn without_javascript_pages_still_work() -> Test {
 #[tokio::test(flavor = "multi_thread")]
 async fn people_sign_in_at_dex() -> Test {
     let testbed = Testbed::shared().await?;
-    let dex = testbed.dex().await?;
+    let (dex, bob) = (testbed.dex().await?, testbed.hire("bob", &[]).await?.email);
     for options in [BrowserOptions::default(), BrowserOptions::without_javascript()] {
         let browser = Browser::with(options).await?;
         let authorize = format!(
@@ -88,9 +88,9 @@ async fn people_sign_in_at_dex() -> Test {
             testbed::dex::LOOPBACK_REDIRECT
         );
         browser.goto(&authorize).await?;
-        browser.sign_in_at_dex_with("bob@example.com", "wrong").await?;
+        browser.sign_in_at_dex_with(&bob, "wrong").await?;
         browser.see("Invalid Email and password").await?;
-        browser.sign_in_at_dex("bob@example.com").await?;
+        browser.sign_in_at_dex(&bob).await?;
         let url = browser.wait_for_url(|url| url.contains("code=")).await?;
         assert!(url.starts_with(testbed::dex::LOOPBACK_REDIRECT), "{url}");
     }

@@ -18,18 +18,19 @@ async fn an_id_token_from_dex_opens_the_api_server() -> Test {
     let began = Instant::now();
     let cluster = testbed.staging().await?;
     println!("a cluster and Dex after {:?}", began.elapsed());
-    let tokens = testbed.dex().await?.tokens("carol@example.com").await?;
+    let person = testbed.hire("carol", &["devs", "ops"]).await?;
+    let tokens = testbed.dex().await?.tokens(&person.email).await?;
     let claims = tokens.claims()?;
-    assert_eq!(claims["email"], "carol@example.com");
+    assert_eq!(claims["email"], person.email);
     assert_eq!(claims["email_verified"], true);
-    assert_eq!(claims["name"], "Carol Example");
+    assert_eq!(claims["name"], "carol Example");
     assert!(!tokens.refresh_token.is_empty());
 
     let carol = Kubectl::with_text(&cluster.kubeconfig_with_token(&tokens.id_token))?;
     let whoami = carol.run(&["auth", "whoami", "-o", "json"]).await?.ok()?;
     let whoami: Value = serde_json::from_str(&whoami)?;
     let user = &whoami["status"]["userInfo"];
-    assert_eq!(user["username"], "carol@example.com");
+    assert_eq!(user["username"], person.email);
     let groups: Vec<&str> = user["groups"].as_array().context("groups")?.iter().filter_map(Value::as_str).collect();
     assert!(groups.contains(&"oidc:devs") && groups.contains(&"oidc:ops"), "{groups:?}");
 
@@ -37,7 +38,7 @@ async fn an_id_token_from_dex_opens_the_api_server() -> Test {
     assert!(!refused.success() && refused.stderr.contains("Forbidden"), "{refused:?}");
     let admin = cluster.kubectl()?;
     admin
-        .run(&["create", "clusterrolebinding", "t-carol", "--clusterrole=view", "--user=carol@example.com"])
+        .run(&["create", "clusterrolebinding", "t-carol", "--clusterrole=view", "--user", &person.email])
         .await?
         .ok()?;
     testbed::eventually("carol to see pods", Duration::from_secs(5), || async {
@@ -87,10 +88,11 @@ async fn a_cluster_goes_down_and_comes_back() -> Test {
     let namespaces = admin.run(&["get", "namespaces"]).await?.ok()?;
     assert!(namespaces.contains("stays"), "{namespaces}");
     // Tokens are accepted again too.
-    let tokens = testbed.dex().await?.tokens("bob@example.com").await?;
+    let person = testbed.hire("bob", &[]).await?;
+    let tokens = testbed.dex().await?.tokens(&person.email).await?;
     let bob = Kubectl::with_text(&cluster.kubeconfig_with_token(&tokens.id_token))?;
     let whoami = bob.run(&["auth", "whoami"]).await?.ok()?;
-    assert!(whoami.contains("bob@example.com"), "{whoami}");
+    assert!(whoami.contains(&person.email), "{whoami}");
     Ok(())
 }
 
@@ -206,14 +208,14 @@ async fn kubectl_goes_on_by_itself_when_its_token_has_expired() -> Test {
 async fn dex_works_behind_a_fault() -> Test {
     let testbed = Testbed::shared().await?;
     let port = Port::free()?;
-    let proxy = FaultProxy::start(port.address())?;
+    let (proxy, bob) = (FaultProxy::start(port.address())?, testbed.hire("bob", &[]).await?.email);
     let dex = testbed.new_dex(Dex::builder().port(port).issuer_port(proxy.port())).await?;
     assert!(dex.issuer().contains(&proxy.port().to_string()));
-    dex.tokens("bob@example.com").await?;
+    dex.tokens(&bob).await?;
     proxy.set(Fault::Refuse);
-    assert!(dex.tokens("bob@example.com").await.is_err());
+    assert!(dex.tokens(&bob).await.is_err());
     proxy.set(Fault::Pass);
-    dex.tokens("bob@example.com").await?;
+    dex.tokens(&bob).await?;
     Ok(())
 }
 
@@ -241,21 +243,22 @@ async fn refresh(dex: &Dex, refresh_token: &str) -> Result<Value> {
 async fn redirects_are_added_and_people_may_decline() -> Test {
     let testbed = Testbed::shared().await?;
     let dex = testbed.new_dex(Dex::builder().approval_screen()).await?;
+    let bob = testbed.hire("bob", &[]).await?.email;
     let callback = "https://127.0.0.1:9/auth/callback/dex";
     let authorize = format!(
         "{}/auth?response_type=code&client_id=kubelend&scope=openid&state=s&redirect_uri={callback}",
         dex.issuer()
     );
     let client = http::client(dex.ca_pem())?;
-    let unknown = http_login(&client, &authorize, &Credentials::of("bob@example.com")).await;
+    let unknown = http_login(&client, &authorize, &Credentials::of(&bob)).await;
     assert!(unknown.is_err_and(|error| format!("{error:#}").contains("redirect")));
 
     dex.add_redirect_uri(callback).await?;
-    let granted = http_login(&client, &authorize, &Credentials::of("bob@example.com")).await?;
+    let granted = http_login(&client, &authorize, &Credentials::of(&bob)).await?;
     assert!(granted.as_str().starts_with(callback) && granted.query().unwrap_or_default().contains("code="));
-    let declined = http_login(&client, &authorize, &Credentials::declining("bob@example.com")).await;
+    let declined = http_login(&client, &authorize, &Credentials::declining(&bob)).await;
     assert!(declined.is_err_and(|error| format!("{error:#}").contains("Approval rejected")));
-    let wrong = Credentials { password: "wrong".to_owned(), ..Credentials::of("bob@example.com") };
+    let wrong = Credentials { password: "wrong".to_owned(), ..Credentials::of(&bob) };
     let refused = http_login(&client, &authorize, &wrong).await;
     assert!(refused.is_err_and(|error| format!("{error:#}").contains("Invalid")));
     Ok(())
