@@ -17,6 +17,7 @@ mod groups;
 mod health;
 pub(crate) mod house;
 mod keys;
+mod leaving;
 mod links;
 mod main_job;
 mod matrix;
