@@ -6,6 +6,7 @@ mod keyboard;
 mod kubelogin;
 mod main_job;
 mod pages;
+mod plain;
 mod walk;
 mod workspaces;
 
