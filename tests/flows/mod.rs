@@ -6,6 +6,7 @@ mod apply;
 mod crashes;
 mod credentials;
 mod custom_roles;
+mod detached;
 mod diagnosis;
 mod drift;
 mod effective;

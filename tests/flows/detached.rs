@@ -1,0 +1,51 @@
+//! A cluster is given up, both ways: with what Kubelend has bound there, and without.
+
+use anyhow::{Result, ensure};
+use testbed::{ControlPlane, eventually};
+
+use super::{
+    federation::new_cluster,
+    house::{Database, House},
+    scene::PATIENCE,
+};
+
+/// Waits until exactly these of the people are bound there.
+async fn bound(cluster: &ControlPlane, wanted: &[&str]) -> Result<()> {
+    let all = ["get", "clusterrolebindings", "-o", "jsonpath={.items[*].subjects[*].name}"];
+    eventually(&format!("{wanted:?} to be bound"), PATIENCE, async || {
+        let names = cluster.kubectl()?.run(&all).await?.ok()?;
+        let found: Vec<&str> = names.split_whitespace().filter(|name| name.contains('@')).collect();
+        ensure!(found.len() == wanted.len() && wanted.iter().all(|name| found.contains(name)), "{found:?}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_cluster_is_given_up_with_its_bindings_or_without() -> Result<()> {
+    let house = House::open(Database::Postgres).await?;
+    let (cluster, mut alice) = (new_cluster("given-up").await?, house.owner().await?);
+    let (bob, carol) = (house.bed.hire("bob", &[]).await?.email, house.bed.hire("carol", &[]).await?.email);
+    let mut paths = Vec::new();
+    for (name, email) in [("with", &bob), ("without", &carol)] {
+        let path = house.add_cluster(&mut alice, &cluster, name).await?;
+        alice.open(&format!("{path}/access")).await?;
+        alice.press("Grant", &[("Kind", "User"), ("Name", email), ("Role", "view")]).await?;
+        paths.push(path);
+    }
+    // Whoever added them is bound as well, once for each.
+    let owner = house.alice.email.as_str();
+    bound(&cluster, &[owner, owner, &bob, &carol]).await?;
+
+    alice.open(&format!("{}/settings", paths[0])).await?;
+    alice.press("Remove cluster", &[]).await?;
+    bound(&cluster, &[owner, &carol]).await?;
+    alice.open(&format!("{}/settings", paths[1])).await?;
+    alice.press("Remove cluster", &[("Leave them", "leave")]).await?;
+    eventually("both to be gone from here", PATIENCE, async || {
+        let mut alice = house.owner().await?;
+        alice.open("/clusters").await?.does_not_see("without")
+    })
+    .await?;
+    bound(&cluster, &[owner, &carol]).await
+}
