@@ -70,6 +70,7 @@ async fn who_can_reach_what_is_a_page_and_a_file_also_after_the_cluster_has_gone
     ensure!(row.contains("edit"), "{row}");
     // It is not shown any more once it is being removed; what was given there ends when it has gone.
     let holder = viewer.follow(&bob.email).await?.url.clone();
+    let patience = tokio::time::Instant::now() + PATIENCE;
     while let Err(not_yet) = viewer.open(holder.as_str()).await?.sees("ended with its cluster") {
         ensure!(tokio::time::Instant::now() < patience, "{not_yet}");
         tokio::time::sleep(Duration::from_millis(200)).await;
