@@ -64,14 +64,7 @@ impl Planner<'_> {
             // What is still to be made is asked about when it is there.
             _ => Ok(()),
         };
-        if self.is_good(cluster, entry, vetted)? {
-            let step = Step::Give(cluster.id, given.to.recipient(), gift(given.role, entry));
-            self.step(Kind::Add, "grant", given.words, Some(entry.at), step);
-            if again {
-                self.note(AGAIN);
-            }
-        }
-        Ok(())
+        self.add(cluster, entry, given, vetted, again)
     }
 
     async fn for_one(
@@ -133,6 +126,18 @@ impl Planner<'_> {
         };
         let permit = self.parts.gate.manage_access(&self.person, cluster.id).await?;
         let vetted = Box::pin(self.parts.grants.vet(&permit, request)).await.map(drop);
+        self.add(cluster, entry, given, vetted, again)
+    }
+
+    /// Plans the grant, if nothing stands against it; `again`: somebody has taken it back before.
+    fn add(
+        &mut self,
+        cluster: &Cluster,
+        entry: &GrantEntry,
+        given: Given,
+        vetted: Result<(), AccessError>,
+        again: bool,
+    ) -> Result<(), Refused> {
         if self.is_good(cluster, entry, vetted)? {
             let step = Step::Give(cluster.id, given.to.recipient(), gift(given.role, entry));
             self.step(Kind::Add, "grant", given.words, Some(entry.at), step);

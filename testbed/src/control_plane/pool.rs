@@ -7,7 +7,7 @@
 
 use std::{
     fs,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use anyhow::Result;
@@ -82,7 +82,7 @@ impl Pool {
         }
     }
 
-    fn resting(&self) -> std::sync::MutexGuard<'_, Vec<Resting>> {
+    fn resting(&self) -> MutexGuard<'_, Vec<Resting>> {
         self.resting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
