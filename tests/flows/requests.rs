@@ -34,6 +34,10 @@ async fn somebody_asks_for_more_gets_something_else_and_it_counts_on_the_cluster
     alice.follow("Answer").await?.sees("the migration of the shop")?;
     alice.follow("Answer").await?.sees(&format!("{} asks for access", person.email))?;
     ensure!(alice.page.field("Role")? == "admin" && alice.page.field("For how long")? == "365d", "as it was asked");
+    // Whoever answers can read what that would be.
+    let here = alice.page.url.clone();
+    alice.follow("What each role allows").await?.sees("view")?;
+    alice.open(here.as_str()).await?;
     let answer =
         [("Role", "edit"), ("Where", "namespaces"), ("Namespaces", namespace.as_str()), ("For how long", "7 days")];
     alice.press("Approve", &answer).await?;
