@@ -10,8 +10,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// setClient makes the public client, or replaces the redirect URIs of the one that is there.
-func setClient(dex, id, name string, redirectURIs []string) error {
+// setClients makes each public client, or replaces the redirect URIs of the one that is there.
+func setClients(dex string, ids []string, name string, redirectURIs []string) error {
 	connection, err := grpc.NewClient(dex, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		return err
@@ -21,6 +21,15 @@ func setClient(dex, id, name string, redirectURIs []string) error {
 	defer cancel()
 
 	clients := api.NewDexClient(connection)
+	for _, id := range ids {
+		if err := setClient(ctx, clients, id, name, redirectURIs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func setClient(ctx context.Context, clients api.DexClient, id, name string, redirectURIs []string) error {
 	created, err := clients.CreateClient(ctx, &api.CreateClientReq{
 		Client: &api.Client{Id: id, Name: name, Public: true, RedirectUris: redirectURIs},
 	}, grpc.WaitForReady(true))

@@ -27,10 +27,14 @@ func main() {
 		err = serve(*listen, *people)
 	case "client":
 		dex := flags.String("dex", "", "address of Dex's gRPC interface")
-		id := flags.String("id", "", "client to create or change")
+		var ids []string
+		flags.Func("id", "client to create or change; may be given several times", func(id string) error {
+			ids = append(ids, id)
+			return nil
+		})
 		name := flags.String("name", "", "name that Dex shows")
 		_ = flags.Parse(rest)
-		err = setClient(*dex, *id, *name, flags.Args())
+		err = setClients(*dex, ids, *name, flags.Args())
 	default:
 		err = fmt.Errorf("no subcommand %q", command)
 	}

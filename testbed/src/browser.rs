@@ -7,6 +7,7 @@ mod axe;
 mod driver;
 mod element;
 mod page;
+mod profile;
 
 use std::{
     fs,
@@ -21,12 +22,7 @@ use serde_json::{Value, json};
 pub use axe::{Violation, axe_source};
 use driver::Driver;
 pub use element::Element;
-
-use crate::{
-    process::{Child, Command},
-    run::{self, Passing},
-    system,
-};
+use profile::Profile;
 
 /// How long to wait for something on a page.
 pub const PATIENCE: Duration = Duration::from_secs(45);
@@ -68,10 +64,9 @@ impl BrowserOptions {
 /// A running browser with one window.
 pub struct Browser {
     driver: Driver,
+    /// Taken when the browser goes.
+    profile: Option<Profile>,
     downloads: PathBuf,
-    _child: Child,
-    // After the child: a profile takes tens of MB, and there are many browsers.
-    _folders: [Passing; 2],
 }
 
 impl Browser {
@@ -80,25 +75,19 @@ impl Browser {
         Self::with(BrowserOptions::default()).await
     }
 
-    /// Starts a browser.
+    /// Starts a browser. Another test may have used its processes before; nothing of that is left in it.
     pub async fn with(options: BrowserOptions) -> Result<Self> {
-        let folders = [run::passing_folder("browser")?, run::passing_folder("t")?];
-        let [folder, temporary] = folders.each_ref().map(Passing::path);
-        let downloads = folder.join("downloads");
-        fs::create_dir(&downloads)?;
-        let child = Command::new(system::chromedriver()?)
-            .arg("--port=0")
-            .env("HOME", folder)
-            .env("TMPDIR", temporary)
-            .dir(folder)
-            .spawn("chromedriver")?;
-        let port = child.until_ready(Duration::from_secs(20), || async { announced_port(&child) }).await?;
-        let capabilities = capabilities(&options, folder, &downloads)?;
-        let driver = Driver::new_session(port, capabilities).await.map_err(|error| child.explain(error))?;
-        let browser = Self { driver, downloads, _child: child, _folders: folders };
+        let profile = Profile::take(&options).await?;
+        let browser =
+            Self { driver: profile.driver()?, downloads: profile.downloads().to_owned(), profile: Some(profile) };
         browser.set_viewport(options.viewport.0, options.viewport.1).await?;
         browser.set_color_scheme(options.color_scheme).await?;
         Ok(browser)
+    }
+
+    /// Makes it as it is for the next one who uses it: its windows closed but for a new one, and all forgotten that sites left.
+    pub async fn renew(&self) -> Result<()> {
+        self.profile.as_ref().context("a browser is there until it is dropped")?.renew().await
     }
 
     /// Opens an address and waits until it is loaded.
@@ -157,8 +146,7 @@ impl Browser {
 
     /// Sends a command of the browser's own protocol (Chrome `DevTools`).
     pub async fn cdp(&self, command: &str, parameters: Value) -> Result<Value> {
-        let body = json!({ "cmd": command, "params": parameters });
-        self.driver.post("goog/cdp/execute", body).await.with_context(|| format!("send {command}"))
+        self.driver.cdp(command, parameters).await
     }
 
     /// Makes the viewport exactly this large, also narrower than a window may be.
@@ -219,59 +207,10 @@ impl Browser {
     }
 }
 
-fn announced_port(child: &Child) -> Result<u16> {
-    let log = child.log_tail(20);
-    let port = log.split_once("started successfully on port ").context("chromedriver says no port yet")?.1;
-    let digits: String = port.chars().take_while(char::is_ascii_digit).collect();
-    Ok(digits.parse()?)
-}
-
-fn capabilities(options: &BrowserOptions, folder: &Path, downloads: &Path) -> Result<Value> {
-    let mut arguments: Vec<String> = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--disable-quic",
-        "--no-first-run",
-        "--no-default-browser-check",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--disable-extensions",
-        "--disable-default-apps",
-        "--disable-breakpad",
-        "--disable-renderer-backgrounding",
-        // A page that was left is not kept, and no process is started for one that may come.
-        "--disable-features=BackForwardCache,SpareRendererForSitePerProcess,Translate,OptimizationHints,MediaRouter,PaintHolding",
-        "--disk-cache-size=1048576",
-        "--hide-scrollbars",
-        "--force-color-profile=srgb",
-        "--lang=en-GB",
-        // Things are found by the accessibility tree: without this it is made anew for each question, and now and then the
-        // question waits for a frame that nothing on the page asks for.
-        "--force-renderer-accessibility",
-    ]
-    .map(str::to_owned)
-    .to_vec();
-    arguments.push(format!("--user-data-dir={}", folder.join("profile").display()));
-    let mut preferences = json!({
-        "download.default_directory": downloads,
-        "download.prompt_for_download": false,
-        "credentials_enable_service": false,
-        "profile.password_manager_leak_detection": false,
-    });
-    if !options.javascript {
-        preferences["profile.managed_default_content_settings.javascript"] = 2.into();
+impl Drop for Browser {
+    fn drop(&mut self) {
+        if let Some(profile) = self.profile.take() {
+            profile.rest();
+        }
     }
-    Ok(json!({ "capabilities": { "alwaysMatch": {
-        "browserName": "chrome",
-        "acceptInsecureCerts": true,
-        "timeouts": { "pageLoad": 30_000, "script": 30_000 },
-        "goog:chromeOptions": {
-            "binary": system::chromium()?,
-            "args": arguments,
-            "prefs": preferences,
-        },
-    }}}))
 }

@@ -157,16 +157,30 @@ impl ControlPlane {
     /// # Errors
     /// The cluster is one that others will use; or it does not die.
     pub async fn stop(&self) -> Result<()> {
-        ensure!(self.lease.is_none(), "{} is of the pool: start one of your own to stop it", self.name);
+        self.must_be_own()?;
         self.server.stop().await
     }
 
-    /// Trusts these issuers in place of those before. The API server is started anew: by itself it would go on with the old ones
-    /// where it cannot reach a new one. It asks issuers for their keys once it is ready, so that a first token may come too early.
+    fn must_be_own(&self) -> Result<()> {
+        ensure!(self.lease.is_none(), "{} is of the pool: start one of your own to change or stop it", self.name);
+        Ok(())
+    }
+
+    /// Trusts these issuers in place of those before. The API server reads whom to trust anew by itself, asks each issuer for its
+    /// keys and looks ten seconds later whether it has them: the machine has nothing to do meanwhile, unlike in a new start.
+    ///
+    /// # Errors
+    /// As [`Self::stop`]; or it cannot reach an issuer: then it goes on with those of before.
+    pub async fn trust(&self, issuers: &[JwtIssuer]) -> Result<()> {
+        self.must_be_own()?;
+        self.server.trust_now(issuers).await
+    }
+
+    /// The same by a new start: it counts from nothing, and trusts an issuer that it cannot reach as well.
     ///
     /// # Errors
     /// As [`Self::stop`] and [`Self::start`].
-    pub async fn trust(&self, issuers: &[JwtIssuer]) -> Result<()> {
+    pub async fn trust_from_start(&self, issuers: &[JwtIssuer]) -> Result<()> {
         self.stop().await?;
         self.server.trust(issuers)?;
         self.start().await

@@ -143,15 +143,14 @@ impl Dex {
     }
 
     async fn set_clients(&self, redirect_uris: &BTreeSet<String>) -> Result<()> {
-        for id in &self.clients {
-            let child = Command::built("directory")?
-                .args(["client", "-dex", &self.grpc.address().to_string(), "-id", id, "-name", "Kubelend"])
-                .args(redirect_uris)
-                .spawn("dex-client")?;
-            let exit = child.wait(Duration::from_secs(30)).await?;
-            let failed = || child.explain(anyhow::anyhow!("set the client {id}"));
-            ensure!(exit == crate::process::Exit::Code(0), failed());
-        }
+        let child = Command::built("directory")?
+            .args(["client", "-dex", &self.grpc.address().to_string(), "-name", "Kubelend"])
+            .args(self.clients.iter().flat_map(|id| ["-id", id]))
+            .args(redirect_uris)
+            .spawn("dex-client")?;
+        let exit = child.wait(Duration::from_secs(30)).await?;
+        let failed = || child.explain(anyhow::anyhow!("set the clients {:?}", self.clients));
+        ensure!(exit == crate::process::Exit::Code(0), failed());
         Ok(())
     }
 

@@ -112,12 +112,12 @@ impl Scene {
     /// What the API server is set to.
     async fn settings(&mut self) -> Result<()> {
         self.look("works", &["It works"]).await?;
-        self.cluster.trust(&[]).await?;
+        self.cluster.trust_from_start(&[]).await?;
         self.look("issuer-unknown", &["The cluster does not know Dex", "A text to send"]).await?;
         self.trust(|issuer| issuer.audiences = vec!["other".into(), "another".into()]).await?;
         self.look("audience", &["one of these", "The cluster expects tokens of another client"]).await?;
         let wrong = self.house.bed.staging().await?.ca_pem().to_owned();
-        self.trust(|issuer| issuer.ca_pem = wrong).await?;
+        self.cluster.trust_from_start(&[JwtIssuer { ca_pem: wrong, ..self.dex.jwt_issuer() }]).await?;
         self.look("issuer-not-reached", &["The cluster cannot fetch Dex's keys", "given another CA"]).await?;
         self.trust(|issuer| issuer.username_prefix = "corp:".into()).await?;
         self.look("name-differs", &["The cluster knows you by another name", "corp:bob@acme.example"]).await?;

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use testbed::{Browser, BrowserOptions, ControlPlane, Testbed, browser::PATIENCE, eventually};
 
 use super::{grant, owner, row, turn};
-use crate::flows::house::{Database, House};
+use crate::flows::house::{Database, House, subjects};
 
 /// Gives something on a page of more than one cluster.
 async fn give(browser: &Browser, kind: &str, name: &str, role: &str) -> Result<()> {
@@ -17,10 +17,10 @@ async fn give(browser: &Browser, kind: &str, name: &str, role: &str) -> Result<(
 
 /// Waits until the cluster's bindings name somebody, or do not.
 async fn bound(cluster: &ControlPlane, name: &str, wanted: bool) -> Result<()> {
-    let all = ["get", "clusterrolebindings,rolebindings", "-A", "-o", "jsonpath={.items[*].subjects[*].name}"];
     eventually(&format!("{name} to be bound: {wanted}"), PATIENCE, async || {
-        let names = cluster.kubectl()?.run(&all).await?.ok()?;
-        ensure!(names.split_whitespace().any(|found| found == name) == wanted, "{names}");
+        let names =
+            [subjects(cluster, "clusterrolebindings").await?, subjects(cluster, "rolebindings").await?].concat();
+        ensure!(names.iter().any(|found| found == name) == wanted, "{names:?}");
         Ok(())
     })
     .await

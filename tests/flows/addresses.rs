@@ -6,15 +6,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use testbed::{ControlPlane, eventually};
 
-use super::house::{Database, House};
+use super::house::{Database, House, subjects};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Fails unless exactly `n` ClusterRoleBindings on the cluster name this user.
 async fn bound(cluster: &ControlPlane, user: &str, n: usize) -> Result<()> {
-    let columns = "jsonpath={range .items[*]}{.subjects[*].name}{\"\\n\"}{end}";
-    let out = cluster.kubectl()?.run(&["get", "clusterrolebindings", "-o", columns]).await?.ok()?;
-    let found = out.lines().filter(|l| *l == user).count();
+    let found = subjects(cluster, "clusterrolebindings").await?.iter().filter(|name| *name == user).count();
     ensure!(found == n, "{found} bindings name {user}, not {n}");
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! twice it changes nothing, and what it says no longer goes.
 
 use std::{
+    fmt::Write as _,
     fs,
     process::{Command, Output, Stdio},
     time::Duration,
@@ -11,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use kubelend::store::{Store, Trail, TrailFilter};
 use testbed::{ControlPlane, Credentials, Kubectl, Person, Testbed, dex::DIRECT_CLIENT, eventually};
 
-use super::house::{Database, House, binary};
+use super::house::{Database, House, binary, bindings};
 
 /// The server notices what the command wrote within seconds.
 const SOON: Duration = Duration::from_secs(15);
@@ -66,10 +67,14 @@ async fn state(house: &House, cluster: &ControlPlane) -> Result<(usize, String)>
     let store = Store::open(&house.database_url).await?;
     let events = store.trail(Trail::All, &TrailFilter::default(), None, 10_000).await?.events.len();
     store.close().await;
-    let kinds = "clusterrolebindings,rolebindings";
-    let columns = "custom-columns=N:.metadata.name,V:.metadata.resourceVersion,R:.roleRef.name,S:.subjects[*].name";
-    let label = "app.kubernetes.io/managed-by=kubelend";
-    let listed = cluster.kubectl()?.run(&["get", kinds, "-A", "-l", label, "-o", columns]).await?.ok()?;
+    let mut listed = String::new();
+    for kind in ["clusterrolebindings", "rolebindings"] {
+        for binding in bindings(cluster, kind, Some("app.kubernetes.io/managed-by=kubelend")).await? {
+            let (about, role) = (&binding["metadata"], &binding["roleRef"]["name"]);
+            let (name, version) = (&about["name"], &about["resourceVersion"]);
+            writeln!(listed, "{name} {version} {role} {}", binding["subjects"])?;
+        }
+    }
     Ok((events, listed))
 }
 

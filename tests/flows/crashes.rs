@@ -11,7 +11,7 @@ use reqwest::Method;
 use testbed::{ControlPlane, HttpFault, Person, eventually, fault::Moment};
 
 use super::{
-    house::{Database, House, connect},
+    house::{Database, House, connect, subjects},
     visitor::Visitor,
 };
 
@@ -49,9 +49,7 @@ impl Scene {
 
     /// Fails unless exactly `n` ClusterRoleBindings on the cluster name this user.
     async fn bound(&self, user: &str, n: usize) -> Result<()> {
-        let columns = "jsonpath={range .items[*]}{.subjects[*].name}{\"\\n\"}{end}";
-        let out = self.cluster.kubectl()?.run(&["get", "clusterrolebindings", "-o", columns]).await?.ok()?;
-        let found = out.lines().filter(|l| *l == user).count();
+        let found = subjects(self.cluster, "clusterrolebindings").await?.iter().filter(|name| *name == user).count();
         ensure!(found == n, "{found} bindings name {user}, not {n}");
         Ok(())
     }

@@ -5,16 +5,15 @@ use testbed::{ControlPlane, eventually};
 
 use super::{
     federation::new_cluster,
-    house::{Database, House},
+    house::{Database, House, subjects},
     scene::PATIENCE,
 };
 
 /// Waits until exactly these of the people are bound there.
 async fn bound(cluster: &ControlPlane, wanted: &[&str]) -> Result<()> {
-    let all = ["get", "clusterrolebindings", "-o", "jsonpath={.items[*].subjects[*].name}"];
     eventually(&format!("{wanted:?} to be bound"), PATIENCE, async || {
-        let names = cluster.kubectl()?.run(&all).await?.ok()?;
-        let found: Vec<&str> = names.split_whitespace().filter(|name| name.contains('@')).collect();
+        let names = subjects(cluster, "clusterrolebindings").await?;
+        let found: Vec<&str> = names.iter().map(String::as_str).filter(|name| name.contains('@')).collect();
         ensure!(found.len() == wanted.len() && wanted.iter().all(|name| found.contains(name)), "{found:?}");
         Ok(())
     })

@@ -75,7 +75,7 @@ async fn what_an_api_server_is_set_to_is_told_from_its_bare_401() -> Result<()> 
     lent.bob.page.does_not_see("A text to send")?;
     lent.alice_reads(&["Trusts Dex", "Groups oidc:"], "works").await?;
 
-    lent.cluster.trust(&[]).await?;
+    lent.cluster.trust_from_start(&[]).await?;
     let turn = format!("It is the turn of {}", lent.house.alice.email);
     let told = ["✗ The cluster does not know Dex.", &turn, "A text to send", "kind: AuthenticationConfiguration"];
     lent.bob_reads(&told).await?;
@@ -107,7 +107,7 @@ async fn what_an_api_server_is_set_to_is_told_from_its_bare_401() -> Result<()> 
         .await?;
 
     let wrong_ca = lent.house.bed.staging().await?.ca_pem().to_owned();
-    lent.cluster.trust(&[JwtIssuer { ca_pem: wrong_ca, ..dex.jwt_issuer() }]).await?;
+    lent.cluster.trust_from_start(&[JwtIssuer { ca_pem: wrong_ca, ..dex.jwt_issuer() }]).await?;
     lent.bob_reads(&["likeliest first: The cluster cannot fetch Dex's keys.", "given another CA"]).await?;
     lent.bob.page.does_not_see("The cluster does not know Dex")?;
 

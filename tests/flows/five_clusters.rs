@@ -6,7 +6,7 @@ use testbed::{ControlPlane, FaultProxy, Kubectl, Person, eventually, fault::Faul
 
 use super::{
     federation::{SOON, give, kubectl_as, may, new_cluster, says, workspace_of},
-    house::{Database, House, connect},
+    house::{Database, House, connect, subjects},
     visitor::Visitor,
 };
 
@@ -72,8 +72,8 @@ async fn grants_of_every_reach_stand_on_four_clusters_and_come_to_a_fifth() -> R
         label(&mut alice, cluster).await?;
     }
     eventually("west to be reached once", SOON, async || {
-        let bindings = west.kubectl()?.run(&["get", "clusterrolebindings", "-o", "yaml"]).await?.ok()?;
-        anyhow::ensure!(bindings.contains(&house.alice.email), "not yet");
+        let bound = subjects(&west, "clusterrolebindings").await?;
+        anyhow::ensure!(bound.contains(&house.alice.email), "not yet: {bound:?}");
         Ok(())
     })
     .await?;

@@ -4,6 +4,10 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::{Context, Result};
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use kubelend::model::role::Role;
+use reqwest::header::CONTENT_TYPE;
+use serde_json::Value;
 use testbed::{ControlPlane, Dex, Kubectl, Kubelend, Person, Testbed, eventually, kubelend::Place, postgres::InUse};
 
 use super::visitor::Visitor;
@@ -129,8 +133,7 @@ impl House {
         Ok(alice)
     }
 
-    /// Adds a cluster through its page, with the command that the page shows, run by real kubectl; waits until it is checked.
-    /// Leaves the owner on the cluster's page and returns its path.
+    /// Adds a cluster through its page, with what the command that the page shows makes on it. Leaves the owner on the cluster's page and returns its path.
     pub async fn add_cluster(&self, owner: &mut Visitor, cluster: &ControlPlane, name: &str) -> Result<String> {
         self.add_kubeconfig(owner, name, &connect(cluster).await?).await
     }
@@ -209,8 +212,50 @@ pub async fn download(visitor: &mut Visitor) -> Result<Kubectl> {
 }
 
 /// Runs the command that connects a cluster, with its owner's kubectl, and returns what it prints.
+pub async fn connect_as_shown(cluster: &ControlPlane) -> Result<String> {
+    cluster.kubectl()?.shell(&kubelend::kubeconfig::connect_script(&Role::NAMES)).await?.ok()
+}
+
+/// The same kubeconfig, of the same objects, without the four kubectl of the command: most tests have another job.
 pub async fn connect(cluster: &ControlPlane) -> Result<String> {
-    cluster.kubectl()?.shell(&kubelend::kubeconfig::connect_script(&kubelend::model::role::Role::NAMES)).await?.ok()
+    let client = cluster.admin_client()?;
+    let at = |path: &str| format!("{}{path}", cluster.server_url());
+    let paths = [
+        "/api/v1/namespaces/kubelend",
+        "/api/v1/namespaces/kubelend/serviceaccounts/kubelend",
+        "/apis/rbac.authorization.k8s.io/v1/clusterroles/kubelend",
+        "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/kubelend",
+        "/api/v1/namespaces/kubelend/secrets/kubelend-token",
+    ];
+    for (path, object) in paths.into_iter().zip(kubelend::kubeconfig::least_power_objects(&Role::NAMES)) {
+        let applied = client.patch(at(&format!("{path}?fieldManager=testbed&force=true")));
+        let applied = applied.header(CONTENT_TYPE, "application/apply-patch+yaml").body(object.to_string());
+        applied.send().await?.error_for_status().with_context(|| format!("apply {path}"))?;
+    }
+    eventually("the token", Duration::from_secs(30), async || {
+        let secret: Value = client.get(at(paths[4])).send().await?.json().await?;
+        let token = BASE64.decode(secret["data"]["token"].as_str().context("there is none yet")?)?;
+        Ok(cluster.kubeconfig_with_token(str::from_utf8(&token)?))
+    })
+    .await
+}
+
+/// The bindings on a cluster of this kind (`rolebindings`: of all namespaces), or those with a label.
+pub async fn bindings(cluster: &ControlPlane, kind: &str, label: Option<&str>) -> Result<Vec<Value>> {
+    let path = format!("{}/apis/rbac.authorization.k8s.io/v1/{kind}", cluster.server_url());
+    let asked = cluster.admin_client()?.get(path).query(&[("labelSelector", label.unwrap_or_default())]);
+    let mut answer: Value = asked.send().await?.error_for_status()?.json().await?;
+    match answer["items"].take() {
+        Value::Array(items) => Ok(items),
+        _ => anyhow::bail!("a list has items: {answer}"),
+    }
+}
+
+/// Who is bound on a cluster by bindings of this kind, once for each binding.
+pub async fn subjects(cluster: &ControlPlane, kind: &str) -> Result<Vec<String>> {
+    let bindings = bindings(cluster, kind, None).await?;
+    let all = bindings.iter().flat_map(|binding| binding["subjects"].as_array().into_iter().flatten());
+    Ok(all.filter_map(|subject| subject["name"].as_str().map(str::to_owned)).collect())
 }
 
 pub fn configuration(place: &Place, database_url: &str, dex: &Dex, admin: &str) -> String {

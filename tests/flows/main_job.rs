@@ -5,14 +5,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use testbed::{Testbed, eventually};
 
-use super::house::{Database, House};
+use super::house::{Database, House, connect_as_shown};
 
 async fn the_main_job(database: Database) -> Result<()> {
     let bed = Testbed::shared().await?;
     let (dex, cluster) = (bed.short_dex().await?, bed.short_cluster().await?);
     let house = House::with_provider(database, dex, "").await?;
     let mut alice = house.owner().await?;
-    let path = house.add_cluster(&mut alice, cluster, "short").await?;
+    let path = house.add_kubeconfig(&mut alice, "short", &connect_as_shown(cluster).await?).await?;
 
     let link = house.share(&mut alice, &path, &[("Role", "view")]).await?;
     let bob = bed.hire("bob", &["devs"]).await?;

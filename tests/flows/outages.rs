@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use testbed::{ControlPlane, Dex, Directory, FaultProxy, HttpFault, Testbed, eventually, fault::Fault};
 
 use super::{
-    house::{Database, House, connect},
+    house::{Database, House, connect, subjects},
     visitor::{Page, Visitor},
 };
 
@@ -51,8 +51,8 @@ async fn a_cluster_with_fault(fault: Fault) -> Result<()> {
     ensure!(row.contains("aiting") || row.contains("ending"), "{row}");
     proxy.set(Fault::Pass);
     eventually("the binding to follow", PATIENCE, async || {
-        let out = cluster.kubectl()?.run(&["get", "clusterrolebindings", "-o", "yaml"]).await?.ok()?;
-        ensure!(out.contains(&group), "not yet");
+        let bound = subjects(cluster, "clusterrolebindings").await?;
+        ensure!(bound.iter().any(|name| name.ends_with(&group)), "not yet: {bound:?}");
         Ok(())
     })
     .await

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use testbed::{ControlPlane, eventually};
 
 use super::{
-    house::{Database, House, connect},
+    house::{Database, House, connect, subjects},
     visitor::Visitor,
 };
 
@@ -38,10 +38,9 @@ async fn names(alice: &mut Visitor, path: &str, prefix: &str) -> Result<()> {
 
 /// Waits until a binding on the cluster names this user.
 async fn bound(cluster: &ControlPlane, user: &str) -> Result<()> {
-    let columns = "jsonpath={range .items[*]}{.subjects[*].name}{\"\\n\"}{end}";
     eventually(user, PATIENCE, async || {
-        let found = cluster.kubectl()?.run(&["get", "clusterrolebindings", "-o", columns]).await?.ok()?;
-        ensure!(found.lines().any(|line| line == user), "no binding names {user}");
+        let found = subjects(cluster, "clusterrolebindings").await?;
+        ensure!(found.iter().any(|name| name == user), "no binding names {user}");
         Ok(())
     })
     .await

@@ -96,3 +96,29 @@ async fn people_sign_in_at_dex() -> Test {
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_that_is_used_again_remembers_nothing() -> Test {
+    let (testbed, browser) = (Testbed::shared().await?, Browser::start().await?);
+    let page = format!("{}/healthz", testbed.dex().await?.issuer());
+    let left = "return [document.cookie, localStorage.length, history.length]";
+    browser.goto("about:blank").await?;
+    browser.goto(&page).await?;
+    browser.execute("document.cookie = 'a=b; max-age=999'; localStorage.setItem('a', 'b')", vec![]).await?;
+    browser.new_tab().await?;
+    browser.goto(&page).await?;
+    assert_eq!(browser.execute(left, vec![]).await?, serde_json::json!(["a=b", 1, 2]));
+    browser
+        .execute("const a = document.createElement('a'); a.href = 'data:,x'; a.download = 'x'; a.click()", vec![])
+        .await?;
+    browser.download().await?;
+    browser.renew().await?;
+    browser.goto(&page).await?;
+    assert_eq!(browser.execute(left, vec![]).await?, serde_json::json!(["", 0, 2]));
+    assert!(browser.cookies().await?.is_empty());
+    browser
+        .execute("const a = document.createElement('a'); a.href = 'data:,y'; a.download = 'y'; a.click()", vec![])
+        .await?;
+    assert_eq!(browser.take_download().await?, ("y.txt".to_owned(), "y".to_owned()));
+    Ok(())
+}

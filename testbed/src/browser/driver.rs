@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, anyhow};
 use reqwest::{Client, Method};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::http;
 
@@ -33,12 +33,18 @@ pub(super) fn is_stale(error: &anyhow::Error) -> bool {
 }
 
 impl Driver {
-    pub(super) async fn new_session(port: u16, capabilities: Value) -> Result<Self> {
-        let client = http::plain()?;
+    /// Starts a browser with a session, and says where that is.
+    pub(super) async fn new_session(port: u16, capabilities: Value) -> Result<String> {
         let base = format!("http://127.0.0.1:{port}/session");
-        let answer = send(&client, Method::POST, &base, Some(capabilities)).await.context("start the browser")?;
+        let answer =
+            send(&http::plain()?, Method::POST, &base, Some(capabilities)).await.context("start the browser")?;
         let id = answer["sessionId"].as_str().context("a session has an id")?;
-        Ok(Self { session: format!("{base}/{id}"), client })
+        Ok(format!("{base}/{id}"))
+    }
+
+    /// Speaks to a session, from the runtime that this is called in.
+    pub(super) fn of(session: &str) -> Result<Self> {
+        Ok(Self { client: http::plain()?, session: session.to_owned() })
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<Value> {
@@ -47,6 +53,16 @@ impl Driver {
 
     pub(super) async fn post(&self, path: &str, body: Value) -> Result<Value> {
         send(&self.client, Method::POST, &format!("{}/{path}", self.session), Some(body)).await
+    }
+
+    pub(super) async fn delete(&self, path: &str) -> Result<Value> {
+        send(&self.client, Method::DELETE, &format!("{}/{path}", self.session), None).await
+    }
+
+    /// Sends a command of the browser's own protocol (Chrome `DevTools`).
+    pub(super) async fn cdp(&self, command: &str, parameters: Value) -> Result<Value> {
+        let body = json!({ "cmd": command, "params": parameters });
+        self.post("goog/cdp/execute", body).await.with_context(|| format!("send {command}"))
     }
 }
 

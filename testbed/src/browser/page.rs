@@ -36,10 +36,13 @@ impl Browser {
     pub async fn find_all(&self, role: &str, name: Option<&str>) -> Result<Vec<Element<'_>>> {
         // What asks the browser past WebDriver must not meet a page that is on its way: WebDriver's own command comes first,
         // since it waits for that.
-        let prefix = self.prefix().await?;
+        let root = self.root().await?;
+        let (prefix, number) = root.rsplit_once('.').context("the form of an element's id")?;
+        let number: i64 = number.parse().context("an element has a number")?;
         let tree = self.tree().await?;
-        ensure!(self.prefix().await? == prefix, "the page went while it was looked at");
-        Ok(self.elements(&prefix, tree.iter(), role, name))
+        let still = tree.iter().any(|node| node["backendDOMNodeId"].as_i64() == Some(number));
+        ensure!(still, "the page went while it was looked at");
+        Ok(self.elements(prefix, tree.iter(), role, name))
     }
 
     /// All things with this role (and name) below a node, by the number that the browser's protocol has for it.
@@ -94,13 +97,10 @@ impl Browser {
         elements.filter(|element| name.is_none_or(|name| element.name == name)).collect()
     }
 
-    /// An element's id in WebDriver ends in the number that the browser's protocol has for its node. The root's id shows what
-    /// comes before it in this document.
-    async fn prefix(&self) -> Result<String> {
-        let root = self.driver.post("element", json!({ "using": "css selector", "value": ":root" })).await?;
-        let root = reference(&root)?;
-        let (prefix, _) = root.rsplit_once('.').context("the form of an element's id")?;
-        Ok(prefix.to_owned())
+    /// The id of the page's root in WebDriver: it ends in the number that the browser's protocol has for the node, and what comes
+    /// before is the same for all elements of this document.
+    async fn root(&self) -> Result<String> {
+        reference(&self.driver.post("element", json!({ "using": "css selector", "value": ":root" })).await?)
     }
 
     /// Is there such a thing now?

@@ -120,17 +120,32 @@ impl Server {
         flags::trust(&self.authentication, issuers)
     }
 
+    /// The same, and waits until the running API server has taken it over.
+    pub(super) async fn trust_now(&self, issuers: &[JwtIssuer]) -> Result<()> {
+        let api = self.running.lock().await.api.clone().context("no API server runs")?;
+        let taken = || api.log_tail(usize::MAX).matches("reloaded authentication config").count();
+        let before = taken();
+        self.trust(issuers)?;
+        let changed = || async {
+            ensure!(taken() > before, "it trusts whom it trusted before");
+            Ok(())
+        };
+        api.until_ready(START, changed).await
+    }
+
     /// Starts what does not run, on the same port, and waits until it is ready.
     pub(super) async fn start(&self) -> Result<()> {
         let mut running = self.running.lock().await;
         if running.api.is_none() {
             let api = Arc::new(self.api.spawn(&format!("kube-apiserver-{}", self.name))?);
-            api.until_ready(START, || self.answers()).await?;
+            let client = self.client()?;
+            api.until_ready(START, || self.answers(&client)).await?;
             running.api = Some(api);
         }
         if running.controllers.is_none() {
             let controllers = self.controllers.spawn(&format!("kube-controller-manager-{}", self.name))?;
-            controllers.until_ready(START, || self.roles_have_rules()).await?;
+            let client = self.client()?;
+            controllers.until_ready(START, || self.roles_have_rules(&client)).await?;
             running.controllers = Some(controllers);
         }
         Ok(())
@@ -142,14 +157,13 @@ impl Server {
         api.map(|api| api.log_tail(lines)).unwrap_or_default()
     }
 
-    async fn answers(&self) -> Result<()> {
-        let answer = self.client()?.get(format!("{}/readyz", self.url())).send().await?;
+    async fn answers(&self, client: &Client) -> Result<()> {
+        let answer = client.get(format!("{}/readyz", self.url())).send().await?;
         ensure!(answer.status().is_success(), "readyz says {}", answer.text().await?);
         Ok(())
     }
 
-    async fn roles_have_rules(&self) -> Result<()> {
-        let client = self.client()?;
+    async fn roles_have_rules(&self, client: &Client) -> Result<()> {
         for role in ["view", "edit", "admin"] {
             let url = format!("{}/apis/rbac.authorization.k8s.io/v1/clusterroles/{role}", self.url());
             let role: serde_json::Value = client.get(url).send().await?.json().await?;
