@@ -6,6 +6,7 @@ mod compose;
 mod config;
 mod flows;
 mod house;
+mod journeys;
 mod k8s;
 mod kubeconfig;
 mod oidc;

@@ -1,12 +1,8 @@
-//! Flows and pages in a real browser: what people see, press and download, with scripts and without.
+//! Pages in a real browser: walks past what people see, press and download.
 
 mod diagnoses;
 mod federation;
-mod keyboard;
-mod kubelogin;
-mod main_job;
 mod pages;
-mod plain;
 mod walk;
 mod workspaces;
 
@@ -22,13 +18,13 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use crate::flows::house::House;
 
 /// Waits for a turn: a browser is as hungry as a cluster, and a starved one is slow to no purpose.
-async fn turn() -> Result<SemaphorePermit<'static>> {
-    static TURNS: Semaphore = Semaphore::const_new(4);
+pub(crate) async fn turn() -> Result<SemaphorePermit<'static>> {
+    static TURNS: Semaphore = Semaphore::const_new(5);
     Ok(TURNS.acquire().await?)
 }
 
 /// A browser in which the platform admin has signed in.
-async fn owner(house: &House, options: BrowserOptions) -> Result<Browser> {
+pub(crate) async fn owner(house: &House, options: BrowserOptions) -> Result<Browser> {
     let browser = Browser::with(options).await?;
     browser.goto(&house.kubelend.url()).await?;
     browser.click("link", "Sign in with Dex").await?;
@@ -38,7 +34,7 @@ async fn owner(house: &House, options: BrowserOptions) -> Result<Browser> {
 }
 
 /// Opens a share link in a fresh browser and signs in: the page to accept on.
-async fn open_link(browser: &Browser, link: &str, email: &str) -> Result<()> {
+pub(crate) async fn open_link(browser: &Browser, link: &str, email: &str) -> Result<()> {
     browser.goto(link).await?;
     browser.click("link", "Sign in to accept").await?;
     browser.sign_in_at_dex(email).await?;
@@ -47,7 +43,7 @@ async fn open_link(browser: &Browser, link: &str, email: &str) -> Result<()> {
 
 /// Waits until a cluster's first check is over: until then its page loads itself again where no script runs, and a click may
 /// fall between two pages.
-async fn checked(browser: &Browser) -> Result<()> {
+pub(crate) async fn checked(browser: &Browser) -> Result<()> {
     eventually("the first check to end", PATIENCE, async || {
         let again = browser.find("button", "Test again").await?;
         anyhow::ensure!(again.is_enabled().await?, "the check goes on");
@@ -57,7 +53,7 @@ async fn checked(browser: &Browser) -> Result<()> {
 }
 
 /// Downloads the kubeconfig from its page.
-async fn download(browser: &Browser) -> Result<Kubectl> {
+pub(crate) async fn download(browser: &Browser) -> Result<Kubectl> {
     browser.click("link", "Download kubeconfig").await?;
     let (name, kubeconfig) = browser.take_download().await?;
     let extension = std::path::Path::new(&name).extension().context("a kubeconfig has an extension")?;
@@ -66,7 +62,7 @@ async fn download(browser: &Browser) -> Result<Kubectl> {
 }
 
 /// Makes a share link on the cluster's page that is open, and reads it.
-async fn share(browser: &Browser, role: &str) -> Result<String> {
+pub(crate) async fn share(browser: &Browser, role: &str) -> Result<String> {
     browser.click("link", "Share links").await?;
     browser.click("link", "Share").await?;
     browser.select("Role", role).await?;
@@ -75,7 +71,14 @@ async fn share(browser: &Browser, role: &str) -> Result<String> {
 }
 
 /// Grants a role in namespaces, or on the whole cluster where none is named, on the access page that is open.
-async fn grant(browser: &Browser, kind: &str, name: &str, role: &str, namespaces: &str, expires: &str) -> Result<()> {
+pub(crate) async fn grant(
+    browser: &Browser,
+    kind: &str,
+    name: &str,
+    role: &str,
+    namespaces: &str,
+    expires: &str,
+) -> Result<()> {
     browser.select("Kind", kind).await?;
     browser.fill("Name", name).await?;
     browser.select("Role", role).await?;
@@ -89,7 +92,7 @@ async fn grant(browser: &Browser, kind: &str, name: &str, role: &str, namespaces
 }
 
 /// Waits for the row of a table that begins with this name.
-async fn row<'a>(browser: &'a Browser, name: &str) -> Result<Element<'a>> {
+pub(crate) async fn row<'a>(browser: &'a Browser, name: &str) -> Result<Element<'a>> {
     eventually(&format!("the row of {name}"), PATIENCE, async || {
         for row in browser.find_all("row", None).await? {
             let head = row.find_all("rowheader", None).await?;

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use testbed::{Browser, BrowserOptions, ControlPlane, Testbed, browser::PATIENCE, eventually};
 
-use super::{grant, owner, row, turn};
+use crate::browser::{grant, owner, row, turn};
 use crate::flows::house::{Database, House, subjects};
 
 /// Gives something on a page of more than one cluster.

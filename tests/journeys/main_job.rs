@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use testbed::{Browser, BrowserOptions, ControlPlane, Kubectl, Testbed, browser::PATIENCE, eventually};
 
-use super::{checked, download, grant, open_link, owner, row, share, turn};
+use crate::browser::{checked, download, grant, open_link, owner, row, share, turn};
 use crate::flows::house::{Database, House};
 
 /// A house, the cluster that it lends, and its owner before a browser.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use testbed::{Browser, Kubectl, Testbed, browser::PATIENCE, eventually};
 
-use super::{download, open_link, turn};
+use crate::browser::{download, open_link, turn};
 use crate::flows::{
     house::{Database, House},
     scene::{ends_at, now_secs},

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 use testbed::{Browser, browser::PATIENCE, directory::PASSWORD, eventually};
 
-use super::{checked, owner, share, turn};
+use crate::browser::{checked, owner, share, turn};
 use crate::flows::house::{Database, House, connect};
 
 /// More stops than any page on the way has.
