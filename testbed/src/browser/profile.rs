@@ -144,6 +144,8 @@ fn capabilities(options: &BrowserOptions, folder: &Path, downloads: &Path) -> Re
         "--disable-features=BackForwardCache,SpareRendererForSitePerProcess,WebUIOmniboxPopup,WebUIOmniboxFullPopup,Translate,\
          OptimizationHints,MediaRouter,PaintHolding",
         "--disk-cache-size=1048576",
+        // Nobody looks at what is around the page.
+        "--kiosk",
         "--hide-scrollbars",
         "--force-color-profile=srgb",
         "--lang=en-GB",
