@@ -20,7 +20,10 @@ use kubelend::{
     },
     store::{AuditDraft, NewCluster, NewGrant, NewLink, SealedCredential, Store},
 };
-use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
+use sqlx::{
+    AssertSqlSafe, Connection, PgConnection, PgPool, SqliteConnection, SqlitePool, postgres::PgPoolOptions,
+    sqlite::SqlitePoolOptions,
+};
 use testbed::{Postgres, Testbed, postgres::InUse};
 use tokio::sync::OnceCell;
 
@@ -37,8 +40,25 @@ pub(crate) fn later(secs: u64) -> Timestamp {
 pub(crate) struct Bed {
     pub(crate) store: Store,
     pub(crate) url: String,
+    beside: Beside,
     folder: Option<PathBuf>,
     _in_use: Option<InUse>,
+}
+
+/// A connection beside the store's, kept for the test: to make one takes longer than most of what is asked.
+enum Beside {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+impl Beside {
+    fn new(url: &str) -> Self {
+        if url.starts_with("sqlite") {
+            Self::Sqlite(SqlitePoolOptions::new().max_connections(1).connect_lazy(url).unwrap())
+        } else {
+            Self::Postgres(PgPoolOptions::new().max_connections(1).connect_lazy(url).unwrap())
+        }
+    }
 }
 
 impl Drop for Bed {
@@ -119,7 +139,7 @@ impl Bed {
             (url, Some(folder))
         };
         let in_use = if postgres { Some(server().await.in_use(&url)) } else { None };
-        Self { store: Store::open(&url).await.unwrap(), url, folder, _in_use: in_use }
+        Self { store: Store::open(&url).await.unwrap(), beside: Beside::new(&url), url, folder, _in_use: in_use }
     }
 
     pub(crate) fn is_sqlite(&self) -> bool {
@@ -134,12 +154,10 @@ impl Bed {
     /// Runs SQL beside the store and returns the numbers of its first column.
     pub(crate) async fn numbers(&self, sql: &str) -> Vec<i64> {
         let sql = AssertSqlSafe(sql.to_owned());
-        if self.is_sqlite() {
-            let mut db = SqliteConnection::connect(&self.url).await.unwrap();
-            sqlx::query_scalar(sql).fetch_all(&mut db).await.unwrap()
-        } else {
-            let mut db = PgConnection::connect(&self.url).await.unwrap();
-            sqlx::query_scalar(sql).fetch_all(&mut db).await.unwrap()
+        // A test may change a table: nothing of the statement is kept.
+        match &self.beside {
+            Beside::Sqlite(db) => sqlx::query_scalar(sql).persistent(false).fetch_all(db).await.unwrap(),
+            Beside::Postgres(db) => sqlx::query_scalar(sql).persistent(false).fetch_all(db).await.unwrap(),
         }
     }
 
@@ -150,13 +168,10 @@ impl Bed {
 
     /// Runs SQL beside the store.
     pub(crate) async fn run(&self, sql: &str) {
-        let sql = AssertSqlSafe(sql.to_owned());
-        if self.is_sqlite() {
-            let mut db = SqliteConnection::connect(&self.url).await.unwrap();
-            sqlx::raw_sql(sql).execute(&mut db).await.unwrap();
-        } else {
-            let mut db = PgConnection::connect(&self.url).await.unwrap();
-            sqlx::raw_sql(sql).execute(&mut db).await.unwrap();
+        let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+        match &self.beside {
+            Beside::Sqlite(db) => drop(sql.execute(db).await.unwrap()),
+            Beside::Postgres(db) => drop(sql.execute(db).await.unwrap()),
         }
     }
 
@@ -186,12 +201,9 @@ impl Bed {
 
     /// The values of a BYTEA column.
     pub(crate) async fn bytes(&self, sql: &'static str) -> Vec<Vec<u8>> {
-        if self.is_sqlite() {
-            let mut db = SqliteConnection::connect(&self.url).await.unwrap();
-            sqlx::query_scalar(sql).fetch_all(&mut db).await.unwrap()
-        } else {
-            let mut db = PgConnection::connect(&self.url).await.unwrap();
-            sqlx::query_scalar(sql).fetch_all(&mut db).await.unwrap()
+        match &self.beside {
+            Beside::Sqlite(db) => sqlx::query_scalar(sql).persistent(false).fetch_all(db).await.unwrap(),
+            Beside::Postgres(db) => sqlx::query_scalar(sql).persistent(false).fetch_all(db).await.unwrap(),
         }
     }
 
