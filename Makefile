@@ -18,7 +18,7 @@ demo: programs ## Two clusters, Dex with its people, and Kubelend, to look aroun
 
 # Tests wait more than they compute, for servers, leases and ends: more of them run at once than there are cores. Ten at most, since each
 # may have a cluster, a provider and a browser of its own.
-test: export RUST_TEST_THREADS ?= $(shell echo $$((4 * $$(nproc) < 10 ? 4 * $$(nproc) : 10)))
+test: export RUST_TEST_THREADS ?= $(shell echo $$((5 * $$(nproc) < 10 ? 5 * $$(nproc) : 10)))
 test: programs ## Every test, on real servers; one of them: make test ARGS=name
 	cargo test --workspace --locked $(ARGS)
 
