@@ -4,18 +4,11 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use testbed::{ControlPlane, eventually};
+use testbed::eventually;
 
-use super::house::{Database, House, subjects};
+use super::house::{Database, House, bound};
 
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Fails unless exactly `n` ClusterRoleBindings on the cluster name this user.
-async fn bound(cluster: &ControlPlane, user: &str, n: usize) -> Result<()> {
-    let found = subjects(cluster, "clusterrolebindings").await?.iter().filter(|name| *name == user).count();
-    ensure!(found == n, "{found} bindings name {user}, not {n}");
-    Ok(())
-}
 
 #[tokio::test]
 async fn immune_32_what_was_granted_to_an_address_binds_nobody_once_it_has_changed_hands() -> Result<()> {

@@ -11,7 +11,7 @@ use reqwest::Method;
 use testbed::{ControlPlane, HttpFault, Person, eventually, fault::Moment};
 
 use super::{
-    house::{Database, House, connect, subjects},
+    house::{Database, House, bound, connect},
     visitor::Visitor,
 };
 
@@ -49,9 +49,7 @@ impl Scene {
 
     /// Fails unless exactly `n` ClusterRoleBindings on the cluster name this user.
     async fn bound(&self, user: &str, n: usize) -> Result<()> {
-        let found = subjects(self.cluster, "clusterrolebindings").await?.iter().filter(|name| *name == user).count();
-        ensure!(found == n, "{found} bindings name {user}, not {n}");
-        Ok(())
+        bound(self.cluster, user, n).await
     }
 
     async fn agrees(&mut self, n: usize) -> Result<()> {

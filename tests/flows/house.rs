@@ -258,6 +258,13 @@ pub async fn subjects(cluster: &ControlPlane, kind: &str) -> Result<Vec<String>>
     Ok(all.filter_map(|subject| subject["name"].as_str().map(str::to_owned)).collect())
 }
 
+/// Fails unless exactly `n` ClusterRoleBindings on a cluster name this user.
+pub async fn bound(cluster: &ControlPlane, user: &str, n: usize) -> Result<()> {
+    let found = subjects(cluster, "clusterrolebindings").await?.iter().filter(|name| *name == user).count();
+    anyhow::ensure!(found == n, "{found} bindings name {user}, not {n}");
+    Ok(())
+}
+
 pub fn configuration(place: &Place, database_url: &str, dex: &Dex, admin: &str) -> String {
     use testbed::kubelend::quoted;
     let ca = dex.ca_file().to_string_lossy();
