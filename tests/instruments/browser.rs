@@ -34,6 +34,8 @@ async fn things_are_found_by_role_and_name() -> Test {
     assert_eq!(browser.find("combobox", "Role").await?.options().await?, ["view", "edit on all"]);
     browser.fill("Name", "new value").await?;
     assert_eq!(browser.find("textbox", "Name").await?.value().await?, "new value");
+    browser.fill("Name", "").await?;
+    assert_eq!(browser.find("textbox", "Name").await?.value().await?, "");
     browser.click("radio", "Everywhere").await?;
     assert!(browser.find("radio", "Everywhere").await?.is_checked().await?);
     assert!(!browser.has("link", "Hidden").await?, "what is hidden has no role");

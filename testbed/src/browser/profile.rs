@@ -149,8 +149,9 @@ fn capabilities(options: &BrowserOptions, folder: &Path, downloads: &Path) -> Re
         "--hide-scrollbars",
         "--force-color-profile=srgb",
         "--lang=en-GB",
-        // Things are found by the accessibility tree: without this it is made anew for each question, and now and then the
-        // question waits for a frame that nothing on the page asks for. Roles and names are enough: no lines of text.
+        // Things are found by what the accessibility tree says of them: pages can be asked for that, and the tree is kept, which
+        // else is made anew for each question. Roles and names are enough: no lines of text.
+        "--enable-blink-features=ComputedAccessibilityInfo",
         "--force-renderer-accessibility=basic",
     ]
     .map(str::to_owned)
