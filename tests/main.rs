@@ -4,6 +4,7 @@
 mod browser;
 mod compose;
 mod config;
+mod databases;
 mod flows;
 mod house;
 mod instruments;

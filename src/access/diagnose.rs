@@ -39,8 +39,6 @@ use seen::{reach, total, trouble, waiting};
 
 /// How long a test may take in all, a page waits for it.
 const TEST_BOUND: Duration = Duration::from_millis(2_300);
-/// How long the figures may take of it.
-const FIGURES_BOUND: Duration = Duration::from_secs(1);
 /// A test of a cluster that is younger, and found the same, is not written down anew.
 const FRESH: Duration = Duration::from_mins(5);
 /// API servers count tokens by issuer from 1.30 on.
@@ -237,7 +235,6 @@ impl Diagnoser {
         let seen = match review.user {
             Ok(user) => known(&client, user, grants, until).await,
             Err(K8sError::Unauthorized) => {
-                let until = until.min(Instant::now() + FIGURES_BOUND);
                 let figures = timeout_at(until, self.figures(cluster, &provider.settings().issuer, &client)).await;
                 Seen { figures: figures.ok().flatten(), ..Seen::only(Answer::Unauthorized) }
             }
@@ -249,7 +246,7 @@ impl Diagnoser {
     /// What the API server counts when the token is shown to it once more; `None` where Kubelend may not read that, or where it
     /// says nothing: an old version, or one of several API servers behind an address that counted another time.
     async fn figures(&self, cluster: &Cluster, issuer: &str, theirs: &ClusterClient) -> Option<Figures> {
-        let own = self.clients.client(cluster.id, FIGURES_BOUND).await.ok()?;
+        let own = self.clients.client(cluster.id, TEST_BOUND).await.ok()?;
         let before = own.issuer_figures(issuer).await.ok()?;
         theirs.review().await.user.err()?;
         let after = own.issuer_figures(issuer).await.ok()?;

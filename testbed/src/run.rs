@@ -18,9 +18,14 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow};
+use nix::sys::statvfs::{FsFlags, statvfs};
 
 use crate::programs::Programs;
 
+/// A file system in memory, where most Linux systems have one.
+const MEMORY: &str = "/dev/shm";
+/// So many bytes have to be free there: a whole run of the tests has a gigabyte at most at a time.
+const ROOM: u64 = 6 << 30;
 /// Ended runs keep their logs this long.
 const KEEP_LOGS: Duration = Duration::from_hours(24);
 
@@ -32,10 +37,23 @@ struct Run {
     _janitor: Child,
 }
 
-/// The testbed's folder for all runs of this user. Names are short here and below: a browser puts a socket at the end of a
+/// The testbed's folder for all runs of this user, but for data that is kept in memory. Names are short here and below: a browser puts a socket at the end of a
 /// long path in it, and the path of a socket has 107 bytes at most.
 pub fn root() -> PathBuf {
-    std::env::temp_dir().join(format!("kubelend-{}", nix::unistd::getuid()))
+    below(&std::env::temp_dir())
+}
+
+fn below(place: &Path) -> PathBuf {
+    place.join(format!("kubelend-{}", nix::unistd::getuid()))
+}
+
+/// Where data is kept in memory: it lives no longer than the run, and servers wait for a disk at each of their commits.
+fn in_memory() -> Option<PathBuf> {
+    let found = statvfs(MEMORY).ok()?;
+    let fits = found.blocks_available().saturating_mul(found.fragment_size()) >= ROOM;
+    // Tests write scripts and run them.
+    let runs = !found.flags().intersects(FsFlags::ST_NOEXEC | FsFlags::ST_RDONLY);
+    (fits && runs).then(|| below(Path::new(MEMORY)))
 }
 
 /// A new empty folder for one server's data, readable by this user alone.
@@ -93,9 +111,17 @@ fn create() -> Result<Run> {
     make(&root, 0o711)?;
     sweep(&root);
     let started = now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis() & 0xffff;
-    let run = root.join(format!("{}-{started:04x}", std::process::id()));
-    let (data, logs) = (run.join("data"), run.join("logs"));
+    let name = format!("{}-{started:04x}", std::process::id());
+    let run = root.join(&name);
+    let logs = run.join("logs");
     make(&run, 0o711)?;
+    let data = match in_memory() {
+        Some(memory) => {
+            make(&memory, 0o711)?;
+            memory.join(name)
+        }
+        None => run.join("data"),
+    };
     make(&data, 0o711)?;
     make(&logs, 0o700)?;
     let lock = File::create(run.join("lock"))?;
@@ -128,6 +154,7 @@ fn sweep(root: &Path) {
         }
         let age = lock.metadata().and_then(|file| file.modified()).ok();
         let age = age.and_then(|modified| now().duration_since(modified).ok());
+        drop(fs::remove_dir_all(below(Path::new(MEMORY)).join(entry.file_name())));
         if age.is_some_and(|age| age > KEEP_LOGS) {
             drop(fs::remove_dir_all(&run));
         } else {

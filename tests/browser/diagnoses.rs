@@ -245,7 +245,7 @@ async fn every_diagnosis_of_a_token_is_a_page_to_read() -> Result<()> {
     let (database_url, person) = (place.sqlite(), person("alice", &[]).await?);
     let text = configuration(&place, &database_url, dex, &person.email).replace(dex.issuer(), &forger.issuer());
     let kubelend = testbed::Kubelend::start(binary(), place, &text).await?;
-    let house = House { bed, kubelend, alice: person, database_url, in_use: None };
+    let house = House { bed, kubelend, alice: person, database_url, lent: None };
     let claims = |more: &Value| {
         let email = &house.alice.email;
         let mut claims = json!({"sub": email, "email": email, "email_verified": true, "groups": ["devs"]});

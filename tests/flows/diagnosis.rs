@@ -236,7 +236,7 @@ async fn forged(forger: &Forger, cluster: &ControlPlane) -> Result<(House, Visit
     let database_url = place.sqlite();
     let text = configuration(&place, &database_url, dex, &alice.email).replace(dex.issuer(), &forger.issuer());
     let kubelend = testbed::Kubelend::start(binary(), place, &text).await?;
-    let house = House { bed, kubelend, alice, database_url, in_use: None };
+    let house = House { bed, kubelend, alice, database_url, lent: None };
     let mut alice = house.visitor()?;
     forger.sign_in(&mut alice, &person(&house.alice.email, &json!({}))).await?;
     let path = house.add_kubeconfig(&mut alice, "staging", &connect(cluster).await?).await?;

@@ -8,9 +8,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use kubelend::model::role::Role;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::Value;
-use testbed::{ControlPlane, Dex, Kubectl, Kubelend, Person, Testbed, eventually, kubelend::Place, postgres::InUse};
+use testbed::{ControlPlane, Dex, Kubectl, Kubelend, Person, Testbed, eventually, kubelend::Place};
 
 use super::visitor::Visitor;
+use crate::databases::{FILE, Lent, write_sqlite};
 
 /// Which database Kubelend runs on.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +33,7 @@ pub struct House {
     pub database_url: String,
     /// Keeps its PostgreSQL database.
     #[allow(dead_code, reason = "it is held, not read")]
-    pub in_use: Option<InUse>,
+    pub lent: Option<Lent>,
 }
 
 impl House {
@@ -53,18 +54,19 @@ impl House {
         let bed = Testbed::shared().await?;
         let place = Place::new(bed.ca())?;
         dex.add_redirect_uri(&place.callback("dex")).await?;
-        let (database_url, in_use) = match database {
-            Database::Sqlite => (place.sqlite(), None),
+        let (database_url, lent) = match database {
+            Database::Sqlite => {
+                write_sqlite(&place.folder().join(FILE)).await?;
+                (place.sqlite(), None)
+            }
             Database::Postgres => {
-                let postgres = bed.postgres().await?;
-                let url = postgres.create_database().await?;
-                let in_use = postgres.in_use(&url);
-                (url, Some(in_use))
+                let lent = Lent::take().await;
+                (lent.url().to_owned(), Some(lent))
             }
         };
         let configuration = configuration(&place, &database_url, dex, &alice.email) + more;
         let kubelend = Kubelend::start(binary(), place, &configuration).await?;
-        Ok(Self { bed, kubelend, alice, database_url, in_use })
+        Ok(Self { bed, kubelend, alice, database_url, lent })
     }
 
     /// Runs SQL on the house's own PostgreSQL database.

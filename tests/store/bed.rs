@@ -24,8 +24,12 @@ use sqlx::{
     AssertSqlSafe, Connection, PgConnection, PgPool, SqliteConnection, SqlitePool, postgres::PgPoolOptions,
     sqlite::SqlitePoolOptions,
 };
-use testbed::{Postgres, Testbed, postgres::InUse};
-use tokio::sync::OnceCell;
+use testbed::{
+    Testbed,
+    run::{self, Passing},
+};
+
+use crate::databases::{FILE, Lent, write_sqlite};
 
 /// When tests happen.
 pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -41,8 +45,14 @@ pub(crate) struct Bed {
     pub(crate) store: Store,
     pub(crate) url: String,
     beside: Beside,
-    folder: Option<PathBuf>,
-    _in_use: Option<InUse>,
+    kept: Kept,
+}
+
+/// What goes, or goes on, when the test is over.
+#[allow(dead_code, reason = "they are held, not read")]
+enum Kept {
+    Folder(Passing),
+    Database(Lent),
 }
 
 /// A connection beside the store's, kept for the test: to make one takes longer than most of what is asked.
@@ -61,61 +71,23 @@ impl Beside {
     }
 }
 
-impl Drop for Bed {
-    fn drop(&mut self) {
-        if let Some(folder) = &self.folder {
-            drop(fs::remove_dir_all(folder));
-        }
-    }
-}
-
-async fn server() -> &'static Postgres {
-    Testbed::shared().await.unwrap().postgres().await.unwrap()
-}
-
-/// How a SQLite database's file is called.
-const FILE: &str = "kubelend.db";
-
-/// A folder that is not there yet, and the URL of a SQLite database in it.
-fn sqlite_url() -> (PathBuf, String) {
-    let name = u64::from_be_bytes(crypto::random());
-    let folder = std::env::temp_dir().join(format!("kubelend-store-{name:016x}"));
+/// A folder that is not there yet, with what removes it, and the URL of a SQLite database in it.
+fn sqlite() -> (Passing, PathBuf, String) {
+    let above = run::passing_folder("store").unwrap();
+    let folder = above.path().join("data");
     let url = format!("sqlite://{}", folder.join(FILE).display());
-    (folder, url)
+    (above, folder, url)
 }
 
-/// A database that nobody has opened yet: its URL, and the folder to delete afterwards.
-pub(crate) async fn unopened(postgres: bool) -> (String, Option<PathBuf>) {
+/// A database that nobody has opened yet: its URL, and its folder where it has one, which goes with what removes it.
+pub(crate) async fn unopened(postgres: bool) -> (String, Option<(Passing, PathBuf)>) {
     if postgres {
-        (server().await.create_database().await.unwrap(), None)
+        let server = Testbed::shared().await.unwrap().postgres().await.unwrap();
+        (server.create_database().await.unwrap(), None)
     } else {
-        let (folder, url) = sqlite_url();
-        (url, Some(folder))
+        let (above, folder, url) = sqlite();
+        (url, Some((above, folder)))
     }
-}
-
-/// A database as it is after it was opened for the first time. To copy it takes a fraction of what it takes to make it.
-async fn opened() -> &'static str {
-    static OPENED: OnceCell<String> = OnceCell::const_new();
-    let make = async || {
-        let url = server().await.create_database().await.unwrap();
-        Store::open(&url).await.unwrap().close().await;
-        url
-    };
-    OPENED.get_or_init(make).await
-}
-
-/// The same on SQLite: what its file holds.
-async fn opened_file() -> &'static [u8] {
-    static OPENED: OnceCell<Vec<u8>> = OnceCell::const_new();
-    let make = async || {
-        let (folder, url) = sqlite_url();
-        Store::open(&url).await.unwrap().close().await;
-        let content = fs::read(folder.join(FILE)).unwrap();
-        fs::remove_dir_all(folder).unwrap();
-        content
-    };
-    OPENED.get_or_init(make).await
 }
 
 impl Bed {
@@ -130,20 +102,20 @@ impl Bed {
     }
 
     async fn on(postgres: bool) -> Self {
-        let (url, folder) = if postgres {
-            (server().await.copy_database(opened().await).await.unwrap(), None)
+        let (url, kept) = if postgres {
+            let lent = Lent::take().await;
+            (lent.url().to_owned(), Kept::Database(lent))
         } else {
-            let (folder, url) = sqlite_url();
+            let (above, folder, url) = sqlite();
             fs::create_dir(&folder).unwrap();
-            fs::write(folder.join(FILE), opened_file().await).unwrap();
-            (url, Some(folder))
+            write_sqlite(&folder.join(FILE)).await.unwrap();
+            (url, Kept::Folder(above))
         };
-        let in_use = if postgres { Some(server().await.in_use(&url)) } else { None };
-        Self { store: Store::open(&url).await.unwrap(), beside: Beside::new(&url), url, folder, _in_use: in_use }
+        Self { store: Store::open(&url).await.unwrap(), beside: Beside::new(&url), url, kept }
     }
 
     pub(crate) fn is_sqlite(&self) -> bool {
-        self.folder.is_some()
+        matches!(self.kept, Kept::Folder(_))
     }
 
     /// The same database, as another process opens it.

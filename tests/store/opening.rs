@@ -30,9 +30,7 @@ async fn open_at_once(postgres: bool) {
         store.ping().await.unwrap();
         store.close().await;
     }
-    if let Some(folder) = folder {
-        std::fs::remove_dir_all(folder).unwrap();
-    }
+    drop(folder);
 }
 
 async fn several_processes_open_an_empty_database_at_once(bed: Bed) {
@@ -143,7 +141,7 @@ async fn a_credential_of_an_older_database_is_dated_by_its_trail(bed: Bed) {
 async fn a_sqlite_file_is_made_for_its_owner_alone() {
     use std::os::unix::fs::PermissionsExt;
     let (url, folder) = unopened(false).await;
-    let folder = folder.unwrap();
+    let (_above, folder) = folder.unwrap();
     let store = Store::open(&url).await.unwrap();
     store.instance_id().await.unwrap();
     let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -154,7 +152,6 @@ async fn a_sqlite_file_is_made_for_its_owner_alone() {
         assert_eq!(mode(&file), 0o600, "{}", file.display());
     }
     store.close().await;
-    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[tokio::test]

@@ -13,9 +13,11 @@ use super::{
 };
 use crate::{directory::PASSWORD, eventually};
 
-/// What has a role (and a name) as the browser's accessibility tree has them. The page is asked for them and not the browser's
-/// protocol, which gives the whole tree and takes five times as long.
+/// What has a role (and a name) as the browser's accessibility tree has them, once the page is whole: half of one has too little, and
+/// a field that is asked before its list is there stays without it. The page is asked for them and not the browser's protocol,
+/// which gives the whole tree and takes five times as long.
 const ALIKE: &str = "const [top, role, name] = arguments;
+    if (document.readyState !== 'complete') return null;
     const alike = e => e.computedRole === role && (name === null || e.computedName === name);
     return Array.from((top ?? document).querySelectorAll('*')).filter(alike).map(e => [e, e.computedName]);";
 
@@ -45,12 +47,15 @@ impl Browser {
 
     /// All things with this role (and name) below an element, or on the page.
     pub(super) async fn below(&self, top: Value, role: &str, name: Option<&str>) -> Result<Vec<Element<'_>>> {
-        let found = self.execute(ALIKE, vec![top, json!(role), json!(name)]).await?;
-        let found = found.as_array().context("a list of what is alike")?.iter().map(|one| {
-            let name = one[1].as_str().unwrap_or_default().to_owned();
-            Ok(Element { browser: self, id: reference(&one[0])?, name, role: role.to_owned() })
-        });
-        found.collect()
+        eventually("the whole page", PATIENCE, || async {
+            let found = self.execute(ALIKE, vec![top.clone(), json!(role), json!(name)]).await?;
+            let found = found.as_array().context("it is on its way")?.iter().map(|one| {
+                let name = one[1].as_str().unwrap_or_default().to_owned();
+                Ok(Element { browser: self, id: reference(&one[0])?, name, role: role.to_owned() })
+            });
+            found.collect()
+        })
+        .await
     }
 
     /// Is there such a thing now?
