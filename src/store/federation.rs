@@ -10,8 +10,8 @@ mod place;
 
 pub use pages::{FederatedPage, Placed, PlacementCounts};
 pub(super) use place::{
-    bounded, end_of_group, end_of_project, end_of_provider, end_of_workspace, end_on_cluster, end_strangers,
-    place_cluster, place_group, place_project, set_terms,
+    end_of_group, end_of_project, end_of_provider, end_of_workspace, end_on_cluster, end_strangers, place_cluster,
+    place_group, place_group_bounded, place_project, set_terms,
 };
 
 use super::{
@@ -300,9 +300,9 @@ impl Store {
             place::expire_same(tx, new, now).await?;
             insert(tx, new, now).await?;
             place::end_for_address(tx, new, &audit, now).await?;
-            let made = place::place_grant(tx, new.id, now).await?;
-            if new.grantee.group().is_some() {
-                bounded(made)?;
+            match new.grantee.group() {
+                Some(_) => place::place_bounded(tx, new.id, now).await?,
+                None => place::place_grant(tx, new.id, now).await?,
             }
             let about = about(tx, new.scope).await?;
             audit.append_of(tx, about, new.grantee.group(), now).await?;

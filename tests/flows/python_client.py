@@ -2,7 +2,9 @@
 
 Each ends with a number: how many different tokens opened the API server."""
 
+import base64
 import copy
+import json
 import sys
 import time
 
@@ -16,12 +18,25 @@ def pods(api):
     return api.configuration.api_key["BearerToken"]
 
 
+def has_ended(api):
+    """Whether the token that a client was made with is over by now."""
+    payload = api.configuration.api_key["BearerToken"].split(".")[1]
+    claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return claims["exp"] <= time.time()
+
+
 def works(make, seconds):
     """Asks for so long, with a client of its own for each question."""
     tokens = set()
     until = time.monotonic() + float(seconds)
     while time.monotonic() < until:
-        tokens.add(pods(make()))
+        api = make()
+        try:
+            tokens.add(pods(api))
+        except client.ApiException as refused:
+            # On a busy machine a token that lives for seconds may end between the relay and the API server.
+            if refused.status != 401 or not has_ended(api):
+                raise
         time.sleep(0.3)
     return len(tokens)
 

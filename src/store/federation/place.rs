@@ -71,31 +71,60 @@ impl Store {
 }
 
 /// Refuses what somebody wants of a Group where it would be written out as more than is to be one transaction.
-pub(in crate::store) fn bounded(made: usize) -> Result<(), StoreError> {
-    if made > Store::MOST_AT_ONCE { Err(StoreError::TooMuch(made)) } else { Ok(()) }
+fn bounded(missing: usize) -> Result<(), StoreError> {
+    if missing > Store::MOST_AT_ONCE { Err(StoreError::TooMuch(missing)) } else { Ok(()) }
 }
 
-/// Writes out what one federated grant reaches now, and ends what it does not reach any more. Returns how many grants it made.
-pub(super) async fn place_grant(tx: &mut Tx, id: FederatedGrantId, now: Timestamp) -> Result<usize, StoreError> {
-    let grant = one(tx, id).await?;
-    let project = match grant.scope {
-        WideScope::Project(id) => projects::one(tx, id).await?,
-        WideScope::Global | WideScope::Workspace(_) | WideScope::Cluster(_) => None,
-    };
-    let clusters = match (grant.scope, &project) {
-        (WideScope::Global, _) => clusters::living(tx, None).await?,
-        (WideScope::Workspace(id), _) => clusters::living(tx, Some(id)).await?,
-        (WideScope::Project(_), Some(project)) => clusters::living(tx, Some(project.workspace)).await?,
-        // A project that is gone is nowhere.
-        (WideScope::Project(_), None) => Vec::new(),
-        (WideScope::Cluster(id), _) => vec![clusters::one(tx, id).await?],
-    };
-    let everyone = Everyone::behind(tx, std::slice::from_ref(&grant)).await?;
-    let places = clusters.iter().filter_map(|c| Some((c.id, grant.placement(c, project.as_ref())?)));
-    let wanted: Vec<Wanted<'_>> =
-        places.flat_map(|(cluster, scope)| wanted(&grant, &everyone, cluster, scope)).collect();
-    let standing = standing_of_grant(tx, id).await?;
-    make_so(tx, &wanted, standing, now).await
+/// What one federated grant reaches now, and what it was written out as.
+struct Reach {
+    grant: FederatedGrant,
+    places: Vec<(ClusterId, Scope)>,
+    everyone: Everyone,
+    standing: Vec<Standing>,
+}
+
+impl Reach {
+    async fn of(tx: &mut Tx, id: FederatedGrantId) -> Result<Self, StoreError> {
+        let grant = one(tx, id).await?;
+        let project = match grant.scope {
+            WideScope::Project(id) => projects::one(tx, id).await?,
+            WideScope::Global | WideScope::Workspace(_) | WideScope::Cluster(_) => None,
+        };
+        let clusters = match (grant.scope, &project) {
+            (WideScope::Global, _) => clusters::living(tx, None).await?,
+            (WideScope::Workspace(id), _) => clusters::living(tx, Some(id)).await?,
+            (WideScope::Project(_), Some(project)) => clusters::living(tx, Some(project.workspace)).await?,
+            // A project that is gone is nowhere.
+            (WideScope::Project(_), None) => Vec::new(),
+            (WideScope::Cluster(id), _) => vec![clusters::one(tx, id).await?],
+        };
+        let everyone = Everyone::behind(tx, std::slice::from_ref(&grant)).await?;
+        let places = clusters.iter().filter_map(|c| Some((c.id, grant.placement(c, project.as_ref())?))).collect();
+        let standing = standing_of_grant(tx, id).await?;
+        Ok(Self { grant, places, everyone, standing })
+    }
+
+    fn change(&self) -> Change<'_> {
+        let places = self.places.iter();
+        let wanted = places.flat_map(|(cluster, scope)| wanted(&self.grant, &self.everyone, *cluster, scope.clone()));
+        Change::between(wanted.collect(), &self.standing)
+    }
+}
+
+/// Writes out what one federated grant reaches now, and ends what it does not reach any more.
+pub(super) async fn place_grant(tx: &mut Tx, id: FederatedGrantId, now: Timestamp) -> Result<(), StoreError> {
+    Reach::of(tx, id).await?.change().carry_out(tx, now).await
+}
+
+/// The same of what is given to a Group.
+///
+/// # Errors
+/// `TooMuch`, before any of it is written.
+pub(super) async fn place_bounded(tx: &mut Tx, id: FederatedGrantId, now: Timestamp) -> Result<(), StoreError> {
+    let reach = Reach::of(tx, id).await?;
+    let change = reach.change();
+    bounded(change.missing.len())?;
+    change.carry_out(tx, now).await
 }
 
 fn wanted<'a>(
@@ -125,16 +154,28 @@ pub(in crate::store) async fn place_cluster(tx: &mut Tx, id: ClusterId, now: Tim
     let places = grants.iter().filter_map(|grant| Some((grant, grant.placement(&cluster, of(grant))?)));
     let wanted: Vec<Wanted<'_>> = places.flat_map(|(grant, scope)| wanted(grant, &everyone, id, scope)).collect();
     let standing = standing_on_cluster(tx, id).await?;
-    make_so(tx, &wanted, standing, now).await.map(drop)
+    Change::between(wanted, &standing).carry_out(tx, now).await
 }
 
 /// The same for all grants to a Group: its members have changed.
-pub(in crate::store) async fn place_group(tx: &mut Tx, id: GroupId, now: Timestamp) -> Result<usize, StoreError> {
-    let mut made = 0;
+pub(in crate::store) async fn place_group(tx: &mut Tx, id: GroupId, now: Timestamp) -> Result<(), StoreError> {
     for grant in live_of_group(tx, id).await? {
-        made += place_grant(tx, grant.id, now).await?;
+        place_grant(tx, grant.id, now).await?;
     }
-    Ok(made)
+    Ok(())
+}
+
+/// The same where somebody has got another member into the Group.
+///
+/// # Errors
+/// `TooMuch`, before any of it is written: all wait for whoever writes.
+pub(in crate::store) async fn place_group_bounded(tx: &mut Tx, id: GroupId, now: Timestamp) -> Result<(), StoreError> {
+    let mut missing = 0;
+    for grant in live_of_group(tx, id).await? {
+        missing += Reach::of(tx, grant.id).await?.change().missing.len();
+    }
+    bounded(missing)?;
+    place_group(tx, id, now).await
 }
 
 /// Ends all grants to a Group with it, each with an event like this one that says what ended.
@@ -397,52 +438,57 @@ async fn standing_on_cluster(tx: &mut Tx, id: ClusterId) -> Result<Vec<Standing>
     Ok(on!(tx, |db| sqlx::query_as(SQL).bind(id.to_string()).fetch_all(db).await)?)
 }
 
-/// Ends the placements that are not wanted, and makes those that are wanted and do not live. Returns how many it made.
-async fn make_so(
-    tx: &mut Tx,
-    wanted: &[Wanted<'_>],
-    standing: Vec<Standing>,
-    now: Timestamp,
-) -> Result<usize, StoreError> {
-    // Of a grant to one there is one placement on a cluster, whatever its grantee has become since.
-    let place = |wanted: &Wanted<'_>| {
-        let member = wanted.grant.grantee.group().map(|_| key(wanted.grantee));
-        (wanted.grant.id.to_string(), wanted.cluster.to_string(), member)
-    };
-    let mut missing: HashMap<_, usize> = wanted.iter().enumerate().map(|(n, wanted)| (place(wanted), n)).collect();
-    let mut over = Vec::new();
-    for there in standing {
-        let member = there.group_id.map(|_| there.grantee_key);
-        let place = (there.federated_id, there.cluster_id, member);
-        match missing.get(&place) {
-            Some(n) if namespaces_text(&wanted[*n].scope) == there.namespaces => drop(missing.remove(&place)),
-            Some(_) | None => over.push(there.id),
-        }
-    }
-    end_standing(tx, &over, EndReason::OutOfScope, now).await?;
-    let mut missing: Vec<usize> = missing.into_values().collect();
-    missing.sort_unstable();
-    for n in &missing {
-        let Wanted { grant, scope, grantee, .. } = &wanted[*n];
-        let new = NewGrant {
-            id: GrantId::new(),
-            grantee: (*grantee).clone(),
-            role: Some(grant.role.clone()),
-            scope: scope.clone(),
-            expires_at: grant.expires_at,
-            reason: grant.reason.clone(),
-            origin: Origin::Federated(grant.id),
-            created_by: grant.created_by,
-            vouch: None,
-        };
-        grants::insert(tx, &new, now).await?;
-    }
-    Ok(missing.len())
+/// What is between the placements that should live and those that do.
+struct Change<'a> {
+    /// To be made.
+    missing: Vec<Wanted<'a>>,
+    /// To be ended.
+    over: Vec<&'a str>,
 }
 
-async fn end_standing(tx: &mut Tx, ids: &[String], why: EndReason, now: Timestamp) -> Result<(), StoreError> {
-    for id in ids {
-        grants::end(tx, parsed(id, "id of a grant")?, why, now).await?;
+impl<'a> Change<'a> {
+    fn between(wanted: Vec<Wanted<'a>>, standing: &'a [Standing]) -> Self {
+        // Of a grant to one there is one placement on a cluster, whatever its grantee has become since.
+        let place = |wanted: &Wanted<'_>| {
+            let member = wanted.grant.grantee.group().map(|_| key(wanted.grantee));
+            (wanted.grant.id.to_string(), wanted.cluster.to_string(), member)
+        };
+        let mut missing: HashMap<_, _> =
+            wanted.into_iter().enumerate().map(|(n, wanted)| (place(&wanted), (n, wanted))).collect();
+        let mut over = Vec::new();
+        for there in standing {
+            let member = there.group_id.as_ref().map(|_| there.grantee_key.clone());
+            let place = (there.federated_id.clone(), there.cluster_id.clone(), member);
+            match missing.get(&place) {
+                Some((_, wanted)) if namespaces_text(&wanted.scope) == there.namespaces => {
+                    missing.remove(&place);
+                }
+                Some(_) | None => over.push(there.id.as_str()),
+            }
+        }
+        let mut missing: Vec<_> = missing.into_values().collect();
+        missing.sort_unstable_by_key(|(n, _)| *n);
+        Self { missing: missing.into_iter().map(|(_, wanted)| wanted).collect(), over }
     }
-    Ok(())
+
+    async fn carry_out(self, tx: &mut Tx, now: Timestamp) -> Result<(), StoreError> {
+        for id in self.over {
+            grants::end(tx, parsed(id, "id of a grant")?, EndReason::OutOfScope, now).await?;
+        }
+        for Wanted { grant, scope, grantee, .. } in self.missing {
+            let new = NewGrant {
+                id: GrantId::new(),
+                grantee: grantee.clone(),
+                role: Some(grant.role.clone()),
+                scope,
+                expires_at: grant.expires_at,
+                reason: grant.reason.clone(),
+                origin: Origin::Federated(grant.id),
+                created_by: grant.created_by,
+                vouch: None,
+            };
+            grants::insert(tx, &new, now).await?;
+        }
+        Ok(())
+    }
 }

@@ -107,7 +107,7 @@ impl Store {
             }
             OF_GROUPS.end_for_address(tx, group.id, &member.who).await?;
             OF_GROUPS.bounded(tx, group.id, 0).await?;
-            federation::bounded(federation::place_group(tx, group.id, now).await?)?;
+            federation::place_group_bounded(tx, group.id, now).await?;
             audit.append_of(tx, about(&group), Some(group.id), now).await
         })
     }

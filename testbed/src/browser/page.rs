@@ -47,15 +47,20 @@ impl Browser {
 
     /// All things with this role (and name) below an element, or on the page.
     pub(super) async fn below(&self, top: Value, role: &str, name: Option<&str>) -> Result<Vec<Element<'_>>> {
-        eventually("the whole page", PATIENCE, || async {
-            let found = self.execute(ALIKE, vec![top.clone(), json!(role), json!(name)]).await?;
-            let found = found.as_array().context("it is on its way")?.iter().map(|one| {
-                let name = one[1].as_str().unwrap_or_default().to_owned();
-                Ok(Element { browser: self, id: reference(&one[0])?, name, role: role.to_owned() })
-            });
-            found.collect()
-        })
-        .await
+        let arguments = vec![top, json!(role), json!(name)];
+        let found = eventually("the whole page", PATIENCE, || async {
+            match self.execute(ALIKE, arguments.clone()).await {
+                Ok(Value::Null) => bail!("it is on its way"),
+                // An element that went does not come back.
+                answer => Ok(answer),
+            }
+        });
+        let found = found.await??;
+        let found = found.as_array().context("a list of what is alike")?.iter().map(|one| {
+            let name = one[1].as_str().unwrap_or_default().to_owned();
+            Ok(Element { browser: self, id: reference(&one[0])?, name, role: role.to_owned() })
+        });
+        found.collect()
     }
 
     /// Is there such a thing now?
