@@ -3,6 +3,9 @@
 #![allow(unreachable_pub, reason = "shared with a test binary")]
 #![allow(clippy::print_stdout, reason = "the table is what it is for")]
 
+#[path = "../tests/databases/mod.rs"]
+#[allow(dead_code, reason = "shared with the flow tests")]
+mod databases;
 #[path = "../tests/flows/house.rs"]
 #[allow(dead_code, reason = "shared with the flow tests")]
 mod house;
@@ -247,6 +250,7 @@ async fn through_dex() -> Result<()> {
 
 #[tokio::main]
 async fn main() -> Result<()> {
+    testbed::run::keep_on_disk();
     // `cargo test --benches` runs this too, with an argument of its own: nothing is to be measured then.
     if !std::env::args().any(|a| a == "--bench") {
         return Ok(());

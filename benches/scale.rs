@@ -8,6 +8,9 @@
 #![allow(unreachable_pub, reason = "shared with a test binary")]
 #![allow(clippy::print_stdout, reason = "the table is what it is for")]
 
+#[path = "../tests/databases/mod.rs"]
+#[allow(dead_code, reason = "shared with the flow tests")]
+mod databases;
 #[path = "scale/filled.rs"]
 mod filled;
 #[path = "../tests/flows/house.rs"]
@@ -148,6 +151,7 @@ fn matrix(workspace: WorkspaceId) -> String {
 
 #[tokio::main]
 async fn main() -> Result<()> {
+    testbed::run::keep_on_disk();
     // `cargo test --benches` runs this too, with an argument of its own: nothing is to be measured then.
     if !std::env::args().any(|a| a == "--bench") {
         return Ok(());
