@@ -101,6 +101,11 @@ pub fn log_file(name: &str) -> Result<PathBuf> {
     Ok(current()?.logs.join(format!("{name}-{}.log", next())))
 }
 
+/// The folder with all data of this process.
+pub fn data() -> Result<PathBuf> {
+    Ok(current()?.data.clone())
+}
+
 /// The folder with all logs of this process.
 pub fn logs() -> Result<PathBuf> {
     Ok(current()?.logs.clone())

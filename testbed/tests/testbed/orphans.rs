@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
 };
@@ -14,8 +14,14 @@ use nix::{
 };
 use testbed::{Programs, eventually};
 
+/// Where the helper's logs and data are.
+struct Run {
+    logs: PathBuf,
+    data: PathBuf,
+}
+
 /// Starts the helper and waits until a database, an etcd and a browser run below it.
-fn start(how: &str) -> Result<(Child, PathBuf)> {
+fn start(how: &str) -> Result<(Child, Run)> {
     Programs::get()?;
     // A shell lets what it starts in the background ignore Ctrl-C, and that is inherited.
     let mut parent = Command::new("env")
@@ -25,21 +31,21 @@ fn start(how: &str) -> Result<(Child, PathBuf)> {
         .spawn()?;
     let mut line = String::new();
     BufReader::new(parent.stdout.take().context("its output")?).read_line(&mut line)?;
-    let logs = line.trim().strip_prefix("ready ").with_context(|| format!("it said {line:?}"))?;
-    let run = Path::new(logs).parent().context("logs are in the run's folder")?;
-    Ok((parent, run.to_owned()))
+    let folders = line.trim().strip_prefix("ready ").and_then(|folders| folders.split_once(' '));
+    let (logs, data) = folders.with_context(|| format!("it said {line:?}"))?;
+    Ok((parent, Run { logs: logs.into(), data: data.into() }))
 }
 
-/// The processes whose command line or working directory names the run's folder: servers, keepers, their descendants.
-fn alive(run: &Path) -> Result<Vec<String>> {
-    let run = run.display().to_string();
+/// The processes whose command line or working directory names one of the run's folders: servers, keepers, their descendants.
+fn alive(run: &Run) -> Result<Vec<String>> {
+    let names = [&run.logs, &run.data].map(|folder| folder.display().to_string());
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc")?.flatten() {
         let process = entry.path();
         let Ok(command) = std::fs::read(process.join("cmdline")) else { continue };
         let command = String::from_utf8_lossy(&command).replace('\0', " ");
         let folder = std::fs::read_link(process.join("cwd")).unwrap_or_default();
-        if command.contains(&run) || folder.starts_with(&run) {
+        if names.iter().any(|name| command.contains(name) || folder.starts_with(name)) {
             found.push(format!("{} {command}", entry.file_name().display()));
         }
     }
@@ -59,15 +65,15 @@ async fn end_of(parent: &mut Child) -> Result<ExitStatus> {
     ended
 }
 
-async fn nothing_is_left(run: &Path) -> Result<()> {
+async fn nothing_is_left(run: &Run) -> Result<()> {
     eventually("every process to be gone", Duration::from_secs(10), || async {
         let left = alive(run)?;
         ensure!(left.is_empty(), "left: {left:#?}");
-        ensure!(!run.join("data").exists(), "its data is still there");
+        ensure!(!run.data.exists(), "its data is still there");
         Ok(())
     })
     .await?;
-    ensure!(run.join("logs").exists(), "logs are kept");
+    ensure!(run.logs.exists(), "logs are kept");
     Ok(())
 }
 
