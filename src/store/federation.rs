@@ -7,6 +7,7 @@
 
 mod pages;
 mod place;
+mod reach;
 
 pub use pages::{FederatedPage, Placed, PlacementCounts};
 pub(super) use place::{

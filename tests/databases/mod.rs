@@ -3,6 +3,9 @@
 //! Thirty migrations take the machine longer than most tests, so they run once on each kind of database: on SQLite the file is copied,
 //! and of PostgreSQL's databases those that a test is done with are emptied and handed on to the next one.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     fs::{self, OpenOptions},
     io::Write as _,
@@ -13,15 +16,12 @@ use std::{
 };
 
 use kubelend::store::Store;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use testbed::{Postgres, Testbed, run};
 use tokio::{
     runtime::{Builder, Runtime},
     sync::OnceCell,
 };
-
-/// How a SQLite database's file is called.
-pub const FILE: &str = "kubelend.db";
 
 /// What a database is made of, in numbers: a test that changes a table, or has it counted for the planner, leaves others.
 const SHAPE: &str = "SELECT concat_ws(' ',
@@ -126,8 +126,7 @@ impl First {
         let mut db = PgConnection::connect(&url).await.unwrap();
         let tables = "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'";
         let mut seeds = Vec::new();
-        for table in sqlx::query(tables).fetch_all(&mut db).await.unwrap() {
-            let table: String = table.get(0);
+        for table in sqlx::query_scalar::<_, String>(tables).fetch_all(&mut db).await.unwrap() {
             let rows = format!("SELECT json_agg(t)::text FROM {table} t");
             let rows: Option<String> = sqlx::query_scalar(AssertSqlSafe(rows)).fetch_one(&mut db).await.unwrap();
             seeds.extend(rows.map(|rows| {
@@ -175,16 +174,21 @@ async fn size(db: &mut PgConnection) -> sqlx::Result<i64> {
     sqlx::query_scalar(SIZE).fetch_one(db).await
 }
 
-/// Writes a SQLite database's file, for its owner alone as Kubelend makes it.
-pub async fn write_sqlite(file: &Path) -> std::io::Result<()> {
+/// Writes the file of a SQLite database, for its owner alone as Kubelend makes it.
+pub async fn write_sqlite(url: &str) {
     static OPENED: OnceCell<Vec<u8>> = OnceCell::const_new();
     let content = OPENED
         .get_or_init(|| async {
             let folder = run::passing_folder("opened").unwrap();
-            let first = folder.path().join(FILE);
-            Store::open(&format!("sqlite://{}", first.display())).await.unwrap().close().await;
-            fs::read(first).unwrap()
+            let url = format!("sqlite://{}", folder.path().join("kubelend.db").display());
+            Store::open(&url).await.unwrap().close().await;
+            fs::read(file_of(&url)).unwrap()
         })
         .await;
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?.write_all(content)
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file_of(url));
+    file.and_then(|mut file| file.write_all(content)).unwrap();
+}
+
+fn file_of(url: &str) -> &Path {
+    Path::new(url.strip_prefix("sqlite://").unwrap())
 }

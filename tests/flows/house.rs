@@ -11,7 +11,7 @@ use serde_json::Value;
 use testbed::{ControlPlane, Dex, Kubectl, Kubelend, Person, Testbed, eventually, kubelend::Place};
 
 use super::visitor::Visitor;
-use crate::databases::{FILE, Lent, write_sqlite};
+use crate::databases::{Lent, write_sqlite};
 
 /// Which database Kubelend runs on.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +56,7 @@ impl House {
         dex.add_redirect_uri(&place.callback("dex")).await?;
         let (database_url, lent) = match database {
             Database::Sqlite => {
-                write_sqlite(&place.folder().join(FILE)).await?;
+                write_sqlite(&place.sqlite()).await;
                 (place.sqlite(), None)
             }
             Database::Postgres => {

@@ -64,6 +64,32 @@ async fn things_are_found_by_role_and_name() -> Test {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn only_what_a_person_could_use_is_used() -> Test {
+    let browser = Browser::start().await?;
+    let page = "data:text/html;charset=utf-8,<!doctype html><title>A page</title>
+        <button onclick='document.title=1'>Covered</button><div style='position:fixed;inset:0 0 auto;height:99px'>over it</div>
+        <label>Fixed <input readonly value=old></label><label>Off <input disabled value=old></label>
+        <label>Role <select><option>view</option><option disabled>edit</option></select></label>
+        <p style='height:3000px'></p><button onclick='document.title=2'>Far below</button>";
+    browser.goto(&page.replace('\n', " ")).await?;
+    let error = browser.click("button", "Covered").await.expect_err("something lies over it");
+    assert!(format!("{error:#}").contains("over it lies <div"), "{error:#}");
+    for field in ["Fixed", "Off"] {
+        let error = browser.fill(field, "new").await.expect_err("nothing can be written there");
+        assert!(format!("{error:#}").contains("nothing can be written in it"), "{error:#}");
+        assert_eq!(browser.find("textbox", field).await?.value().await?, "old");
+    }
+    for option in ["edit", "admin"] {
+        assert!(browser.select("Role", option).await.is_err(), "{option}");
+        assert_eq!(browser.find("combobox", "Role").await?.value().await?, "view");
+    }
+    assert_eq!(browser.title().await?, "A page", "nothing was pressed");
+    browser.click("button", "Far below").await?;
+    assert_eq!(browser.title().await?, "2");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_javascript_pages_still_work() -> Test {
     let browser = Browser::with(BrowserOptions::without_javascript()).await?;
     browser.goto(&page()).await?;

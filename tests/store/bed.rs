@@ -29,7 +29,7 @@ use testbed::{
     run::{self, Passing},
 };
 
-use crate::databases::{FILE, Lent, write_sqlite};
+use crate::databases::{Lent, write_sqlite};
 
 /// When tests happen.
 pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -75,7 +75,7 @@ impl Beside {
 fn sqlite() -> (Passing, PathBuf, String) {
     let above = run::passing_folder("store").unwrap();
     let folder = above.path().join("data");
-    let url = format!("sqlite://{}", folder.join(FILE).display());
+    let url = format!("sqlite://{}", folder.join("kubelend.db").display());
     (above, folder, url)
 }
 
@@ -108,7 +108,7 @@ impl Bed {
         } else {
             let (above, folder, url) = sqlite();
             fs::create_dir(&folder).unwrap();
-            write_sqlite(&folder.join(FILE)).await.unwrap();
+            write_sqlite(&url).await;
             (url, Kept::Folder(above))
         };
         Self { store: Store::open(&url).await.unwrap(), beside: Beside::new(&url), url, kept }

@@ -550,24 +550,37 @@ async fn names_members_and_grants_have_limits(bed: Bed) {
 }
 
 async fn too_much_at_once_is_refused_and_nothing_of_it_stays(bed: Bed) {
+    const { assert!(Store::MOST_AT_ONCE < 5_500) };
     let alice = bed.person("alice").await;
-    let ops = bed.group(None, "Ops", alice.id).await;
-    let fill = format!(
-        "INSERT INTO own_group_members (group_id, member_key, provider, member_name, since, added_by) \
-         SELECT '{}', 'group:dex:g' || n.n, 'dex', 'g' || n.n, 0, '{}' FROM \
-         (WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 500) SELECT n FROM n) n",
-        ops.id, alice.id
-    );
-    bed.run(&fill).await;
+    let fill = async |group: &Group, members: u32| {
+        let (group, alice) = (group.id, alice.id);
+        bed.run(&format!(
+            "INSERT INTO own_group_members (group_id, member_key, provider, member_name, since, added_by) \
+             SELECT '{group}', 'group:dex:g' || n.n, 'dex', 'g' || n.n, 0, '{alice}' FROM \
+             (WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {members}) SELECT n FROM n) n"
+        ))
+        .await;
+    };
     for n in 0..11 {
         bed.cluster_of(&alice, &format!("c{n}")).await;
     }
+    let ops = bed.group(None, "Ops", alice.id).await;
+    fill(&ops, 500).await;
     let given = bed.give_to(&ops, WideScope::Global, Role::View).await;
     assert!(matches!(given, Err(StoreError::TooMuch(5_500))), "{given:?}");
     assert_eq!(bed.live_by_groups().await, 0);
     assert_eq!(bed.events(Action::GrantAdded).await, 0);
     assert!(bed.store.grants_to_group(ops.id).await.unwrap().is_empty());
-    const { assert!(Store::MOST_AT_ONCE < 5_500) };
+
+    // The same by one member more of a Group that holds something.
+    let sre = bed.group(None, "SRE", alice.id).await;
+    bed.give_to(&sre, WideScope::Global, Role::View).await.unwrap();
+    fill(&sre, 499).await;
+    let joined = bed.put_into(&sre, email("bob")).await;
+    assert!(matches!(joined, Err(StoreError::TooMuch(5_500))), "{joined:?}");
+    assert_eq!(bed.live_by_groups().await, 0);
+    assert_eq!(bed.events(Action::GroupMemberAdded).await, 0);
+    assert_eq!(bed.store.group_members(sre.id).await.unwrap().len(), 499);
 }
 
 /// Numbers that look drawn, the same for the same seed.

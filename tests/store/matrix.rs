@@ -291,7 +291,7 @@ async fn shortest(bed: &Bed, cluster: &Cluster, as_of: AsOf) -> Duration {
 async fn a_small_matrix_costs_no_more_beside_a_large_one(bed: Bed) {
     let (small, large) = (bed.cluster().await, bed.cluster().await);
     many(&bed, &small, 30, "applied").await;
-    many(&bed, &large, 10_000, "applied").await;
+    many(&bed, &large, 30_000, "applied").await;
     bed.run("ANALYZE").await;
     for as_of in [AsOf::Now(later(1)), day(0)] {
         let (of_small, of_large) = (shortest(&bed, &small, as_of).await, shortest(&bed, &large, as_of).await);

@@ -1,69 +1,29 @@
 //! Writing federated grants out: the grants on clusters that should live because of them, and those that do.
 
-use std::collections::{HashMap, hash_map::Entry};
-
-use super::{FederatedRow, NewFederatedGrant, holder_key, mark_ended, one, scope_text, select_federated};
+use super::{
+    FederatedRow, NewFederatedGrant, holder_key, mark_ended, one,
+    reach::{Change, Everyone, Reach, Wanted, standing_on_cluster, wanted},
+    scope_text, select_federated,
+};
 use crate::{
     model::{
         audit::Action,
         federation::{FederatedGrant, WideScope},
-        grant::{EndReason, Grantee, Origin},
+        grant::{EndReason, Grantee},
         group::Holder,
-        id::{ClusterId, FederatedGrantId, GrantId, GroupId, ProjectId, WorkspaceId},
+        id::{ClusterId, FederatedGrantId, GroupId, ProjectId, WorkspaceId},
         provider::ProviderId,
         reason::Reason,
         scope::Scope,
         time::Timestamp,
     },
     store::{
-        AuditDraft, NewGrant, Store, StoreError, clusters,
+        AuditDraft, Store, StoreError, clusters,
         db::{Tx, parsed},
-        grants::{self, key, names_text, namespaces_text, role_text},
+        grants::{self, names_text, role_text},
         groups, identities, projects, workspaces,
     },
 };
-
-/// A placement that lives.
-#[derive(sqlx::FromRow)]
-struct Standing {
-    id: String,
-    federated_id: String,
-    cluster_id: String,
-    namespaces: String,
-    grantee_key: String,
-    group_id: Option<String>,
-}
-
-/// A placement that should live.
-struct Wanted<'a> {
-    grant: &'a FederatedGrant,
-    cluster: ClusterId,
-    scope: Scope,
-    grantee: &'a Grantee,
-}
-
-/// Whom grants are for, one by one: the members of their Groups as they are now, and whoever is a grant's own grantee.
-#[derive(Default)]
-struct Everyone(HashMap<GroupId, Vec<Grantee>>);
-
-impl Everyone {
-    async fn behind(tx: &mut Tx, grants: &[FederatedGrant]) -> Result<Self, StoreError> {
-        let mut all = HashMap::new();
-        for id in grants.iter().filter_map(|grant| grant.grantee.group()) {
-            if let Entry::Vacant(place) = all.entry(id) {
-                place.insert(groups::members(tx, id).await?.into_iter().map(|member| member.who).collect());
-            }
-        }
-        Ok(Self(all))
-    }
-
-    fn of<'a>(&'a self, grant: &'a FederatedGrant) -> &'a [Grantee] {
-        match &grant.grantee {
-            Holder::One(grantee) => std::slice::from_ref(grantee),
-            Holder::Group(id, _) => self.0.get(id).map(Vec::as_slice).unwrap_or_default(),
-        }
-    }
-}
 
 impl Store {
     /// How many grants a change of a Group, or of what it holds, is written out as at most.
@@ -73,42 +33,6 @@ impl Store {
 /// Refuses what somebody wants of a Group where it would be written out as more than is to be one transaction.
 fn bounded(missing: usize) -> Result<(), StoreError> {
     if missing > Store::MOST_AT_ONCE { Err(StoreError::TooMuch(missing)) } else { Ok(()) }
-}
-
-/// What one federated grant reaches now, and what it was written out as.
-struct Reach {
-    grant: FederatedGrant,
-    places: Vec<(ClusterId, Scope)>,
-    everyone: Everyone,
-    standing: Vec<Standing>,
-}
-
-impl Reach {
-    async fn of(tx: &mut Tx, id: FederatedGrantId) -> Result<Self, StoreError> {
-        let grant = one(tx, id).await?;
-        let project = match grant.scope {
-            WideScope::Project(id) => projects::one(tx, id).await?,
-            WideScope::Global | WideScope::Workspace(_) | WideScope::Cluster(_) => None,
-        };
-        let clusters = match (grant.scope, &project) {
-            (WideScope::Global, _) => clusters::living(tx, None).await?,
-            (WideScope::Workspace(id), _) => clusters::living(tx, Some(id)).await?,
-            (WideScope::Project(_), Some(project)) => clusters::living(tx, Some(project.workspace)).await?,
-            // A project that is gone is nowhere.
-            (WideScope::Project(_), None) => Vec::new(),
-            (WideScope::Cluster(id), _) => vec![clusters::one(tx, id).await?],
-        };
-        let everyone = Everyone::behind(tx, std::slice::from_ref(&grant)).await?;
-        let places = clusters.iter().filter_map(|c| Some((c.id, grant.placement(c, project.as_ref())?))).collect();
-        let standing = standing_of_grant(tx, id).await?;
-        Ok(Self { grant, places, everyone, standing })
-    }
-
-    fn change(&self) -> Change<'_> {
-        let places = self.places.iter();
-        let wanted = places.flat_map(|(cluster, scope)| wanted(&self.grant, &self.everyone, *cluster, scope.clone()));
-        Change::between(wanted.collect(), &self.standing)
-    }
 }
 
 /// Writes out what one federated grant reaches now, and ends what it does not reach any more.
@@ -125,15 +49,6 @@ pub(super) async fn place_bounded(tx: &mut Tx, id: FederatedGrantId, now: Timest
     let change = reach.change();
     bounded(change.missing.len())?;
     change.carry_out(tx, now).await
-}
-
-fn wanted<'a>(
-    grant: &'a FederatedGrant,
-    everyone: &'a Everyone,
-    cluster: ClusterId,
-    scope: Scope,
-) -> impl Iterator<Item = Wanted<'a>> {
-    everyone.of(grant).iter().map(move |grantee| Wanted { grant, cluster, scope: scope.clone(), grantee })
 }
 
 /// The same for all federated grants on one cluster: it has joined, moved, or got other labels.
@@ -416,79 +331,4 @@ async fn live_in(tx: &mut Tx, scope: WideScope) -> Result<Vec<FederatedGrant>, S
     const SQL: &str = select_federated!("WHERE f.scope = $1 AND f.ended IS NULL ORDER BY f.id");
     let rows: Vec<FederatedRow> = on!(tx, |db| sqlx::query_as(SQL).bind(scope_text(scope)).fetch_all(db).await)?;
     rows.into_iter().map(FederatedRow::grant).collect()
-}
-
-macro_rules! select_standing {
-    ($which:literal) => {
-        concat!(
-            "SELECT id, federated_id, cluster_id, namespaces, grantee_key, group_id FROM grants WHERE ",
-            $which,
-            " AND ended IS NULL"
-        )
-    };
-}
-
-async fn standing_of_grant(tx: &mut Tx, id: FederatedGrantId) -> Result<Vec<Standing>, StoreError> {
-    const SQL: &str = select_standing!("federated_id = $1");
-    Ok(on!(tx, |db| sqlx::query_as(SQL).bind(id.to_string()).fetch_all(db).await)?)
-}
-
-async fn standing_on_cluster(tx: &mut Tx, id: ClusterId) -> Result<Vec<Standing>, StoreError> {
-    const SQL: &str = select_standing!("cluster_id = $1 AND federated_id IS NOT NULL");
-    Ok(on!(tx, |db| sqlx::query_as(SQL).bind(id.to_string()).fetch_all(db).await)?)
-}
-
-/// What is between the placements that should live and those that do.
-struct Change<'a> {
-    /// To be made.
-    missing: Vec<Wanted<'a>>,
-    /// To be ended.
-    over: Vec<&'a str>,
-}
-
-impl<'a> Change<'a> {
-    fn between(wanted: Vec<Wanted<'a>>, standing: &'a [Standing]) -> Self {
-        // Of a grant to one there is one placement on a cluster, whatever its grantee has become since.
-        let place = |wanted: &Wanted<'_>| {
-            let member = wanted.grant.grantee.group().map(|_| key(wanted.grantee));
-            (wanted.grant.id.to_string(), wanted.cluster.to_string(), member)
-        };
-        let mut missing: HashMap<_, _> =
-            wanted.into_iter().enumerate().map(|(n, wanted)| (place(&wanted), (n, wanted))).collect();
-        let mut over = Vec::new();
-        for there in standing {
-            let member = there.group_id.as_ref().map(|_| there.grantee_key.clone());
-            let place = (there.federated_id.clone(), there.cluster_id.clone(), member);
-            match missing.get(&place) {
-                Some((_, wanted)) if namespaces_text(&wanted.scope) == there.namespaces => {
-                    missing.remove(&place);
-                }
-                Some(_) | None => over.push(there.id.as_str()),
-            }
-        }
-        let mut missing: Vec<_> = missing.into_values().collect();
-        missing.sort_unstable_by_key(|(n, _)| *n);
-        Self { missing: missing.into_iter().map(|(_, wanted)| wanted).collect(), over }
-    }
-
-    async fn carry_out(self, tx: &mut Tx, now: Timestamp) -> Result<(), StoreError> {
-        for id in self.over {
-            grants::end(tx, parsed(id, "id of a grant")?, EndReason::OutOfScope, now).await?;
-        }
-        for Wanted { grant, scope, grantee, .. } in self.missing {
-            let new = NewGrant {
-                id: GrantId::new(),
-                grantee: grantee.clone(),
-                role: Some(grant.role.clone()),
-                scope,
-                expires_at: grant.expires_at,
-                reason: grant.reason.clone(),
-                origin: Origin::Federated(grant.id),
-                created_by: grant.created_by,
-                vouch: None,
-            };
-            grants::insert(tx, &new, now).await?;
-        }
-        Ok(())
-    }
 }
