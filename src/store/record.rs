@@ -54,19 +54,24 @@ pub(super) async fn cluster_changed(tx: &mut Tx, cluster: ClusterId, now: Timest
     open(tx, cluster, before.then_some(now), FOREVER).await
 }
 
-/// A cluster is about to go, and with it its grants.
-pub(super) async fn cluster_going(tx: &mut Tx, cluster: ClusterId, now: Timestamp) -> Result<(), StoreError> {
+/// A cluster is about to go, and with it its grants. Returns since when it is gone: whoever finds that nothing is left of it may have
+/// looked at the clock before the last of it ended, and what ends after its cluster would never be told.
+pub(super) async fn cluster_going(tx: &mut Tx, cluster: ClusterId, now: Timestamp) -> Result<Timestamp, StoreError> {
+    const LAST: &str = "SELECT MAX(state_since), MAX(ended_at) FROM grants WHERE cluster_id = $1";
     const SQL: &str = "INSERT INTO past_grants (id, cluster_id, namespaces, role, grantee_key, identity_id, provider, \
          grantee_name, grantee_sort, origin, expires_at, created_at, ended, ended_at, gone_at) \
          SELECT g.id, g.cluster_id, g.namespaces, g.role, g.grantee_key, g.identity_id, g.provider, g.grantee_name, \
          g.grantee_sort, g.origin, g.expires_at, g.created_at, g.ended, g.ended_at, \
          CASE WHEN g.state = 'removed' THEN g.state_since ELSE $2 END \
          FROM grants g WHERE g.cluster_id = $1 ON CONFLICT (id) DO NOTHING";
+    let last: (Option<i64>, Option<i64>) =
+        on!(tx, |db| sqlx::query_as(LAST).bind(cluster.to_string()).fetch_one(db).await)?;
+    let now = last.0.max(last.1).map_or(now, |last| now.max(Timestamp::from_millis(last)));
     if !close(tx, cluster, now).await? {
         open(tx, cluster, None, now.millis()).await?;
     }
     on!(tx, |db| sqlx::query(SQL).bind(cluster.to_string()).bind(now.millis()).execute(db).await.map(drop))?;
-    Ok(())
+    Ok(now)
 }
 
 /// A person is called something else: their rows stand elsewhere in the matrix.

@@ -320,10 +320,10 @@ impl Store {
                 .await)?;
             for (id, workspace, name) in &due {
                 let cluster = parsed(id, "id of a cluster")?;
-                record::cluster_going(tx, cluster, now).await?;
+                let gone = record::cluster_going(tx, cluster, now).await?;
                 on!(tx, |db| sqlx::query(SQL).bind(id).execute(db).await.map(drop))?;
                 let about = About::Gone(cluster, parsed(workspace, "workspace of a cluster")?);
-                AuditDraft::by_kubelend(Action::ClusterRemoved, name.clone()).append(tx, about, now).await?;
+                AuditDraft::by_kubelend(Action::ClusterRemoved, name.clone()).append(tx, about, gone).await?;
             }
             workspaces::finish(tx, now).await?;
             Ok(u64::try_from(due.len()).unwrap_or(u64::MAX))
