@@ -28,8 +28,16 @@ need fonts-dejavu-core '/usr/share/fonts/truetype/*' '/usr/share/fonts/*/*.ttf' 
 as_root=()
 if [ "$(id -u)" != 0 ]; then as_root=(sudo -n); fi
 
+can_install() { command -v apt-get >/dev/null && { [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }; }
+# Pages are looked at with the browser's engine alone where there is a package of it, which is quicker; else with the whole browser.
+want_shell() {
+    if ! command -v chromium-headless-shell chrome-headless-shell >/dev/null && apt-cache show chromium-headless-shell >/dev/null 2>&1
+    then missing+=(chromium chromium-driver chromium-headless-shell); fi
+}
+if can_install; then want_shell; fi
+
 if [ ${#missing[@]} -gt 0 ]; then
-    if command -v apt-get >/dev/null && { [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }; then
+    if can_install; then
         echo "set-up: installing ${missing[*]} (1 to 3 minutes)"
         # PostgreSQL is wanted as a program only: no server of the system's own is started or set up.
         if [ ! -d /etc/postgresql ]; then
@@ -38,6 +46,8 @@ if [ ${#missing[@]} -gt 0 ]; then
                 "${as_root[@]}" tee /etc/postgresql-common/createcluster.d/kubelend.conf >/dev/null
         fi
         "${as_root[@]}" apt-get update -qq </dev/null
+        # Before that a fresh system knows of no package.
+        want_shell
         "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
             apt-get install -y -qq --no-install-recommends "${missing[@]}" </dev/null >/dev/null
     else

@@ -44,6 +44,11 @@ pub fn chromium() -> Result<PathBuf> {
         .context("Chromium is missing: install it (Debian: apt-get install chromium)")
 }
 
+/// The browser's engine by itself, or the whole browser where the system does not have it: pages are the same there.
+pub fn headless_shell() -> Result<PathBuf> {
+    first(&["chromium-headless-shell", "chrome-headless-shell"]).map_or_else(chromium, Ok)
+}
+
 /// The browser's WebDriver.
 pub fn chromedriver() -> Result<PathBuf> {
     first(&["chromedriver"])

@@ -71,7 +71,7 @@ impl Scene {
         let dex = bed.new_dex(dex).await?;
         let cluster = ControlPlane::builder("staging").jwt(dex.jwt_issuer()).start(bed.etcd().await?).await?;
         let house = House::of(person("alice", &[]).await?, Database::Postgres, &dex, "").await?;
-        let (mut alice, bob) = (house.owner().await?, Browser::start().await?);
+        let (mut alice, bob) = (house.owner().await?, Browser::with(BrowserOptions::for_pages()).await?);
         let kubeconfig = connect(&cluster).await?;
         let proxy = HttpFault::start(cluster.server_url(), cluster.ca())?;
         let through = kubeconfig.replace(cluster.server_url(), &proxy.url());
@@ -173,7 +173,7 @@ impl Scene {
         let kubeconfig = connect(&self.cluster).await?;
         let kubeconfig = kubeconfig.replace(&ca(&kubeconfig)?, &ca(&other_ca)?);
         let path = self.house.add_kubeconfig(&mut self.alice, "lab", &kubeconfig).await?;
-        let browser = owner(&self.house, BrowserOptions::default()).await?;
+        let browser = owner(&self.house, BrowserOptions::for_pages()).await?;
         let page = format!("{}{path}/kubeconfig", self.house.kubelend.url());
         let wanted = ["The cluster shows a certificate that is not the expected one"];
         look(&mut self.studio, &browser, &page, "certificate", &wanted).await
@@ -183,7 +183,7 @@ impl Scene {
     async fn rights(&mut self) -> Result<()> {
         let kubectl = self.cluster.kubectl()?;
         let link = self.house.share(&mut self.alice, &self.path, &[("Role", "no role")]).await?;
-        let carol = Browser::start().await?;
+        let carol = Browser::with(BrowserOptions::for_pages()).await?;
         open_link(&carol, &link, &person("carol", &[]).await?.email).await?;
         carol.click("button", "Accept").await?;
         carol.find("region", "Connection test").await?;
@@ -223,7 +223,7 @@ async fn every_diagnosis_of_a_token_that_ends_is_a_page_to_read() -> Result<()> 
     let _turn = turn().await?;
     let mut scene = Scene::new(Dex::builder().id_tokens(LIFE)).await?;
     // A sign-in for pages alone cannot be renewed.
-    let alice = owner(&scene.house, BrowserOptions::default()).await?;
+    let alice = owner(&scene.house, BrowserOptions::for_pages()).await?;
     let over = ["Your token has ended", "It is your turn"];
     look(&mut scene.studio, &alice, &scene.page, "token-over", &over).await?;
     // A clock that is ahead by as little as nobody minds is enough for a token that lives no longer.
@@ -239,7 +239,8 @@ async fn every_diagnosis_of_a_token_that_ends_is_a_page_to_read() -> Result<()> 
 async fn every_diagnosis_of_a_token_is_a_page_to_read() -> Result<()> {
     let _turn = turn().await?;
     let bed = Testbed::shared().await?;
-    let (forger, mut studio, alice) = (Forger::start().await?, Studio::of_words(FOLDER)?, Browser::start().await?);
+    let (forger, mut studio, alice) =
+        (Forger::start().await?, Studio::of_words(FOLDER)?, Browser::with(BrowserOptions::for_pages()).await?);
     let cluster = ControlPlane::builder("claims").jwt(forger.jwt_issuer()).start(bed.etcd().await?).await?;
     let (place, dex) = (Place::new(bed.ca())?, bed.dex().await?);
     let (database_url, person) = (place.sqlite(), person("alice", &[]).await?);

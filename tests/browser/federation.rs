@@ -27,7 +27,7 @@ impl Walk {
         let dex = bed.new_dex(Dex::builder()).await?;
         let cluster = ControlPlane::builder("wide").jwt(dex.jwt_issuer()).start(bed.etcd().await?).await?;
         let house = House::of(person("alice", &[]).await?, Database::Sqlite, &dex, "").await?;
-        let alice = owner(&house, BrowserOptions::default()).await?;
+        let alice = owner(&house, BrowserOptions::for_pages()).await?;
         let providers = [dex, bed.new_dex(Dex::builder()).await?];
         Ok(Self { studio: Studio::new()?, house, providers, cluster, alice })
     }

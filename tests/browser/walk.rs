@@ -55,7 +55,8 @@ impl Walk {
         let upstream: SocketAddr = url::Url::parse(staging.server_url())?.socket_addrs(|| None)?[0];
         let proxy = FaultProxy::start(upstream)?;
         let house = House::of(person("alice", &[]).await?, Database::Sqlite, &dex, LIMITS).await?;
-        let (alice, bob) = tokio::try_join!(async { Browser::with(BrowserOptions::default()).await }, async {
+        let (alice, bob) = tokio::try_join!(async { Browser::with(BrowserOptions::for_pages()).await }, async {
+            // Downloads.
             Browser::with(BrowserOptions::default()).await
         })?;
         Ok(Self { studio: Studio::new()?, house, dex, staging, proxy, alice, bob, link: String::new() })
@@ -84,7 +85,7 @@ impl Walk {
     }
 
     async fn clusters(&mut self) -> Result<()> {
-        self.alice = owner(&self.house, BrowserOptions::default()).await?;
+        self.alice = owner(&self.house, BrowserOptions::for_pages()).await?;
         self.studio.look(&self.alice, "clusters-empty").await?;
         self.alice.follow("link", "Add cluster").await?;
         self.studio.look(&self.alice, "add-cluster").await?;

@@ -22,8 +22,8 @@ impl Walk {
     async fn begin() -> Result<Self> {
         let dex = Testbed::shared().await?.new_dex(Dex::builder()).await?;
         let house = House::of(person("alice", &[]).await?, Database::Sqlite, &dex, "").await?;
-        let alice = owner(&house, BrowserOptions::default()).await?;
-        let bob = Browser::with(BrowserOptions::default()).await?;
+        let alice = owner(&house, BrowserOptions::for_pages()).await?;
+        let bob = Browser::with(BrowserOptions::for_pages()).await?;
         bob.goto(&house.kubelend.url()).await?;
         bob.click("link", "Sign in with Dex").await?;
         bob.sign_in_at_dex(&person("bob", &["platform"]).await?.email).await?;

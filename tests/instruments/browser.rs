@@ -22,8 +22,17 @@ fn page() -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn things_are_found_by_role_and_name() -> Test {
+    things_are_found(BrowserOptions::default()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn things_are_found_by_role_and_name_in_the_shell() -> Test {
+    things_are_found(BrowserOptions::for_pages()).await
+}
+
+async fn things_are_found(options: BrowserOptions) -> Test {
     let began = Instant::now();
-    let browser = Browser::start().await?;
+    let browser = Browser::with(options).await?;
     println!("a browser after {:?}", began.elapsed());
     browser.goto(&page()).await?;
     assert_eq!(browser.title().await?, "A page");
@@ -127,26 +136,55 @@ async fn people_sign_in_at_dex() -> Test {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_that_is_used_again_remembers_nothing() -> Test {
-    let (testbed, browser) = (Testbed::shared().await?, Browser::start().await?);
-    let page = format!("{}/healthz", testbed.dex().await?.issuer());
-    let left = "return [document.cookie, localStorage.length, history.length]";
+    let browser = Browser::start().await?;
+    let save = async |text: &str| {
+        let script = "const [a, text] = [document.createElement('a'), arguments[0]];
+            [a.href, a.download] = ['data:,' + text, text]; a.click()";
+        browser.execute(script, vec![text.into()]).await
+    };
+    visit_and_leave_things(&browser).await?;
+    save("x").await?;
+    browser.download().await?;
+    renews_as_new(&browser).await?;
+    save("y").await?;
+    assert_eq!(browser.take_download().await?, ("y.txt".to_owned(), "y".to_owned()));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shell_that_is_used_again_remembers_nothing_and_saves_nothing() -> Test {
+    let browser = Browser::with(BrowserOptions::for_pages()).await?;
+    visit_and_leave_things(&browser).await?;
+    renews_as_new(&browser).await?;
+    let error = browser.download().await.expect_err("it would be waited for in vain");
+    assert!(format!("{error:#}").contains("saves nothing"), "{error:#}");
+    let options = BrowserOptions { shell: true, ..BrowserOptions::without_javascript() };
+    assert!(Browser::with(options).await.is_err(), "it would run scripts");
+    Ok(())
+}
+
+const LEFT: &str = "return [document.cookie, localStorage.length, history.length]";
+
+async fn visit_and_leave_things(browser: &Browser) -> Test {
+    let page = site().await?;
     browser.goto("about:blank").await?;
     browser.goto(&page).await?;
     browser.execute("document.cookie = 'a=b; max-age=999'; localStorage.setItem('a', 'b')", vec![]).await?;
     browser.new_tab().await?;
     browser.goto(&page).await?;
-    assert_eq!(browser.execute(left, vec![]).await?, serde_json::json!(["a=b", 1, 2]));
-    browser
-        .execute("const a = document.createElement('a'); a.href = 'data:,x'; a.download = 'x'; a.click()", vec![])
-        .await?;
-    browser.download().await?;
-    browser.renew().await?;
-    browser.goto(&page).await?;
-    assert_eq!(browser.execute(left, vec![]).await?, serde_json::json!(["", 0, 2]));
-    assert!(browser.cookies().await?.is_empty());
-    browser
-        .execute("const a = document.createElement('a'); a.href = 'data:,y'; a.download = 'y'; a.click()", vec![])
-        .await?;
-    assert_eq!(browser.take_download().await?, ("y.txt".to_owned(), "y".to_owned()));
+    assert_eq!(browser.execute(LEFT, vec![]).await?, serde_json::json!(["a=b", 1, 2]));
     Ok(())
+}
+
+async fn renews_as_new(browser: &Browser) -> Test {
+    browser.renew().await?;
+    browser.goto(&site().await?).await?;
+    assert_eq!(browser.execute(LEFT, vec![]).await?, serde_json::json!(["", 0, 2]));
+    assert!(browser.cookies().await?.is_empty());
+    Ok(())
+}
+
+/// A page of some site.
+async fn site() -> anyhow::Result<String> {
+    Ok(format!("{}/healthz", Testbed::shared().await?.dex().await?.issuer()))
 }

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::{BrowserOptions, driver::Driver};
@@ -30,7 +30,7 @@ static RESTING: Mutex<Vec<Profile>> = Mutex::new(Vec::new());
 pub(super) struct Profile {
     /// Where chromedriver has its session.
     session: String,
-    javascript: bool,
+    options: BrowserOptions,
     downloads: PathBuf,
     _child: Child,
     // After the child: a profile takes tens of MB.
@@ -42,7 +42,7 @@ impl Profile {
     pub(super) async fn take(options: &BrowserOptions) -> Result<Self> {
         let rests = {
             let mut resting = resting();
-            let alike = resting.iter().position(|profile| profile.javascript == options.javascript);
+            let alike = resting.iter().position(|profile| profile.is_for(options));
             alike.map(|place| resting.swap_remove(place))
         };
         match rests {
@@ -52,6 +52,10 @@ impl Profile {
     }
 
     async fn start(options: &BrowserOptions) -> Result<Self> {
+        ensure!(
+            options.javascript || !options.shell,
+            "scripts are switched off in the browser's settings: the shell has none"
+        );
         let folders = [run::passing_folder("browser")?, run::passing_folder("t")?];
         let [folder, temporary] = folders.each_ref().map(Passing::path);
         let downloads = folder.join("downloads");
@@ -65,7 +69,17 @@ impl Profile {
         let port = child.until_ready(Duration::from_secs(20), || async { announced_port(&child) }).await?;
         let capabilities = capabilities(options, folder, &downloads)?;
         let session = Driver::new_session(port, capabilities).await.map_err(|error| child.explain(error))?;
-        Ok(Self { session, javascript: options.javascript, downloads, _child: child, _folders: folders })
+        Ok(Self { session, options: options.clone(), downloads, _child: child, _folders: folders })
+    }
+
+    /// Whether it may be used for that: colours and size are set anew each time.
+    fn is_for(&self, options: &BrowserOptions) -> bool {
+        self.options.javascript == options.javascript && self.options.shell == options.shell
+    }
+
+    /// Whether it is the engine alone.
+    pub(super) fn is_shell(&self) -> bool {
+        self.options.shell
     }
 
     /// What speaks to it.
@@ -156,7 +170,9 @@ fn capabilities(options: &BrowserOptions, folder: &Path, downloads: &Path) -> Re
     ]
     .map(str::to_owned)
     .to_vec();
-    arguments.push(format!("--user-data-dir={}", folder.join("profile").display()));
+    if !options.shell {
+        arguments.push(format!("--user-data-dir={}", folder.join("profile").display()));
+    }
     let mut preferences = json!({
         "download.default_directory": downloads,
         "download.prompt_for_download": false,
@@ -171,7 +187,7 @@ fn capabilities(options: &BrowserOptions, folder: &Path, downloads: &Path) -> Re
         "acceptInsecureCerts": true,
         "timeouts": { "pageLoad": 30_000, "script": 30_000 },
         "goog:chromeOptions": {
-            "binary": system::chromium()?,
+            "binary": if options.shell { system::headless_shell()? } else { system::chromium()? },
             "args": arguments,
             "prefs": preferences,
         },
