@@ -11,11 +11,13 @@ macro_rules! changed {
 mod changes;
 mod credential;
 mod ends;
+mod entries;
 mod rotation;
 
 pub(super) use changes::{mark_removal, put_trust, write_trust};
 pub use credential::{HeldCredential, SealedCredential, StoredCredential};
 pub use ends::Described;
+pub use entries::ClusterEntry;
 pub use rotation::{NewOwnToken, Rotated};
 
 use super::{

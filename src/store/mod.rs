@@ -47,7 +47,7 @@ pub use audit::AuditDraft;
 pub use bindings::Brought;
 pub use checks::StoredCheck;
 pub use clusters::{
-    Described, HeldCredential, Home, NewCluster, NewOwnToken, Rotated, SealedCredential, StoredCredential,
+    ClusterEntry, Described, HeldCredential, Home, NewCluster, NewOwnToken, Rotated, SealedCredential, StoredCredential,
 };
 pub use custom_roles::{NewCustomRole, RoleHolders, Widening};
 pub use devices::{Devices, NewDevice};

@@ -33,11 +33,15 @@ pub(super) fn audit() -> AuditDraft {
 
 /// A cluster that cannot be reached, which trusts `dex`.
 pub(super) async fn cluster(app: &TestApp, owner: &Identity) -> Cluster {
+    cluster_called("staging", app, owner).await
+}
+
+async fn cluster_called(name: &str, app: &TestApp, owner: &Identity) -> Cluster {
     let id = ClusterId::new();
     let new = NewCluster {
         id,
         workspace: None,
-        name: "staging".parse().unwrap(),
+        name: name.parse().unwrap(),
         endpoint: Endpoint { server: "https://staging.invalid/".parse().unwrap(), ca_pem: None, tls_server_name: None },
         credential: SealedCredential {
             kind: CredentialKind::Token,
@@ -283,4 +287,37 @@ async fn immune_16_a_workspaces_own_provider_does_not_pass_for_the_one_of_everyb
     assert!(second.contains("The workspace Workspace’s own") && second.contains("<code>accounts.evil.example</code>"));
     // Nor is it shown where nobody asked for that workspace.
     assert!(!app.get("/sign-in", "").await.body.contains("evil"));
+}
+
+#[tokio::test]
+async fn one_of_many_clusters_is_found_by_a_word_and_no_page_shows_them_all() {
+    let app = TestApp::with_providers(&["dex"]).await;
+    let (owner, owners) = app.sign_in("owner@example.com", "dex").await;
+    let (_, strangers) = app.sign_in("mallory@example.com", "dex").await;
+    let mut workspace = None;
+    for n in 0..43 {
+        workspace = Some(cluster_called(&format!("edge-{n:02}"), &app, &owner).await.workspace);
+    }
+    for place in ["/clusters".to_owned(), format!("/workspaces/{}", workspace.unwrap())] {
+        let shown = async |question: &str| {
+            let page = app.get(&format!("{place}{question}"), &owners).await;
+            assert_eq!(page.status, 200, "{}", page.body);
+            let count = page.body.matches("class=\"name\"").count();
+            (count, page.body)
+        };
+        let (count, page) = shown("").await;
+        assert_eq!(count, 40, "{page}");
+        assert!(page.contains("1–40 of 43 clusters") && page.contains(&format!("href=\"{place}?page=2\"")), "{page}");
+        let (count, page) = shown("?page=2").await;
+        assert_eq!(count, 3, "{page}");
+        assert!(page.contains(">edge-42</a>") && page.contains("First page") && !page.contains("Next page"), "{page}");
+        let (count, page) = shown("?q=EDGE-07").await;
+        assert_eq!(count, 1, "{page}");
+        assert!(page.contains("1 of 43 clusters") && page.contains("value=\"EDGE-07\""), "{page}");
+        let (count, page) = shown("?q=core").await;
+        assert_eq!(count, 0, "{page}");
+        assert!(page.contains("No cluster fits") && page.contains("All clusters"), "{page}");
+    }
+    let theirs = app.get("/clusters?q=edge", &strangers).await.body;
+    assert!(theirs.contains("No cluster yet") && !theirs.contains("edge-"), "{theirs}");
 }

@@ -10,12 +10,13 @@ use kubelend::{
         cluster::{CheckStep, ConnectionCheck, CredentialKind, Endpoint, Removal, StepOutcome},
         diagnosis::{Cause, Certainty, Finding},
         grant::{EndReason, GrantState, Grantee, Origin},
-        id::{CheckId, ClusterId, IdentityId},
+        id::{CheckId, ClusterId, IdentityId, WorkspaceId},
+        project::Labels,
         time::Timestamp,
         trial::Trial,
         workspace::MemberRole,
     },
-    store::{Accepted, HeldCredential, Outcome, SealedCredential, StoreError, StoredCredential},
+    store::{Accepted, ClusterEntry, HeldCredential, Outcome, SealedCredential, StoreError, StoredCredential},
 };
 
 use super::{
@@ -137,6 +138,24 @@ async fn people_see_the_clusters_of_their_workspaces_by_name(bed: Bed) {
     assert!(alices.iter().all(|c| c.trusts.len() == 2));
     assert_eq!(names(alices), "a b C");
     assert_eq!(names(bed.store.clusters_of(&bob, true).await.unwrap()), "a b bobs C");
+    let entries = |entries: Vec<ClusterEntry>| -> Vec<(ClusterId, String)> {
+        entries
+            .into_iter()
+            .map(|c| (c.id, format!("{} {} {}", c.name, c.labels, c.workspace == bobs.workspace)))
+            .collect()
+    };
+    let listed = entries(bed.store.cluster_entries_of(&alice, false).await.unwrap());
+    assert_eq!(listed.iter().map(|(id, _)| *id).collect::<Vec<_>>(), ids, "in the same order");
+    let labels: Labels = "env=prod,tier=1".parse().unwrap();
+    bed.store.set_labels(bobs.id, &labels, draft(Action::ClusterLabelled), NOW).await.unwrap();
+    let all = entries(bed.store.cluster_entries_of(&bob, true).await.unwrap());
+    assert_eq!(
+        all.iter().map(|(_, words)| words.as_str()).collect::<Vec<_>>(),
+        ["a  false", "b  false", "bobs env=prod, tier=1 true", "C  false"]
+    );
+    let workspaces = [vec![bobs.workspace], vec![WorkspaceId::new(); 40]].concat();
+    assert_eq!(entries(bed.store.cluster_entries_in(&workspaces).await.unwrap()), [all[2].clone()]);
+    assert_eq!(bed.store.cluster_entries_in(&[]).await.unwrap(), []);
     ids.extend([bobs.id, ClusterId::new()]);
     ids.extend(std::iter::repeat_n(bobs.id, 40));
     let several = bed.store.clusters(&ids).await.unwrap();

@@ -19,7 +19,7 @@ pub async fn get(State(store): State<Store>, MaybeSignedIn(who): MaybeSignedIn) 
     };
     let person = &who.person;
     let manages = person.may_add_clusters()
-        || !store.clusters_of(person.identity(), person.is_platform_admin()).await?.is_empty();
+        || !store.cluster_entries_of(person.identity(), person.is_platform_admin()).await?.is_empty();
     let there = if manages {
         paths::CLUSTERS
     } else if store.memberships_of(person.identity()).await?.is_empty()

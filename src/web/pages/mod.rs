@@ -17,6 +17,7 @@ pub mod can_gaps;
 pub mod can_rows;
 pub mod claims;
 pub mod cluster;
+mod cluster_list;
 pub mod clusters;
 pub mod connection_test;
 pub mod create_workspace;

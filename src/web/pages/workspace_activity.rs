@@ -35,7 +35,7 @@ pub async fn get(
     Query(asked): Query<Asked>,
     State(store): State<Store>,
 ) -> Result<Response, PageError> {
-    let inside = store.clusters_in(&[at.id()]).await?;
+    let inside = store.cluster_entries_in(&[at.id()]).await?;
     let page = store.trail(Trail::Workspace(at.id()), &asked.filter(at.now), asked.before, A_PAGE).await?;
     let found = Found::new(asked, paths::workspace_activity(at.id()), page, |event| on(event, &inside));
     Ok(render(&WorkspaceActivityPage { frame: at.frame(), head: at.head(Tab::Activity), found }))

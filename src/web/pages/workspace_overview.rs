@@ -1,23 +1,25 @@
 //! `/workspaces/{workspace}`: its clusters, who looks after them, and what happened lately.
 
 use askama::Template;
-use axum::{extract::State, response::Response};
+use axum::{
+    extract::{Query, State},
+    response::Response,
+};
 
 use super::{
     activity::Line,
-    clusters::{self, Row},
+    cluster_list::{self, Asked, List},
     member_list::named,
     workspace::{AtWorkspace, Head, Tab, a_role, role_means},
 };
 use crate::{
     clock::Clock,
     model::{
-        cluster::Cluster,
         identity::Identity,
         workspace::{Member, MemberRole},
     },
     oidc::Providers,
-    store::Store,
+    store::{ClusterEntry, Store},
     web::{
         errors::{NextStep, PageError},
         frame::{Frame, render},
@@ -34,7 +36,7 @@ struct OverviewPage {
     frame: Frame,
     head: Head,
     you: String,
-    rows: Vec<Row>,
+    list: List,
     add: Option<String>,
     people: Vec<Named>,
     more: usize,
@@ -51,26 +53,26 @@ struct Named {
 /// The page.
 pub async fn get(
     at: AtWorkspace,
+    Query(asked): Query<Asked>,
     State(store): State<Store>,
     State(providers): State<Providers>,
     State(clock): State<Clock>,
 ) -> Result<Response, PageError> {
-    let inside = store.clusters_in(&[at.id()]).await?;
+    let inside = store.cluster_entries_in(&[at.id()]).await?;
     let members = store.members(at.id()).await?;
     let events = store.audit_of_workspace(at.id(), None, u32::try_from(FEW).unwrap_or(u32::MAX)).await?;
-    let lines = events.into_iter().map(|event| {
-        let on = on(&event, &inside);
-        Line { on, ..Line::relative(event, at.now) }
-    });
+    let line = |event| Line { on: on(&event, &inside), ..Line::relative(event, at.now) };
+    let lines: Vec<Line> = events.into_iter().map(line).collect();
+    let here = paths::workspace(at.id());
     let page = OverviewPage {
         frame: at.frame(),
         head: at.head(Tab::Overview),
         you: you(at.member),
         add: at.adds_clusters().then(|| paths::add_cluster_to(at.id())).filter(|_| at.workspace().removing.is_none()),
-        rows: clusters::rows(&store, &providers, &inside, clock.now()).await?,
+        list: cluster_list::list((&store, &providers), inside, &[], asked, here, clock.now()).await?,
         more: members.len().saturating_sub(FEW),
         people: first(&members),
-        events: lines.collect(),
+        events: lines,
         members: paths::members(at.id()),
         activity: paths::workspace_activity(at.id()),
     };
@@ -93,7 +95,7 @@ fn first(members: &[(Member, Option<Identity>)]) -> Vec<Named> {
 }
 
 /// The cluster that an event is about, where it stands in the workspace.
-pub(super) fn on(event: &crate::model::audit::AuditEvent, inside: &[Cluster]) -> Option<NextStep> {
+pub(super) fn on(event: &crate::model::audit::AuditEvent, inside: &[ClusterEntry]) -> Option<NextStep> {
     let id = event.cluster?;
     Some(inside.iter().find(|c| c.id == id).map_or_else(
         || NextStep::new("a cluster that is gone", ""),
@@ -105,7 +107,7 @@ pub(super) fn on(event: &crate::model::audit::AuditEvent, inside: &[Cluster]) ->
 pub(super) mod tests {
     use super::*;
     use crate::web::pages::{
-        clusters::tests::sample_rows,
+        cluster_list::tests::{entries, sample},
         members::tests::sample_members,
         overview::tests::events,
         samples::{HOSTILE, NOW, frame},
@@ -113,12 +115,12 @@ pub(super) mod tests {
     };
 
     pub(in crate::web) fn samples() -> Vec<(&'static str, String)> {
-        let draw = |name: &str, rows, members: Vec<(Member, Option<Identity>)>, add| {
+        let draw = |name: &str, clusters, members: Vec<(Member, Option<Identity>)>, add| {
             OverviewPage {
                 frame: frame(),
                 head: head(&workspace(name), Tab::Overview),
                 you: you(Some(MemberRole::Owner)),
-                rows,
+                list: sample(entries(clusters, &[workspace(name)]), &[], "", ""),
                 add,
                 people: first(&members),
                 more: members.len().saturating_sub(FEW),
@@ -133,8 +135,8 @@ pub(super) mod tests {
             .unwrap()
         };
         vec![
-            ("workspace", draw("Payments", sample_rows(), sample_members(), Some("/clusters/add?workspace=x".into()))),
-            ("workspace-empty", draw(HOSTILE, vec![], vec![], None)),
+            ("workspace", draw("Payments", 4, sample_members(), Some("/clusters/add?workspace=x".into()))),
+            ("workspace-empty", draw(HOSTILE, 0, vec![], None)),
         ]
     }
 
