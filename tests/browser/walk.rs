@@ -282,7 +282,11 @@ impl Walk {
     }
 
     async fn managing(&mut self) -> Result<()> {
-        self.alice.goto(&self.address("/clusters")).await?;
+        for (word, name) in [("nowhere", "clusters-not-found"), ("stag", "clusters-found")] {
+            self.alice.goto(&self.address(&format!("/clusters?q={word}"))).await?;
+            self.studio.look(&self.alice, name).await?;
+        }
+        self.alice.follow("link", "All clusters").await?;
         self.studio.look(&self.alice, "clusters").await?;
         self.alice.follow("link", "staging").await?;
         self.studio.look(&self.alice, "overview").await?;

@@ -1,9 +1,12 @@
 //! Clusters, a sentence each, as the owner's home and a workspace's page list them: under their workspaces where there are several,
-//! found by a word, and page by page.
+//! page by page.
 
 use std::collections::HashMap;
 
-use super::{matrix::query, trust};
+use super::{
+    listing::{self, Asked, Listing},
+    trust,
+};
 use crate::{
     model::{
         cluster::{Cluster, ConnectionCheck},
@@ -24,53 +27,13 @@ use crate::{
 
 /// The store counts people and groups up to this.
 const COUNTED_UP_TO: u32 = 1000;
-/// How many clusters a page shows.
-const A_PAGE: usize = 40;
-/// So many are looked through by eye.
-const FEW: usize = 10;
-
-/// What is asked for, from the address.
-#[derive(Clone, Debug, Default, serde::Deserialize)]
-#[serde(default)]
-pub struct Asked {
-    /// Part of a name, a label, or a workspace's name.
-    pub(super) q: String,
-    /// Which page, from 1; anything else is the first.
-    page: String,
-}
-
-impl Asked {
-    fn address(&self, here: &str, page: usize) -> String {
-        let page = if page > 1 { page.to_string() } else { String::new() };
-        query(here, &[("q", &self.q), ("page", &page)])
-    }
-
-    /// Of a list, what is asked for; lower case is compared, of ASCII, as where names are told apart.
-    fn fits(&self, entry: &ClusterEntry, workspace: Option<&Workspace>) -> bool {
-        let wanted = self.q.trim().to_ascii_lowercase();
-        let of = workspace.map(|w| w.name.as_str()).unwrap_or_default();
-        [entry.name.as_str(), &entry.labels, of].iter().any(|text| text.to_ascii_lowercase().contains(&wanted))
-    }
-}
-
-/// A page of a list.
+/// A page of a list of clusters.
 #[derive(Default)]
 pub(super) struct List {
     pub(super) groups: Vec<Group>,
-    /// What was looked for.
-    pub(super) asked: Asked,
-    /// Where the list is.
-    pub(super) here: String,
-    /// Whether one may look for something.
-    pub(super) search: bool,
-    /// “41–80 of 312 clusters”, where that is not all.
-    pub(super) part: Option<String>,
-    pub(super) first: Option<String>,
-    pub(super) next: Option<String>,
-    /// Whether there is any, also one that was not looked for.
-    pub(super) some: bool,
     /// Whether they are of several workspaces.
     pub(super) several: bool,
+    pub(super) listing: Listing,
 }
 
 /// The clusters of one workspace; it is named where there are several.
@@ -120,35 +83,15 @@ fn cut(
     asked: Asked,
     here: String,
 ) -> (Vec<ClusterEntry>, List) {
-    let all = entries.len();
     let place: HashMap<WorkspaceId, usize> = workspaces.iter().enumerate().map(|(n, w)| (w.id, n)).collect();
     let of = |entry: &ClusterEntry| place.get(&entry.workspace).copied();
-    entries.retain(|entry| asked.fits(entry, of(entry).and_then(|n| workspaces.get(n))));
     entries.sort_by_key(of);
-    let (found, pages) = (entries.len(), entries.len().div_ceil(A_PAGE).max(1));
-    let page = asked.page.parse().unwrap_or(1).clamp(1, pages);
-    let before = (page - 1) * A_PAGE;
-    let cut: Vec<ClusterEntry> = entries.into_iter().skip(before).take(A_PAGE).collect();
-    let list = List {
-        search: all > FEW || !asked.q.is_empty(),
-        part: (cut.len() < all && !cut.is_empty()).then(|| part(before, cut.len(), found, all)),
-        first: (page > 1).then(|| asked.address(&here, 1)),
-        next: (page < pages).then(|| asked.address(&here, page + 1)),
-        some: all > 0,
-        several: !workspaces.is_empty(),
-        groups: Vec::new(),
-        asked,
-        here,
+    let fits = |asked: &Asked, entry: &ClusterEntry| {
+        let home = of(entry).and_then(|n| workspaces.get(n)).map(|w| w.name.as_str());
+        asked.fits([entry.name.as_str(), &entry.labels].into_iter().chain(home))
     };
-    (cut, list)
-}
-
-/// “41–80 of 312 clusters”, “3 of 312 clusters”.
-fn part(before: usize, shown: usize, found: usize, all: usize) -> String {
-    let of = |count: usize| counted(u64::try_from(count).unwrap_or(u64::MAX), "cluster");
-    let range = if shown == found { found.to_string() } else { format!("{}–{}", before + 1, before + shown) };
-    let among = if shown == found || found == all { String::new() } else { format!(" of {found} that fit,") };
-    format!("{range}{among} of {}", of(all))
+    let (cut, listing) = listing::cut(entries, fits, "cluster", asked, here);
+    (cut, List { groups: Vec::new(), several: !workspaces.is_empty(), listing })
 }
 
 /// Rows under their workspaces; without any, in one nameless group. What has gone meanwhile is left out.
@@ -318,46 +261,27 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_page_of_many_goes_on_where_the_last_one_ended() {
+    fn a_page_goes_on_within_a_workspace_and_each_cluster_stands_under_its_own() {
         let two = [workspace("Payments"), workspace("Shop")];
         let all = entries(90, &two);
-        let names = |page: &List| -> Vec<String> {
-            page.groups.iter().flat_map(|group| group.rows.iter().map(|row| row.name.clone())).collect()
-        };
         let pages: Vec<List> = ["", "2", "3"].map(|page| sample(all.clone(), &two, "", page)).into();
-        assert_eq!(pages.iter().map(|p| p.groups.len()).collect::<Vec<_>>(), [1, 2, 1]);
-        let mut found: Vec<String> = pages.iter().flat_map(&names).collect();
-        assert_eq!(found.len(), 90);
-        assert_eq!(found[..45], all.iter().step_by(2).map(|entry| entry.name.to_string()).collect::<Vec<_>>());
-        found.sort();
-        found.dedup();
-        assert_eq!(found.len(), 90, "each of them once");
-        assert_eq!(pages[0].part.as_deref(), Some("1–40 of 90 clusters"));
-        assert_eq!(pages[0].next.as_deref(), Some("/clusters?page=2"));
-        assert_eq!(
-            (pages[1].first.as_deref(), pages[1].next.as_deref()),
-            (Some("/clusters"), Some("/clusters?page=3"))
-        );
-        assert_eq!((pages[2].next.as_deref(), pages[2].part.as_deref()), (None, Some("81–90 of 90 clusters")));
-        // Clusters may have gone since the address was made, and anybody may type one.
-        for odd in ["9", "99999999999999999999", "0", "-1", "x"] {
-            assert!(!names(&sample(all.clone(), &two, "", odd)).is_empty(), "{odd}");
-        }
+        let titles = |page: &List| -> Vec<String> {
+            page.groups.iter().map(|group| group.workspace.as_ref().unwrap().label.clone()).collect()
+        };
+        assert_eq!(pages.iter().map(titles).collect::<Vec<_>>().concat(), ["Payments", "Payments", "Shop", "Shop"]);
+        let rows = pages.iter().flat_map(|page| &page.groups).flat_map(|group| &group.rows);
+        let found: Vec<&str> = rows.map(|row| row.name.as_str()).collect();
+        let under = |n: usize| all.iter().skip(n).step_by(2).map(|entry| entry.name.as_str());
+        assert_eq!(found, under(0).chain(under(1)).collect::<Vec<_>>());
     }
 
     #[test]
     fn a_word_finds_names_labels_and_workspaces() {
         let two = [workspace("Payments"), workspace("Shop")];
-        let find = |q: &str, page: &str| sample(entries(200, &two), &two, q, page);
-        assert_eq!(find("ENV=Prod", "").part.as_deref(), Some("20 of 200 clusters"));
-        assert_eq!(find("007", "").part.as_deref(), Some("1 of 200 clusters"));
-        let shop = find("shop", "2");
-        assert_eq!(shop.part.as_deref(), Some("41–80 of 100 that fit, of 200 clusters"));
-        assert_eq!(shop.next.as_deref(), Some("/clusters?q=shop&page=3"));
-        let none = find("nowhere", "");
-        assert!(none.groups.is_empty() && none.some && none.search && none.part.is_none());
-        let few = sample(entries(3, &two), &two, "", "");
-        assert!(!few.search && few.part.is_none() && few.next.is_none(), "three are seen at once");
+        let found = |q: &str| sample(entries(200, &two), &two, q, "").listing.part.unwrap_or_default();
+        assert_eq!(found("ENV=Prod"), "20 of 200 clusters");
+        assert_eq!(found("007"), "1 of 200 clusters");
+        assert_eq!(found("shop"), "1–40 of 100 that fit, of 200 clusters");
     }
 
     #[test]

@@ -8,7 +8,10 @@ use axum::{
     response::Response,
 };
 
-use super::cluster_list::{self, Asked, List};
+use super::{
+    cluster_list::{self, List},
+    listing::Asked,
+};
 use crate::{
     clock::Clock,
     model::id::WorkspaceId,

@@ -48,6 +48,7 @@ pub mod landing;
 pub mod link;
 pub mod link_words;
 pub mod links;
+mod listing;
 pub mod matrix;
 mod matrix_cells;
 pub mod matrix_csv;

@@ -2,12 +2,13 @@
 
 use askama::Template;
 use axum::{
-    extract::State,
+    extract::{Query, State},
     http::StatusCode,
     response::{IntoResponse, Redirect, Response},
 };
 
 use super::{
+    listing::{self, Asked, Listing},
     project_form::{ProjectForm, on_words},
     workspace::{AtWorkspace, Head, Tab},
 };
@@ -35,6 +36,7 @@ struct ProjectsPage {
     head: Head,
     here: String,
     rows: Vec<Row>,
+    listing: Listing,
     may_change: bool,
     form: ProjectForm,
     clusters: Vec<Cluster>,
@@ -48,8 +50,12 @@ struct Row {
 }
 
 /// The list.
-pub async fn get(at: AtWorkspace, State(store): State<Store>) -> Result<Response, PageError> {
-    page(&at, &store, ProjectForm::default(), FieldErrors::default()).await
+pub async fn get(
+    at: AtWorkspace,
+    Query(asked): Query<Asked>,
+    State(store): State<Store>,
+) -> Result<Response, PageError> {
+    page(&at, &store, asked, ProjectForm::default(), FieldErrors::default()).await
 }
 
 /// Makes one.
@@ -68,7 +74,7 @@ pub async fn post(
             Err(other) => return Err(other.into()),
         }
     }
-    page(&at, &store, form, errors).await
+    page(&at, &store, Asked::default(), form, errors).await
 }
 
 /// A workspace's clusters, by name.
@@ -76,15 +82,24 @@ pub(super) async fn clusters_in(store: &Store, workspace: WorkspaceId) -> Result
     Ok(store.clusters_in(&[workspace]).await?)
 }
 
-async fn page(at: &AtWorkspace, store: &Store, form: ProjectForm, errors: FieldErrors) -> Result<Response, PageError> {
+async fn page(
+    at: &AtWorkspace,
+    store: &Store,
+    asked: Asked,
+    form: ProjectForm,
+    errors: FieldErrors,
+) -> Result<Response, PageError> {
     let clusters = clusters_in(store, at.id()).await?;
     let projects = store.projects_of(at.id()).await?;
+    let fits = |asked: &Asked, project: &Project| asked.fits([project.name.as_str(), project.namespace.as_str()]);
+    let (projects, listing) = listing::cut(projects, fits, "project", asked, paths::projects(at.id()));
     let status = if errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let page = ProjectsPage {
         frame: at.frame(),
         head: at.head(Tab::Projects),
         here: paths::projects(at.id()),
         rows: projects.iter().map(|project| row(project, &clusters)).collect(),
+        listing,
         may_change: at.manage_access().is_ok() && at.workspace().removing.is_none(),
         form,
         clusters,
@@ -138,11 +153,15 @@ pub(super) mod tests {
                 }
             }
             let row = |_| Row { href: "/workspaces/x/projects/y".into(), name: HOSTILE.into(), facts: HOSTILE.into() };
+            let (here, asked) = ("/workspaces/x/projects".to_owned(), Asked::default());
+            let rows = (0..rows).map(row).collect();
+            let (rows, listing) = listing::cut(rows, |_, _| true, "project", asked, here.clone());
             let page = ProjectsPage {
                 frame: frame().at(Nav::Workspaces),
                 head: head(&workspace(HOSTILE), Tab::Projects),
-                here: "/workspaces/x/projects".into(),
-                rows: (0..rows).map(row).collect(),
+                here,
+                rows,
+                listing,
                 may_change,
                 form: ProjectForm { name: HOSTILE.into(), labels: HOSTILE.into(), ..ProjectForm::default() },
                 clusters: clusters(),
@@ -151,7 +170,7 @@ pub(super) mod tests {
             page.render().unwrap()
         };
         vec![
-            ("projects", draw(30, false, true)),
+            ("projects", draw(300, false, true)),
             ("projects-errors", draw(1, true, true)),
             ("projects-empty", draw(0, false, false)),
         ]

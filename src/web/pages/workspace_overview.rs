@@ -8,7 +8,8 @@ use axum::{
 
 use super::{
     activity::Line,
-    cluster_list::{self, Asked, List},
+    cluster_list::{self, List},
+    listing::Asked,
     member_list::named,
     workspace::{AtWorkspace, Head, Tab, a_role, role_means},
 };

@@ -3,9 +3,13 @@
 use std::collections::HashMap;
 
 use askama::Template;
-use axum::{extract::State, response::Response};
+use axum::{
+    extract::{Query, State},
+    response::Response,
+};
 
 use super::{
+    listing::{self, Asked, Listing},
     own_projects::{OwnProjects, own_projects},
     workspace::a_role,
 };
@@ -29,6 +33,7 @@ use crate::{
 struct WorkspacesPage {
     frame: Frame,
     rows: Vec<Row>,
+    listing: Listing,
     projects: OwnProjects,
     may_create: bool,
     create: &'static str,
@@ -43,12 +48,18 @@ struct Row {
     removing: bool,
 }
 
+/// A workspace, and what somebody is in it.
+type Listed = (Workspace, Option<MemberRole>);
+
 /// The list.
-pub async fn get(who: SignedIn, State(store): State<Store>) -> Result<Response, PageError> {
-    let listed = store.workspaces_of(who.person.identity(), who.person.is_platform_admin()).await?;
+pub async fn get(who: SignedIn, Query(asked): Query<Asked>, State(store): State<Store>) -> Result<Response, PageError> {
+    let all = store.workspaces_of(who.person.identity(), who.person.is_platform_admin()).await?;
+    let names = Names::of(&all);
+    let fits = |asked: &Asked, (workspace, _): &Listed| asked.fits([workspace.name.as_str()]);
+    let (listed, listing) = listing::cut(all, fits, "workspace", asked, paths::WORKSPACES.into());
     let ids: Vec<WorkspaceId> = listed.iter().map(|(w, _)| w.id).collect();
     let counts: HashMap<_, _> = store.count_in_workspaces(&ids).await?.into_iter().collect();
-    let makers = makers(&store, &listed).await?;
+    let makers = makers(&store, &listed, &names).await?;
     let rows = listed
         .iter()
         .map(|(workspace, role)| Row {
@@ -57,7 +68,7 @@ pub async fn get(who: SignedIn, State(store): State<Store>) -> Result<Response, 
             facts: facts(
                 counts.get(&workspace.id).copied().unwrap_or_default(),
                 *role,
-                maker(workspace, &listed, &makers),
+                maker(workspace, &names, &makers),
             ),
             removing: workspace.removing.is_some(),
         })
@@ -65,6 +76,7 @@ pub async fn get(who: SignedIn, State(store): State<Store>) -> Result<Response, 
     Ok(render(&WorkspacesPage {
         frame: Frame::new(&who, Nav::Workspaces),
         rows,
+        listing,
         projects: own_projects(&store, who.person.identity()).await?,
         may_create: who.person.may_make_workspaces(),
         create: paths::CREATE_WORKSPACE,
@@ -72,17 +84,28 @@ pub async fn get(who: SignedIn, State(store): State<Store>) -> Result<Response, 
     }))
 }
 
-fn alike(one: &Workspace, all: &[(Workspace, Option<MemberRole>)]) -> bool {
-    all.iter().any(|(other, _)| other.id != one.id && other.name.to_lowercase() == one.name.to_lowercase())
+/// How many have each name, whatever its case.
+struct Names(HashMap<String, u32>);
+
+impl Names {
+    fn of(all: &[Listed]) -> Self {
+        let mut names = HashMap::new();
+        for (workspace, _) in all {
+            *names.entry(workspace.name.to_lowercase()).or_default() += 1;
+        }
+        Self(names)
+    }
+
+    /// Whether another one has its name.
+    fn are_alike(&self, workspace: &Workspace) -> bool {
+        self.0.get(&workspace.name.to_lowercase()).is_some_and(|count| *count > 1)
+    }
 }
 
 /// What the makers of those are called whose names are alike.
-async fn makers(
-    store: &Store,
-    listed: &[(Workspace, Option<MemberRole>)],
-) -> Result<HashMap<IdentityId, String>, PageError> {
+async fn makers(store: &Store, listed: &[Listed], names: &Names) -> Result<HashMap<IdentityId, String>, PageError> {
     let wanted: Vec<IdentityId> =
-        listed.iter().filter(|(w, _)| alike(w, listed)).filter_map(|(w, _)| w.created_by).collect();
+        listed.iter().filter(|(w, _)| names.are_alike(w)).filter_map(|(w, _)| w.created_by).collect();
     if wanted.is_empty() {
         return Ok(HashMap::new());
     }
@@ -90,12 +113,8 @@ async fn makers(
 }
 
 /// Who made it, where another one in the list has the same name.
-fn maker<'a>(
-    workspace: &Workspace,
-    listed: &[(Workspace, Option<MemberRole>)],
-    makers: &'a HashMap<IdentityId, String>,
-) -> Option<&'a str> {
-    workspace.created_by.filter(|_| alike(workspace, listed)).and_then(|id| makers.get(&id)).map(String::as_str)
+fn maker<'a>(workspace: &Workspace, names: &Names, makers: &'a HashMap<IdentityId, String>) -> Option<&'a str> {
+    workspace.created_by.filter(|_| names.are_alike(workspace)).and_then(|id| makers.get(&id)).map(String::as_str)
 }
 
 /// “3 clusters · 2 people and 1 group look after them · you are an owner”.
@@ -128,11 +147,13 @@ pub(super) mod tests {
     };
 
     pub(in crate::web) fn samples() -> Vec<(&'static str, String)> {
-        let draw = |rows: Vec<Row>, may_create| {
+        let draw = |rows: Vec<Row>, asked: Asked, may_create| {
+            let (rows, listing) =
+                listing::cut(rows, |asked, row| asked.fits([row.name.as_str()]), "workspace", asked, "/w".into());
             let projects = sample_projects(if rows.is_empty() && may_create { 0 } else { 3 });
             let frame = frame().at(Nav::Workspaces);
             let global = Some(paths::GLOBAL_ACCESS);
-            WorkspacesPage { frame, rows, projects, may_create, create: paths::CREATE_WORKSPACE, global }
+            WorkspacesPage { frame, rows, listing, projects, may_create, create: paths::CREATE_WORKSPACE, global }
                 .render()
                 .unwrap()
         };
@@ -142,6 +163,7 @@ pub(super) mod tests {
             facts: facts(WorkspaceCounts { clusters: 3, people: 2, groups: 1 }, Some(MemberRole::Owner), maker),
             removing,
         };
+        let asked = |q: &str| Asked { q: q.into(), page: "2".into() };
         let rows = vec![
             row("Clusters of alice@example.com", false, None),
             row("Payments", false, Some("carol@example.com")),
@@ -149,9 +171,17 @@ pub(super) mod tests {
             row("Payments", true, Some("alice@example.com")),
         ];
         vec![
-            ("workspaces", draw(rows, true)),
-            ("workspaces-empty", draw(vec![], true)),
-            ("workspaces-stranger", draw(vec![], false)),
+            ("workspaces", draw(rows, Asked::default(), true)),
+            (
+                "workspaces-many",
+                draw((0..300).map(|_| row(HOSTILE, true, Some(LONG_EMAIL))).collect(), asked(""), true),
+            ),
+            (
+                "workspaces-not-found",
+                draw((0..300).map(|_| row(HOSTILE, true, None)).collect(), asked(LONG_EMAIL), true),
+            ),
+            ("workspaces-empty", draw(vec![], Asked::default(), true)),
+            ("workspaces-stranger", draw(vec![], Asked::default(), false)),
         ]
     }
 
@@ -173,7 +203,8 @@ pub(super) mod tests {
         let listed: Vec<_> = ["Bücher", "BÜCHER", "Payments"].into_iter().map(|name| (workspace(name), None)).collect();
         let makers: HashMap<_, _> =
             listed.iter().map(|(w, _)| (w.created_by.unwrap(), format!("maker of {}", w.name))).collect();
-        assert_eq!(maker(&listed[1].0, &listed, &makers), Some("maker of BÜCHER"));
-        assert_eq!(maker(&listed[2].0, &listed, &makers), None);
+        let names = Names::of(&listed);
+        assert_eq!(maker(&listed[1].0, &names, &makers), Some("maker of BÜCHER"));
+        assert_eq!(maker(&listed[2].0, &names, &makers), None);
     }
 }
