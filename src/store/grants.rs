@@ -9,6 +9,7 @@ mod rows;
 
 mod changes;
 mod filter;
+mod insert;
 mod orders;
 mod overdue;
 mod page;
@@ -21,6 +22,7 @@ pub(super) use changes::{
 };
 pub(super) use filter::literal;
 pub use filter::{GrantFilter, Standing};
+pub(super) use insert::{insert, insert_federated};
 pub use orders::GrantOrder;
 pub use overdue::Overdue;
 pub use page::GrantPage;
@@ -32,18 +34,15 @@ pub use terms::{Replaced, Replacement, Terms};
 pub use work::{DueGrant, Outcome};
 pub(super) use work::{lock, settle};
 
-use rows::{ends_at, role_rank, search_text};
-
 use super::{
     AuditDraft, Store, StoreError,
     audit::About,
-    bindings, clusters, custom_roles,
-    db::{CHUNK, Tx, clash, parsed},
-    vouches,
+    clusters,
+    db::{CHUNK, Tx, parsed},
 };
 use crate::model::{
     audit::Action,
-    grant::{EndReason, Grant, GrantState, Grantee, Origin},
+    grant::{EndReason, Grant, Grantee, Origin},
     id::{GrantId, IdentityId},
     identity::Identity,
     provider::ProviderId,
@@ -75,97 +74,6 @@ pub struct NewGrant {
     pub created_by: IdentityId,
     /// What its role let do, where others have defined it.
     pub vouch: Option<Vouch>,
-}
-
-/// Makes a grant inside a transaction that holds its cluster's (or its link's) row.
-///
-/// # Errors
-/// `Duplicate` where a live grant of the same origin has the same grantee, role and scope.
-pub(super) async fn insert(tx: &mut Tx, new: &NewGrant, now: Timestamp) -> Result<Grant, StoreError> {
-    const SQL: &str = "INSERT INTO grants (id, cluster_id, namespaces, role, grantee_key, to_group, identity_id, \
-         provider, grantee_name, grantee_search, origin, expires_at, created_by, created_at, state, state_since, \
-         attempts, next_attempt, revision, federated_id, grantee_sort, mark, role_rules, vouched_by, \
-         reason, role_rank, ends_at, group_id) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $14, 0, $16, 0, $17, \
-         COALESCE((SELECT COALESCE(i.email_key, i.name_key, i.sub) FROM identities i WHERE i.id = $7), $10), $18, $19, $20, $21, $22, $23, \
-         (SELECT f.group_id FROM federated_grants f WHERE f.id = $17)) \
-         ON CONFLICT DO NOTHING";
-    let grant = pending(new, now);
-    custom_roles::lock_for_giving(tx, grant.role.as_ref()).await?;
-    expire_same(tx, &grant, now).await?;
-    let who = GranteeColumns::from(&grant.grantee);
-    let (rules, owner) = vouches::columns(new.vouch.as_ref());
-    let inserted = on!(tx, |db| sqlx::query(SQL)
-        .bind(grant.id.to_string())
-        .bind(grant.scope.cluster().to_string())
-        .bind(namespaces_text(&grant.scope))
-        .bind(role_text(grant.role.as_ref()))
-        .bind(key(&grant.grantee))
-        .bind(who.to_group)
-        .bind(&who.identity_id)
-        .bind(&who.provider)
-        .bind(&who.name)
-        .bind(search_text(&grant.grantee))
-        .bind(origin_text(grant.origin))
-        .bind(grant.expires_at.map(Timestamp::millis))
-        .bind(grant.created_by.to_string())
-        .bind(now.millis())
-        .bind(grant.state.as_str())
-        .bind(grant.role.as_ref().map(|_| now.millis()))
-        .bind(match grant.origin {
-            Origin::Federated(id) => Some(id.to_string()),
-            Origin::Manual | Origin::Link(_) | Origin::Owner | Origin::Request(_) | Origin::File(_) => None,
-        })
-        .bind(bindings::draw_mark())
-        .bind(&rules)
-        .bind(&owner)
-        .bind(grant.reason.as_ref().map(Reason::as_str))
-        .bind(role_rank(grant.role.as_ref()))
-        .bind(ends_at(grant.expires_at))
-        .execute(db)
-        .await
-        .map(|done| done.rows_affected()))
-    .map_err(|e| clash(e, "a grant"))?;
-    if inserted == 0 {
-        return Err(StoreError::Duplicate("They have exactly this access already."));
-    }
-    Ok(grant)
-}
-
-fn pending(new: &NewGrant, now: Timestamp) -> Grant {
-    Grant {
-        id: new.id,
-        grantee: new.grantee.clone(),
-        role: new.role.clone(),
-        scope: new.scope.canonical(),
-        expires_at: new.expires_at,
-        reason: new.reason.clone(),
-        origin: new.origin,
-        created_by: new.created_by,
-        created_at: now,
-        // Without a role there is no binding to wait for.
-        state: if new.role.is_some() { GrantState::Pending } else { GrantState::Applied },
-        state_detail: None,
-        state_since: now,
-        ended: None,
-    }
-}
-
-/// Ends a grant of the same kind whose time is up and whom the loop has not ended yet: it must not stand in a new one's way.
-async fn expire_same(tx: &mut Tx, grant: &Grant, now: Timestamp) -> Result<(), StoreError> {
-    const SQL: &str = "SELECT id FROM grants WHERE cluster_id = $1 AND grantee_key = $2 AND role = $3 \
-         AND namespaces = $4 AND origin = $5 AND ended IS NULL AND expires_at <= $6";
-    let same: Vec<(String,)> = on!(tx, |db| sqlx::query_as(SQL)
-        .bind(grant.scope.cluster().to_string())
-        .bind(key(&grant.grantee))
-        .bind(role_text(grant.role.as_ref()))
-        .bind(namespaces_text(&grant.scope))
-        .bind(origin_text(grant.origin))
-        .bind(now.millis())
-        .fetch_all(db)
-        .await)?;
-    let ids: Vec<String> = same.into_iter().map(|(id,)| id).collect();
-    expire(tx, &ids, now).await.map(drop)
 }
 
 /// Ends these grants for expiry, each with its event; those that have ended meanwhile are left as they are.

@@ -39,6 +39,7 @@ both!(
     what_groups_were_given_is_listed_page_by_page,
     names_members_and_grants_have_limits,
     too_much_at_once_is_refused_and_nothing_of_it_stays,
+    each_of_many_members_has_a_grant_of_their_own,
     what_is_written_out_is_members_times_grants_whatever_happened,
 );
 
@@ -53,6 +54,17 @@ impl Bed {
     async fn put_into(&self, group: &Group, who: Grantee) -> Result<(), StoreError> {
         let member = GroupMember { who, since: NOW, by: group.created_by };
         self.store.add_group_member(group, &member, false, draft(Action::GroupMemberAdded), NOW).await
+    }
+
+    /// Puts as many groups of a provider, `g1` and so on, into an empty Group that holds nothing.
+    async fn fill(&self, group: &Group, members: u32) {
+        let (group, by) = (group.id, group.created_by);
+        self.run(&format!(
+            "INSERT INTO own_group_members (group_id, member_key, provider, member_name, since, added_by) \
+             SELECT '{group}', 'group:dex:g' || n.n, 'dex', 'g' || n.n, 0, '{by}' FROM \
+             (WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {members}) SELECT n FROM n) n"
+        ))
+        .await;
     }
 
     async fn take_out_of(&self, group: &Group, who: &Grantee) -> Result<(), StoreError> {
@@ -549,23 +561,42 @@ async fn names_members_and_grants_have_limits(bed: Bed) {
     bed.put_into(&ops, devs()).await.unwrap();
 }
 
+async fn each_of_many_members_has_a_grant_of_their_own(bed: Bed) {
+    let (alice, bob) = (bed.person("alice").await, bed.person("bob").await);
+    let one = bed.cluster_of(&alice, "one").await;
+    bed.cluster_of(&alice, "two").await;
+    let ops = bed.group(None, "Ops", alice.id).await;
+    bed.fill(&ops, 130).await;
+    bed.put_into(&ops, Grantee::Person(bob.id)).await.unwrap();
+    let id = bed.give_to(&ops, WideScope::Workspace(one.workspace), Role::Edit).await.unwrap();
+    let written = bed.written_for(id).await;
+    let whom: BTreeSet<String> =
+        (1..=130).map(|n| format!("group g{n}")).chain([words(&Grantee::Person(bob.id))]).collect();
+    for cluster in written.iter().map(|(cluster, ..)| *cluster).collect::<BTreeSet<_>>() {
+        let there: BTreeSet<String> =
+            written.iter().filter(|(on, ..)| *on == cluster).map(|(_, who, _)| who.clone()).collect();
+        assert_eq!(there, whom);
+    }
+    assert_eq!(written.len(), 262);
+    let different = format!(
+        "SELECT COUNT(DISTINCT mark) FROM grants WHERE group_id = '{}' AND federated_id = '{id}' AND state = 'pending' \
+         AND next_attempt IS NOT NULL AND role_rules IS NULL",
+        ops.id
+    );
+    assert_eq!(bed.number(&different).await, 262, "each can be told from the others on a cluster");
+    let sorted = "SELECT COUNT(*) FROM grants WHERE grantee_sort = 'bob@example.com' AND identity_id IS NOT NULL";
+    assert_eq!(bed.number(sorted).await, 2, "a person stands where they are called so");
+    assert_eq!(bed.number("SELECT COUNT(*) FROM grants WHERE grantee_sort = 'g130' AND to_group").await, 2);
+}
+
 async fn too_much_at_once_is_refused_and_nothing_of_it_stays(bed: Bed) {
     const { assert!(Store::MOST_AT_ONCE < 5_500) };
     let alice = bed.person("alice").await;
-    let fill = async |group: &Group, members: u32| {
-        let (group, alice) = (group.id, alice.id);
-        bed.run(&format!(
-            "INSERT INTO own_group_members (group_id, member_key, provider, member_name, since, added_by) \
-             SELECT '{group}', 'group:dex:g' || n.n, 'dex', 'g' || n.n, 0, '{alice}' FROM \
-             (WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {members}) SELECT n FROM n) n"
-        ))
-        .await;
-    };
     for n in 0..11 {
         bed.cluster_of(&alice, &format!("c{n}")).await;
     }
     let ops = bed.group(None, "Ops", alice.id).await;
-    fill(&ops, 500).await;
+    bed.fill(&ops, 500).await;
     let given = bed.give_to(&ops, WideScope::Global, Role::View).await;
     assert!(matches!(given, Err(StoreError::TooMuch(5_500))), "{given:?}");
     assert_eq!(bed.live_by_groups().await, 0);
@@ -575,7 +606,7 @@ async fn too_much_at_once_is_refused_and_nothing_of_it_stays(bed: Bed) {
     // The same by one member more of a Group that holds something.
     let sre = bed.group(None, "SRE", alice.id).await;
     bed.give_to(&sre, WideScope::Global, Role::View).await.unwrap();
-    fill(&sre, 499).await;
+    bed.fill(&sre, 499).await;
     let joined = bed.put_into(&sre, email("bob")).await;
     assert!(matches!(joined, Err(StoreError::TooMuch(5_500))), "{joined:?}");
     assert_eq!(bed.live_by_groups().await, 0);

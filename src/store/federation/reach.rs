@@ -166,20 +166,18 @@ impl<'a> Change<'a> {
         for id in self.over {
             grants::end(tx, parsed(id, "id of a grant")?, EndReason::OutOfScope, now).await?;
         }
-        for Wanted { grant, scope, grantee, .. } in self.missing {
-            let new = NewGrant {
-                id: GrantId::new(),
-                grantee: grantee.clone(),
-                role: Some(grant.role.clone()),
-                scope,
-                expires_at: grant.expires_at,
-                reason: grant.reason.clone(),
-                origin: Origin::Federated(grant.id),
-                created_by: grant.created_by,
-                vouch: None,
-            };
-            grants::insert(tx, &new, now).await?;
-        }
-        Ok(())
+        let new = |Wanted { grant, scope, grantee, .. }: Wanted<'_>| NewGrant {
+            id: GrantId::new(),
+            grantee: grantee.clone(),
+            role: Some(grant.role.clone()),
+            scope,
+            expires_at: grant.expires_at,
+            reason: grant.reason.clone(),
+            origin: Origin::Federated(grant.id),
+            created_by: grant.created_by,
+            vouch: None,
+        };
+        let missing: Vec<NewGrant> = self.missing.into_iter().map(new).collect();
+        grants::insert_federated(tx, &missing, now).await
     }
 }
