@@ -90,7 +90,7 @@ fn cut(
         let home = of(entry).and_then(|n| workspaces.get(n)).map(|w| w.name.as_str());
         asked.fits([entry.name.as_str(), &entry.labels].into_iter().chain(home))
     };
-    let (cut, listing) = listing::cut(entries, fits, "cluster", asked, here);
+    let (cut, listing) = listing::cut(entries, fits, ("cluster", listing::A_PAGE), asked, here);
     (cut, List { groups: Vec::new(), several: !workspaces.is_empty(), listing })
 }
 

@@ -6,10 +6,12 @@
 use super::matrix::query;
 use crate::web::labels::counted;
 
-/// How many entries a page shows.
+/// How many entries a page shows where each is a line or two.
 pub(super) const A_PAGE: usize = 40;
 /// So many are looked through by eye.
 const FEW: usize = 10;
+/// How many characters are looked for: as many as the form lets type.
+const LONGEST: usize = 256;
 
 /// What is asked for, from the address.
 #[derive(Clone, Debug, Default, serde::Deserialize)]
@@ -51,20 +53,23 @@ pub(super) struct Listing {
     pub(super) some: bool,
 }
 
-/// What stands on the page, of all entries in their order, and what is around it. `noun` is what one of them is called.
+/// What stands on the page, of all entries in their order, and what is around it: what one of them is called, and how many a page shows.
 pub(super) fn cut<T>(
     mut all: Vec<T>,
     fits: impl Fn(&Asked, &T) -> bool,
-    noun: &str,
-    asked: Asked,
+    (noun, a_page): (&str, usize),
+    mut asked: Asked,
     here: String,
 ) -> (Vec<T>, Listing) {
+    if let Some((end, _)) = asked.q.char_indices().nth(LONGEST) {
+        asked.q.truncate(end);
+    }
     let count = all.len();
     all.retain(|entry| fits(&asked, entry));
-    let (found, pages) = (all.len(), all.len().div_ceil(A_PAGE).max(1));
+    let (found, pages) = (all.len(), all.len().div_ceil(a_page).max(1));
     let page = asked.page.parse().unwrap_or(1).clamp(1, pages);
-    let before = (page - 1) * A_PAGE;
-    let shown: Vec<T> = all.into_iter().skip(before).take(A_PAGE).collect();
+    let before = (page - 1) * a_page;
+    let shown: Vec<T> = all.into_iter().skip(before).take(a_page).collect();
     let listing = Listing {
         search: count > FEW || !asked.q.is_empty(),
         part: (shown.len() < count && !shown.is_empty()).then(|| part(before, shown.len(), found, count, noun)),
@@ -99,7 +104,7 @@ mod tests {
     fn page(count: u32, q: &str, page: &str) -> (Vec<String>, Listing) {
         let asked = Asked { q: q.into(), page: page.into() };
         let fits = |asked: &Asked, entry: &String| asked.fits([entry.as_str(), "Number"]);
-        cut((0..count).map(|n| format!("{n:03}")).collect(), fits, "cluster", asked, "/here".into())
+        cut((0..count).map(|n| format!("{n:03}")).collect(), fits, ("cluster", A_PAGE), asked, "/here".into())
     }
 
     #[test]
@@ -138,6 +143,7 @@ mod tests {
         assert_eq!(listing.next.as_deref(), Some("/here?q=1&page=3"));
         let (none, listing) = page(200, "nowhere", "");
         assert!(none.is_empty() && listing.some && listing.search && listing.part.is_none());
+        assert_eq!(page(200, &"ü".repeat(9_999), "").1.asked.q.chars().count(), LONGEST, "a page stays small");
         let (_, few) = page(3, "", "");
         assert!(!few.search && few.part.is_none() && few.next.is_none(), "three are seen at once");
     }

@@ -92,7 +92,8 @@ async fn page(
     let clusters = clusters_in(store, at.id()).await?;
     let projects = store.projects_of(at.id()).await?;
     let fits = |asked: &Asked, project: &Project| asked.fits([project.name.as_str(), project.namespace.as_str()]);
-    let (projects, listing) = listing::cut(projects, fits, "project", asked, paths::projects(at.id()));
+    let (projects, listing) =
+        listing::cut(projects, fits, ("project", listing::A_PAGE), asked, paths::projects(at.id()));
     let status = if errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let page = ProjectsPage {
         frame: at.frame(),
@@ -155,7 +156,7 @@ pub(super) mod tests {
             let row = |_| Row { href: "/workspaces/x/projects/y".into(), name: HOSTILE.into(), facts: HOSTILE.into() };
             let (here, asked) = ("/workspaces/x/projects".to_owned(), Asked::default());
             let rows = (0..rows).map(row).collect();
-            let (rows, listing) = listing::cut(rows, |_, _| true, "project", asked, here.clone());
+            let (rows, listing) = listing::cut(rows, |_, _| true, ("project", listing::A_PAGE), asked, here.clone());
             let page = ProjectsPage {
                 frame: frame().at(Nav::Workspaces),
                 head: head(&workspace(HOSTILE), Tab::Projects),

@@ -12,6 +12,7 @@ use axum::{
 use secrecy::ExposeSecret;
 
 use super::{
+    listing::{self, Listing},
     own_projects::{OwnProjects, own_projects},
     request::{Asked, asked},
     requests::people,
@@ -56,7 +57,7 @@ struct Page {
     requests: Vec<Request>,
     /// What they look after, and not only use.
     projects: OwnProjects,
-    next: Option<String>,
+    listing: Listing,
 }
 
 /// What they asked for.
@@ -123,21 +124,25 @@ impl FromRef<Parts> for Desk {
     }
 }
 
-/// How many clusters a page lists.
+/// How many clusters a page lists, each with all that somebody holds there.
 const A_PAGE: usize = 20;
 /// How many requests it lists: the latest.
 const REQUESTS: u32 = 8;
 
-/// Which cluster is about to be given back, and how many stand on the pages before.
+/// Which cluster is about to be given back.
 #[derive(Debug, serde::Deserialize)]
 pub struct Wanted {
     leave: Option<ClusterId>,
-    after: Option<usize>,
     none: Option<String>,
 }
 
 /// The list.
-pub async fn get(State(desk): State<Desk>, who: SignedIn, Query(asked): Query<Wanted>) -> Result<Response, PageError> {
+pub async fn get(
+    State(desk): State<Desk>,
+    who: SignedIn,
+    Query(wanted): Query<Wanted>,
+    Query(asked): Query<listing::Asked>,
+) -> Result<Response, PageError> {
     let now = desk.clock.now();
     let grants = desk.store.grants_reaching(who.person.identity(), None, now).await?;
     let mut ids: Vec<_> = grants.iter().map(|grant| grant.scope.cluster()).collect();
@@ -146,20 +151,20 @@ pub async fn get(State(desk): State<Desk>, who: SignedIn, Query(asked): Query<Wa
     let groups = groups_behind(&desk.store, &grants).await?;
     let mut clusters = if ids.is_empty() { Vec::new() } else { desk.store.clusters(&ids).await? };
     clusters.sort_by_key(|cluster| cluster.name.as_str().to_ascii_lowercase());
-    let before = asked.after.unwrap_or(0);
-    let shown: Vec<&Cluster> = clusters.iter().skip(before).take(A_PAGE).collect();
+    let wanted_back = clusters.iter().find(|cluster| Some(cluster.id) == wanted.leave);
+    let leaving = wanted_back.map(|cluster| leaving(cluster, &grants, &groups));
+    let fits = |asked: &listing::Asked, cluster: &Cluster| asked.fits([cluster.name.as_str()]);
+    let (shown, listing) = listing::cut(clusters, fits, ("cluster", A_PAGE), asked, paths::SHARED.into());
     let came = Came { extends: desk.extends(&who, &shown, &grants, now).await?, groups };
-    let leaving =
-        clusters.iter().find(|cluster| Some(cluster.id) == asked.leave).map(|c| leaving(c, &grants, &came.groups));
-    let requests = if before == 0 { desk.requests(&who, now).await? } else { Vec::new() };
+    let requests = if listing.first.is_none() { desk.requests(&who, now).await? } else { Vec::new() };
     Ok(render(&Page {
         requests,
         projects: own_projects(&desk.store, who.person.identity()).await?,
         frame: Frame::new(&who, Nav::Shared).with_notice(
-            asked.none.map(|_| "Nothing was made: tick the clusters that the file is to hold.".to_owned()),
+            wanted.none.map(|_| "Nothing was made: tick the clusters that the file is to hold.".to_owned()),
         ),
-        rows: shown.into_iter().map(|cluster| row(cluster, &grants, &came, now)).collect(),
-        next: (clusters.len() > before + A_PAGE).then(|| format!("{}?after={}", paths::SHARED, before + A_PAGE)),
+        rows: shown.iter().map(|cluster| row(cluster, &grants, &came, now)).collect(),
+        listing,
         download: paths::SHARED_DOWNLOAD,
         here: paths::SHARED,
         leaving,
@@ -264,7 +269,7 @@ impl Desk {
     async fn extends(
         &self,
         who: &SignedIn,
-        clusters: &[&Cluster],
+        clusters: &[Cluster],
         grants: &[Grant],
         now: Timestamp,
     ) -> Result<HashMap<GrantId, String>, PageError> {
@@ -420,8 +425,11 @@ pub(super) mod tests {
     }
 
     pub(in crate::web) fn samples() -> Vec<(&'static str, String)> {
-        let draw = |count: usize, ask: bool| {
+        let draw = |count: usize, q: &str, ask: bool| {
             let clusters: Vec<Cluster> = (0..count).map(|n| cluster(&format!("cluster-{n}"))).collect();
+            let asked = listing::Asked { q: q.into(), page: "2".into() };
+            let fits = |asked: &listing::Asked, cluster: &Cluster| asked.fits([cluster.name.as_str()]);
+            let (clusters, listing) = listing::cut(clusters, fits, ("cluster", A_PAGE), asked, paths::SHARED.into());
             let group = || Grantee::Group("dex".parse().unwrap(), HOSTILE.into());
             let me = || Grantee::Person(IdentityId::new());
             let grants: Vec<Grant> = clusters
@@ -438,12 +446,17 @@ pub(super) mod tests {
                 requests: clusters.iter().take(8).map(|c| requested(c, ask)).collect(),
                 projects: sample_projects(usize::from(ask)),
                 leaving: ask.then(|| leaving(&clusters[0], &grants, &Groups::new())),
-                next: (count == A_PAGE).then(|| "/x".into()),
+                listing,
             }
             .render()
             .unwrap()
         };
-        vec![("shared", draw(3, false)), ("shared-leave", draw(2, true)), ("shared-full", draw(A_PAGE, false))]
+        vec![
+            ("shared", draw(3, "", false)),
+            ("shared-leave", draw(2, "", true)),
+            ("shared-full", draw(A_PAGE * 3, "", false)),
+            ("shared-not-found", draw(3, HOSTILE, false)),
+        ]
     }
 
     #[test]

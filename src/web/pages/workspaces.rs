@@ -56,7 +56,7 @@ pub async fn get(who: SignedIn, Query(asked): Query<Asked>, State(store): State<
     let all = store.workspaces_of(who.person.identity(), who.person.is_platform_admin()).await?;
     let names = Names::of(&all);
     let fits = |asked: &Asked, (workspace, _): &Listed| asked.fits([workspace.name.as_str()]);
-    let (listed, listing) = listing::cut(all, fits, "workspace", asked, paths::WORKSPACES.into());
+    let (listed, listing) = listing::cut(all, fits, ("workspace", listing::A_PAGE), asked, paths::WORKSPACES.into());
     let ids: Vec<WorkspaceId> = listed.iter().map(|(w, _)| w.id).collect();
     let counts: HashMap<_, _> = store.count_in_workspaces(&ids).await?.into_iter().collect();
     let makers = makers(&store, &listed, &names).await?;
@@ -148,8 +148,13 @@ pub(super) mod tests {
 
     pub(in crate::web) fn samples() -> Vec<(&'static str, String)> {
         let draw = |rows: Vec<Row>, asked: Asked, may_create| {
-            let (rows, listing) =
-                listing::cut(rows, |asked, row| asked.fits([row.name.as_str()]), "workspace", asked, "/w".into());
+            let (rows, listing) = listing::cut(
+                rows,
+                |asked, row| asked.fits([row.name.as_str()]),
+                ("workspace", listing::A_PAGE),
+                asked,
+                "/w".into(),
+            );
             let projects = sample_projects(if rows.is_empty() && may_create { 0 } else { 3 });
             let frame = frame().at(Nav::Workspaces);
             let global = Some(paths::GLOBAL_ACCESS);
