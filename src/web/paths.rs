@@ -263,13 +263,15 @@ pub fn auth_start(provider: &ProviderId, next: &str, purpose: Purpose) -> String
 }
 
 fn with_next(path: &str, next: &str, purpose: Purpose) -> String {
+    let next = if next == HOME { "" } else { next };
+    let purpose = if purpose == Purpose::Pages { "" } else { purpose.as_str() };
+    with_query(path, &[("next", next), ("purpose", purpose)])
+}
+
+/// An address with those of these that are not empty as its query.
+pub fn with_query(path: &str, pairs: &[(&str, &str)]) -> String {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
-    if next != HOME {
-        query.append_pair("next", next);
-    }
-    if purpose != Purpose::Pages {
-        query.append_pair("purpose", purpose.as_str());
-    }
+    query.extend_pairs(pairs.iter().filter(|(_, value)| !value.is_empty()));
     let query = query.finish();
     if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
 }
@@ -316,11 +318,7 @@ pub fn beside(address: &str) -> String {
 }
 
 fn asked(pattern: &str, cluster: ClusterId, query: &[(&str, &str)]) -> String {
-    let path = fill(pattern, &[("cluster", cluster.to_string())]);
-    let mut text = url::form_urlencoded::Serializer::new(String::new());
-    text.extend_pairs(query.iter().filter(|(_, value)| !value.is_empty()));
-    let text = text.finish();
-    if text.is_empty() { path } else { format!("{path}?{text}") }
+    with_query(&fill(pattern, &[("cluster", cluster.to_string())]), query)
 }
 
 /// ServiceAccounts of a cluster.

@@ -184,24 +184,17 @@ impl Filter {
     }
 
     fn address(&self, here: &str, before: Option<GrantId>) -> String {
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        for (name, value) in [
-            ("q", &self.q),
+        let before = before.map(|id| id.to_string()).unwrap_or_default();
+        let pairs = [
+            ("q", self.q.as_str()),
             ("fkind", &self.fkind),
             ("frole", &self.frole),
             ("ns", &self.ns),
             ("fstate", &self.fstate),
             ("sort", &self.sort),
-        ] {
-            if !value.is_empty() {
-                query.append_pair(name, value);
-            }
-        }
-        if let Some(id) = before {
-            query.append_pair("before", &id.to_string());
-        }
-        let query = query.finish();
-        if query.is_empty() { here.to_owned() } else { format!("{here}?{query}") }
+            ("before", &before),
+        ];
+        paths::with_query(here, &pairs)
     }
 
     fn fits(&self, row: &ForeignRow) -> bool {

@@ -27,6 +27,7 @@ use crate::{
 
 /// The store counts people and groups up to this.
 const COUNTED_UP_TO: u32 = 1000;
+
 /// A page of a list of clusters.
 #[derive(Default)]
 pub(super) struct List {

@@ -3,8 +3,7 @@
 //! Such a list is read as a whole, of each entry as little as it is sorted and found by; only what stands on the page is looked up
 //! further. So a page can say how many there are.
 
-use super::matrix::query;
-use crate::web::labels::counted;
+use crate::web::{labels::counted, paths};
 
 /// How many entries a page shows where each is a line or two.
 pub(super) const A_PAGE: usize = 40;
@@ -26,7 +25,7 @@ pub struct Asked {
 impl Asked {
     fn address(&self, here: &str, page: usize) -> String {
         let page = if page > 1 { page.to_string() } else { String::new() };
-        query(here, &[("q", &self.q), ("page", &page)])
+        paths::with_query(here, &[("q", &self.q), ("page", &page)])
     }
 
     /// Whether one of these texts holds what is to be found, whatever its case.

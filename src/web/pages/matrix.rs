@@ -85,16 +85,11 @@ impl Asked {
     fn address(&self, here: &str, columns: Option<&ColumnCursor>, rows: Option<&HolderCursor>) -> String {
         let columns = columns.map(ToString::to_string).unwrap_or_default();
         let rows = rows.cloned().unwrap_or_default();
-        query(here, &[("at", &self.at), ("q", &self.q), ("col", &columns), ("sort", &rows.sort), ("key", &rows.key)])
+        paths::with_query(
+            here,
+            &[("at", &self.at), ("q", &self.q), ("col", &columns), ("sort", &rows.sort), ("key", &rows.key)],
+        )
     }
-}
-
-/// An address with those of these that are not empty.
-pub(super) fn query(here: &str, pairs: &[(&str, &str)]) -> String {
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    query.extend_pairs(pairs.iter().filter(|(_, value)| !value.is_empty()));
-    let query = query.finish();
-    if query.is_empty() { here.to_owned() } else { format!("{here}?{query}") }
 }
 
 #[derive(Template)]
@@ -217,8 +212,8 @@ fn page(
         title: title(as_of),
         wrong,
         note,
-        csv: query(&format!("{here}.csv"), &[("at", &asked.at), ("q", &asked.q)]),
-        at: query("", &[("at", &asked.at)]),
+        csv: paths::with_query(&format!("{here}.csv"), &[("at", &asked.at), ("q", &asked.q)]),
+        at: paths::with_query("", &[("at", &asked.at)]),
         first_columns: column.as_ref().map(|_| asked.address(&here, None, None)),
         next_columns: found.next_columns.as_ref().map(|next| asked.address(&here, Some(next), None)),
         first_rows: (!asked.key.is_empty()).then(|| asked.address(&here, column.as_ref(), None)),

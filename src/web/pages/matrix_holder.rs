@@ -10,7 +10,7 @@ use axum::{
 };
 
 use super::{
-    matrix::{Place, note, query},
+    matrix::{Place, note},
     matrix_cells::{end, kind},
     workspace::{AtWorkspace, Head},
 };
@@ -134,7 +134,7 @@ fn page(
     groups: Vec<(Holder, GrantId)>,
     note: Option<String>,
 ) -> Page {
-    let this = |id: GrantId, pairs: &[(&str, &str)]| query(&format!("{}/{id}", place.here), pairs);
+    let this = |id: GrantId, pairs: &[(&str, &str)]| paths::with_query(&format!("{}/{id}", place.here), pairs);
     let one = asked.all.is_empty();
     let next = cut(&mut reached, &asked.col);
     let next = next.map(|at| this(grant, &[("at", &asked.at), ("all", &asked.all), ("col", &at.to_string())]));
@@ -151,7 +151,7 @@ fn page(
         rows: reached.iter().map(|r| row(r, as_of, place.now)).collect(),
         groups: groups.collect(),
         all: one.then(|| all(grant)),
-        back: query(&place.here, &[("at", &asked.at)]),
+        back: paths::with_query(&place.here, &[("at", &asked.at)]),
         next,
         person: holder.kind == HolderKind::Person,
         css: &assets::urls().matrix_css,

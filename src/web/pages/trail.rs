@@ -10,10 +10,7 @@ use axum::{
 };
 use futures_util::stream::try_unfold;
 
-use super::{
-    activity::{A_PAGE, Day, by_day},
-    matrix::query,
-};
+use super::activity::{A_PAGE, Day, by_day};
 use crate::{
     access::AccessError,
     clock::Clock,
@@ -76,7 +73,7 @@ impl Asked {
         let all = [("who", &self.who), ("what", &self.what), ("from", &self.from), ("until", &self.until)];
         let mut pairs: Vec<(&str, &str)> = all.iter().map(|(name, value)| (*name, value.as_str())).collect();
         pairs.push(("before", &before));
-        query(here, &pairs)
+        paths::with_query(here, &pairs)
     }
 }
 
